@@ -1,0 +1,96 @@
+//! The seam between the daemons and the world.
+//!
+//! Everything a daemon takes from outside goes through one [`Env`]: connections, names, time,
+//! randomness, threads and CPU-heavy work. Daemons are generic over it. [`tokio::TokioEnv`] is the
+//! world of production; simulations bring their own and run the same daemons.
+
+pub mod tokio;
+
+use ::tokio::io::{AsyncRead, AsyncWrite};
+use core::future::Future;
+use core::time::Duration;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use titan_core::time::Instant;
+
+/// A world to run daemons in. Cloning is cheap: all clones are the same world.
+pub trait Env: Clone + Send + Sync + 'static {
+    /// A byte stream.
+    type Stream: Stream;
+    /// A source of accepted streams.
+    type Listener: Listener<Stream = Self::Stream>;
+
+    /// Returns the monotonic time.
+    fn now(&self) -> Instant;
+
+    /// Returns the time since the Unix epoch. It may jump; nothing that ends a wait depends on it.
+    fn unix_time(&self) -> Duration;
+
+    /// Waits until `at`.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
+
+    /// Starts to accept streams at `at`; port 0 picks a free one.
+    fn listen(&self, at: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// Opens a stream to `to`. Dropping the future gives the attempt up.
+    fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Resolves `name`, which is never an address literal.
+    fn resolve(&self, name: &str) -> impl Future<Output = io::Result<Vec<IpAddr>>> + Send;
+
+    /// Runs a job that costs the CPU more than about a millisecond away from the caller's thread. At
+    /// most a fixed number run at once; the rest wait.
+    fn work<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send;
+
+    /// Returns 32 fresh random bytes.
+    fn seed(&self) -> [u8; 32];
+}
+
+/// A byte stream, TCP in production.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Returns the address at the other end.
+    ///
+    /// # Errors
+    /// Fails if the stream is no longer connected.
+    fn peer_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Returns the address at this end.
+    ///
+    /// # Errors
+    /// Fails if the stream is no longer connected.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Sets the options of a stream of this role; options that the world does not know are skipped.
+    fn tune(&self, role: StreamRole);
+
+    /// Makes dropping the stream abort it: the peer sees a reset, never a clean end.
+    fn set_abort_on_drop(&self);
+}
+
+/// What a stream is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamRole {
+    /// A client of the POP or a target of the edge: no delay, TCP keepalive.
+    Flow,
+    /// A carrier: no delay, and a low bound on unsent bytes in the kernel, so that the scheduler
+    /// decides as late as possible.
+    Carrier,
+}
+
+/// A source of accepted streams.
+pub trait Listener: Send + 'static {
+    /// The streams it yields.
+    type Stream: Stream;
+
+    /// Waits for the next stream. Cancel-safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Returns the address it listens at.
+    ///
+    /// # Errors
+    /// Fails if the listener is broken.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
