@@ -1,4 +1,11 @@
+//! Every decision of Titan, as state machines that are driven and never drive.
 #![no_std]
 #![forbid(unsafe_code)]
-//! x
+
 extern crate alloc;
+
+pub mod exit;
+pub mod ingress;
+pub mod rng;
+pub mod target;
+pub mod time;

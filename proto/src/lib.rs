@@ -1,4 +1,9 @@
+//! The wire of Titan: frames, limits and the code table.
 #![no_std]
 #![forbid(unsafe_code)]
-//! x
+
 extern crate alloc;
+
+mod code;
+
+pub use code::Code;

@@ -1,1 +1,13 @@
-//! x
+//! How the core of Titan meets the world: tokio, TLS, WebSocket, stores, and the daemons.
+
+pub mod carrier;
+pub mod config;
+pub mod dial;
+pub mod env;
+#[cfg(feature = "manager")]
+pub mod manager;
+#[cfg(feature = "store")]
+pub mod store;
+pub mod telemetry;
+pub mod tls;
+pub mod token;

@@ -1,0 +1,4 @@
+//! From demand to exit: which edge, and what an edge may reach.
+
+pub mod guard;
+pub mod index;

@@ -1,0 +1,3 @@
+//! From client bytes to demand.
+
+pub mod socks5;
