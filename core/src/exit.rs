@@ -1,4 +1,5 @@
 //! From demand to exit: which edge, and what an edge may reach.
 
+pub mod candidate;
 pub mod guard;
 pub mod index;

@@ -1,1 +1,197 @@
-//! To be written.
+//! Where a session wants to go.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The longest name, in bytes, without a trailing dot: what a SOCKS5 length byte can say.
+pub const NAME_LEN_MAX: usize = 255;
+
+/// The longest label of a name, in bytes (RFC 1035 section 2.3.4).
+pub const LABEL_LEN_MAX: usize = 63;
+
+/// A host in its one canonical form, so that whoever decides about it and whoever connects to it
+/// mean the same machine.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Host {
+    /// An address, whatever its spelling was. IPv4-mapped IPv6 stays IPv6 here; the
+    /// [guard](crate::exit::guard) decodes it.
+    Ip(IpAddr),
+    /// A name in lower case without trailing dot, as [`Host::parse`] makes it.
+    Name(Box<str>),
+}
+
+impl Host {
+    /// Parses what a client wrote as host, in time linear in its length.
+    ///
+    /// IPv6 literals may stand in brackets and have no zone. A name whose last label is a number is
+    /// an IPv4 address in any spelling of `inet_aton` (decimal, octal, hexadecimal, one to four
+    /// parts) or nothing at all, as in <https://url.spec.whatwg.org/#concept-host-parser>: a resolver
+    /// might otherwise read an address where the guard saw a name. Names are ASCII; international
+    /// ones arrive as Punycode.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first rule that `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, HostError> {
+        if let Some(rest) = text.strip_prefix('[') {
+            return parse_ipv6(rest.strip_suffix(']').ok_or(HostError::Ipv6)?);
+        }
+        if text.contains(':') {
+            return parse_ipv6(text);
+        }
+        let text = text.strip_suffix('.').unwrap_or(text);
+        if text.is_empty() {
+            return Err(HostError::Empty);
+        }
+        if text.len() > NAME_LEN_MAX {
+            return Err(HostError::TooLong);
+        }
+        let mut last = text;
+        for label in text.split('.') {
+            if !label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            {
+                return Err(HostError::Character);
+            }
+            if label.is_empty() || label.len() > LABEL_LEN_MAX {
+                return Err(HostError::Label);
+            }
+            last = label;
+        }
+        if is_number(last) {
+            return parse_ipv4(text)
+                .map(|address| Self::Ip(address.into()))
+                .ok_or(HostError::Ipv4);
+        }
+        Ok(Self::Name(text.to_ascii_lowercase().into()))
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+/// Writes the canonical form, IPv6 without brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name(name) => f.pad(name),
+        }
+    }
+}
+
+/// A host and a port: what a client asks to be connected to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Target {
+    /// The host.
+    pub host: Host,
+    /// The TCP or UDP port.
+    pub port: u16,
+}
+
+/// Writes `host:port`, IPv6 in brackets.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            host @ (Host::Ip(IpAddr::V4(_)) | Host::Name(_)) => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+/// Why a text is not a host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostError {
+    /// Nothing, or only a dot.
+    Empty,
+    /// More than [`NAME_LEN_MAX`] bytes.
+    TooLong,
+    /// A label is empty or has more than [`LABEL_LEN_MAX`] bytes.
+    Label,
+    /// A character that is not an ASCII letter, a digit, `-`, `_` or `.`.
+    Character,
+    /// The last label is a number, but the whole is no IPv4 address.
+    Ipv4,
+    /// Brackets or colons, but no IPv6 address, or one with a zone.
+    Ipv6,
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the host is empty",
+            Self::TooLong => "the name is longer than 255 bytes",
+            Self::Label => "a label of the name is empty or longer than 63 bytes",
+            Self::Character => "the name has a character other than letters, digits, '-', '_', '.'",
+            Self::Ipv4 => "the name ends in a number and is not an IPv4 address",
+            Self::Ipv6 => "the IPv6 address is not valid",
+        })
+    }
+}
+
+impl core::error::Error for HostError {}
+
+fn parse_ipv6(text: &str) -> Result<Host, HostError> {
+    text.parse::<Ipv6Addr>()
+        .map(|address| Host::Ip(address.into()))
+        .map_err(|_| HostError::Ipv6)
+}
+
+/// Reads one to four numbers; the last one fills all bytes that the others left.
+fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let (head, last) = text
+        .rsplit_once('.')
+        .map_or((None, text), |(head, last)| (Some(head), last));
+    let mut bits = 0;
+    let mut bits_left = 32;
+    for part in head.into_iter().flat_map(|head| head.split('.')) {
+        let byte = u8::try_from(parse_number(part)?).ok()?;
+        // A fourth byte before the last number leaves no room for that number.
+        bits_left = if bits_left > 8 {
+            bits_left - 8
+        } else {
+            return None;
+        };
+        bits |= u32::from(byte) << bits_left;
+    }
+    let last = parse_number(last)?;
+    (u64::from(last) < 1 << bits_left).then(|| Ipv4Addr::from_bits(bits | last))
+}
+
+/// Tells whether a label is a number for the WHATWG rule: only digits, even if they are not valid as
+/// octal ones, or hexadecimal after `0x`.
+fn is_number(label: &str) -> bool {
+    match hex_digits(label) {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+fn hex_digits(label: &str) -> Option<&str> {
+    label
+        .strip_prefix("0x")
+        .or_else(|| label.strip_prefix("0X"))
+}
+
+/// Reads a decimal, octal (`0…`) or hexadecimal (`0x…`) number; `0x` alone is zero, as browsers have it.
+fn parse_number(label: &str) -> Option<u32> {
+    let (digits, radix) = match (hex_digits(label), label.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) => (digits, 8),
+        (None, None) if label.is_empty() => return None,
+        (None, None) => (label, 10),
+    };
+    digits.chars().try_fold(0_u32, |number, digit| {
+        number
+            .checked_mul(radix)?
+            .checked_add(digit.to_digit(radix)?)
+    })
+}
+
+#[cfg(test)]
+mod tests;
