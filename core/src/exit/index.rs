@@ -21,6 +21,7 @@
 //!   Whoever chooses first works off reviews that are due. Everything else is O(1); a move of an
 //!   exit under review is O(log of their number).
 
+mod audit;
 mod band;
 mod buckets;
 mod choose;
@@ -29,6 +30,7 @@ mod explain;
 mod trouble;
 
 pub use self::{
+    audit::Mismatch,
     band::{Band, Score},
     choose::{Choice, STEP_COUNT_MAX},
     explain::{Reason, Standing, Verdict},

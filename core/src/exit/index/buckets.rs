@@ -59,6 +59,17 @@ impl Buckets {
     pub(super) fn keys(&self, band: Band) -> &[ExitKey] {
         &self.bands[usize::from(band.rank())]
     }
+
+    /// Returns the number of exits, or `None` if the bits do not tell which bands hold them:
+    /// O(bands).
+    pub(super) fn audited_count(&self) -> Option<usize> {
+        let bits = self
+            .bands
+            .iter()
+            .rev()
+            .fold(0, |bits, keys| bits << 1 | u64::from(!keys.is_empty()));
+        (bits == self.occupied).then(|| self.bands.iter().map(Vec::len).sum())
+    }
 }
 
 #[cfg(test)]
