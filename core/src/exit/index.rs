@@ -29,6 +29,9 @@ mod entry;
 mod explain;
 mod trouble;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     audit::Mismatch,
     band::{Band, Score},
