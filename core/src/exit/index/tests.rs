@@ -3,6 +3,7 @@
 extern crate std;
 
 mod audit;
+mod model;
 mod spread;
 mod time;
 
