@@ -1,0 +1,128 @@
+//! Why an exit would be chosen, or not (requirement B7).
+
+use super::{
+    Demand, ExitKey, Index,
+    band::{Band, Score},
+    entry::Entry,
+};
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+/// Why an exit is not chosen, or only as a last resort.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It has no carrier.
+    Detached,
+    /// An operator forbade it.
+    Blacklisted,
+    /// It finishes what it has and takes nothing new.
+    Draining,
+    /// Its host takes no sessions at the moment.
+    NotAccepting,
+    /// It has as many sessions as it may.
+    Full,
+    /// It is not in the demanded country.
+    WrongCountry,
+    /// It was tried already.
+    Excluded,
+    /// Its RTT is over 800 ms; a last resort.
+    Slow,
+    /// Its RTT is over 800 ms when its recent failures are added; a last resort.
+    Failing,
+    /// It lost its carrier several times in a short time; a last resort.
+    Unstable,
+}
+
+impl Reason {
+    /// Returns the stable tag used in logs and answers.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::Detached => "detached",
+            Self::Blacklisted => "blacklisted",
+            Self::Draining => "draining",
+            Self::NotAccepting => "not_accepting",
+            Self::Full => "full",
+            Self::WrongCountry => "wrong_country",
+            Self::Excluded => "excluded",
+            Self::Slow => "slow",
+            Self::Failing => "failing",
+            Self::Unstable => "unstable",
+        }
+    }
+}
+
+/// Where an exit stands with regard to a demand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Standing {
+    /// It may be chosen.
+    Candidate {
+        /// The band it is sampled in.
+        band: Band,
+        /// Its score.
+        score: Score,
+    },
+    /// It may be chosen if there is no candidate.
+    LastResort {
+        /// The band it is sampled in.
+        band: Band,
+        /// Its score.
+        score: Score,
+        /// Why it is avoided.
+        reason: Reason,
+    },
+    /// It must not be chosen.
+    Filtered {
+        /// The first filter that it did not pass.
+        reason: Reason,
+    },
+}
+
+/// What [`Index::explain`] says of one exit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Verdict {
+    /// The exit.
+    pub key: ExitKey,
+    /// Its standing.
+    pub standing: Standing,
+}
+
+impl Index {
+    /// Returns the standing of every exit, in the order of the keys: O(n), for people, not for
+    /// choosing.
+    #[must_use]
+    pub fn explain(&self, now: Instant, demand: &Demand) -> Vec<Verdict> {
+        self.entries()
+            .map(|(key, entry)| Verdict {
+                key,
+                standing: standing(now, demand, key, entry),
+            })
+            .collect()
+    }
+}
+
+fn standing(now: Instant, demand: &Demand, key: ExitKey, entry: &Entry) -> Standing {
+    let filtered = entry.barred().or_else(|| {
+        if demand.country.is_some() && demand.country != entry.country() {
+            Some(Reason::WrongCountry)
+        } else {
+            demand.excludes(key).then_some(Reason::Excluded)
+        }
+    });
+    match (filtered, entry.band_at(now)) {
+        (Some(reason), _) => Standing::Filtered { reason },
+        (None, Some(band)) => {
+            let score = entry.score(now);
+            match entry.doubted(now) {
+                Some(reason) => Standing::LastResort {
+                    band,
+                    score,
+                    reason,
+                },
+                None => Standing::Candidate { band, score },
+            }
+        }
+        (None, None) => unreachable!("an exit that is not barred has a band"),
+    }
+}
