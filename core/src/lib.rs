@@ -1,11 +1,24 @@
 //! Every decision of Titan, as state machines that are driven and never drive.
+//!
+//! Data walks through the modules one way: client bytes become a demand in [`ingress`], a demand finds
+//! an exit in [`exit`], and its bytes travel as a session over a tunnel in [`endpoint`]. Nothing here
+//! knows a socket, a clock, a thread or a source of randomness: time and seeds come in as arguments,
+//! and the compiler keeps it so.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod arena;
+mod carrier;
+mod config;
+pub mod endpoint;
 pub mod exit;
 pub mod ingress;
+mod memory;
 pub mod rng;
+mod session;
 pub mod target;
 pub mod time;
+mod timer;
+mod tunnel;

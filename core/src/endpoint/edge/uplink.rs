@@ -1,0 +1,336 @@
+//! The way to one POP: connect, greet, resume, and when to try again.
+
+use super::super::engine::{Engine, Lost};
+use super::super::event::Event;
+use super::super::pop::greet::{own_limits, peer_limits};
+use super::super::{EdgeRole, Endpoint};
+use crate::arena::{CarrierId, TunnelId, UplinkId};
+use crate::carrier::Peer;
+use crate::time::{Duration, Instant};
+use crate::timer::{Armed, Timer};
+use crate::tunnel::numbering::Numbering;
+use crate::tunnel::proof::{Claim, prove};
+use crate::tunnel::{AckState, Owner, Tunnel};
+use alloc::boxed::Box;
+use alloc::string::String;
+use bytes::Bytes;
+use titan_proto::{Code, limits, wire};
+
+/// The first reconnection happens within this time.
+const FIRST_JITTER: Duration = Duration::from_millis(200);
+
+/// Largest wait between attempts while the tunnel can be resumed.
+const RESUMABLE_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// Largest wait between attempts otherwise.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    state: State,
+    tunnel: Option<TunnelId>,
+    /// Where the POP wants to be resumed; empty: where it was reached.
+    resume_address: String,
+    /// Attempts since the last attachment.
+    failures: u32,
+    /// What the POP asked to wait.
+    hint: Duration,
+    timer: Armed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Until the timer is due.
+    Waiting,
+    /// The driver connects.
+    Connecting,
+    /// A carrier is there.
+    Connected(CarrierId),
+}
+
+impl Endpoint<EdgeRole> {
+    /// Adds a POP to hold a tunnel to. [`Event::Connect`] follows at once.
+    pub fn add_uplink(&mut self, now: Instant) -> UplinkId {
+        let now = self.enter(now);
+        let id = self.role.uplinks.insert(Uplink {
+            state: State::Waiting,
+            tunnel: None,
+            resume_address: String::new(),
+            failures: 0,
+            hint: Duration::ZERO,
+            timer: None,
+        });
+        self.role.connect(&mut self.engine, now, id);
+        id
+    }
+
+    /// Takes the carrier that was connected for an uplink. `nonce` is the POP's answer to its
+    /// upgrade.
+    pub fn handle_connected(
+        &mut self,
+        now: Instant,
+        uplink: UplinkId,
+        nonce: [u8; 16],
+        encrypted: bool,
+    ) -> Option<CarrierId> {
+        let now = self.enter(now);
+        let id = self
+            .role
+            .connected(&mut self.engine, now, uplink, nonce, encrypted);
+        self.leave(now);
+        id
+    }
+
+    /// Notes that an uplink could not be connected, and what wait the other side asked for.
+    pub fn handle_connect_failed(&mut self, now: Instant, uplink: UplinkId, retry: Duration) {
+        let now = self.enter(now);
+        if let Some(state) = self.role.uplinks.get_mut(uplink)
+            && state.state == State::Connecting
+        {
+            state.hint = state.hint.max(retry);
+            self.role.retry(&mut self.engine, now, uplink);
+        }
+        self.leave(now);
+    }
+
+    /// Returns where the uplink's POP asked to be resumed; `None` if there is nothing to resume.
+    #[must_use]
+    pub fn resume_address(&self, uplink: UplinkId) -> Option<&str> {
+        let uplink = self.role.uplinks.get(uplink)?;
+        uplink.tunnel.map(|_| &*uplink.resume_address)
+    }
+
+    /// Tells whether the uplink's tunnel stands now.
+    #[must_use]
+    pub fn is_attached(&self, uplink: UplinkId) -> bool {
+        self.role
+            .uplinks
+            .get(uplink)
+            .and_then(|uplink| self.engine.tunnels.get(uplink.tunnel?))
+            .is_some_and(|tunnel| tunnel.carrier.is_some())
+    }
+}
+
+impl EdgeRole {
+    /// Asks the driver to connect.
+    pub(super) fn connect(&mut self, engine: &mut Engine, _: Instant, id: UplinkId) {
+        let Some(uplink) = self.uplinks.get_mut(id) else {
+            return;
+        };
+        uplink.timer = None;
+        if uplink.state == State::Waiting {
+            uplink.state = State::Connecting;
+            engine.events.push_back(Event::Connect { uplink: id });
+        }
+    }
+
+    /// Greets the POP over a new carrier.
+    fn connected(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        id: UplinkId,
+        nonce: [u8; 16],
+        encrypted: bool,
+    ) -> Option<CarrierId> {
+        let resume_allowed = encrypted || engine.config.resume_over_plaintext;
+        let uplink = self.uplinks.get_mut(id)?;
+        if uplink.state != State::Connecting {
+            return None;
+        }
+        if !resume_allowed && let Some(tunnel) = uplink.tunnel.take() {
+            engine.end_tunnel(now, tunnel, Code::ResumeRefused, Duration::ZERO);
+        }
+        self.attempt += 1;
+        let (epoch, attempt) = (self.epoch, self.attempt);
+        let resume = uplink.tunnel;
+        let mut hello = wire::Hello {
+            version: limits::VERSION,
+            epoch,
+            attempt,
+            limits: Some(own_limits(&engine.config)),
+            ..wire::Hello::default()
+        };
+        if let Some(tunnel) = resume.and_then(|tunnel| engine.tunnels.get(tunnel)) {
+            let claim = Claim {
+                nonce,
+                tunnel: tunnel.wire,
+                epoch,
+                attempt,
+            };
+            hello.tunnel = tunnel.wire;
+            hello.received = tunnel.numbering.received();
+            hello.proof = Bytes::copy_from_slice(&prove(&tunnel.key, claim));
+        }
+        let peer = Peer::Uplink { uplink: id, resume };
+        let carrier_id = engine.add_carrier(now, peer, nonce, encrypted);
+        if let Some(carrier) = engine.carriers.get_mut(carrier_id) {
+            carrier.hello = Some(Box::new(hello));
+        }
+        engine.mark_carrier(carrier_id);
+        if let Some(uplink) = self.uplinks.get_mut(id) {
+            uplink.state = State::Connected(carrier_id);
+        }
+        Some(carrier_id)
+    }
+
+    /// Applies the POP's HELLO.
+    pub(super) fn greeted(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        carrier_id: CarrierId,
+        hello: &wire::Hello,
+    ) -> Result<(), Code> {
+        let Some(carrier) = engine.carriers.get(carrier_id) else {
+            return Ok(());
+        };
+        let Peer::Uplink { uplink: id, resume } = carrier.peer else {
+            return Err(Code::Protocol);
+        };
+        if hello.version != limits::VERSION {
+            return Err(Code::VersionUnsupported);
+        }
+        let key: [u8; 32] = (*hello.resume_key)
+            .try_into()
+            .map_err(|_| Code::Malformed)?;
+        let peer = peer_limits(hello)?;
+        let tunnel_id = match resume {
+            Some(tunnel_id) => {
+                let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
+                    return Err(Code::ResumeRefused);
+                };
+                let agreed =
+                    hello.tunnel == tunnel.wire && hello.next == tunnel.numbering.received() + 1;
+                let rewound = if agreed {
+                    tunnel.numbering.rewind(hello.received).ok()
+                } else {
+                    None
+                };
+                let Some(freed) = rewound else {
+                    engine.end_tunnel(now, tunnel_id, Code::Desync, Duration::ZERO);
+                    return Err(Code::Desync);
+                };
+                tunnel.key = key;
+                engine.memory.resend -= freed;
+                engine.counters.resumes += 1;
+                tunnel_id
+            }
+            None => {
+                if hello.tunnel == 0 || hello.received != 0 || hello.next != 1 {
+                    return Err(Code::Desync);
+                }
+                let peer_resend_max = hello.limits.as_ref().map_or(0, |limits| limits.resend_max);
+                let numbering = Numbering::new(engine.config.resend_max, peer_resend_max);
+                let owner = Owner::Uplink(id);
+                engine
+                    .tunnels
+                    .insert(Tunnel::new(hello.tunnel, key, owner, numbering, peer))
+            }
+        };
+        engine.attach(now, tunnel_id, carrier_id);
+        if let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) {
+            // The first acknowledgement tells the POP that its HELLO arrived.
+            tunnel.ack = AckState::Now;
+            tunnel.was_attached = true;
+        }
+        engine.mark(tunnel_id);
+        if let Some(uplink) = self.uplinks.get_mut(id) {
+            uplink.tunnel = Some(tunnel_id);
+            uplink.failures = 0;
+            uplink.hint = Duration::ZERO;
+            uplink.resume_address.clone_from(&hello.resume_address);
+        }
+        engine.events.push_back(Event::UplinkAttached {
+            uplink: id,
+            resumed: resume.is_some(),
+        });
+        Ok(())
+    }
+
+    /// Applies the POP's BYE.
+    pub(super) fn dismissed(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        carrier: CarrierId,
+        bye: &wire::Bye,
+    ) {
+        let code = Code::from_wire(bye.code);
+        if let Some(id) = self.uplink_of(engine, carrier)
+            && let Some(uplink) = self.uplinks.get_mut(id)
+        {
+            uplink.hint = Duration::from_millis(bye.retry_after_ms);
+            // The carrier alone is at fault for these; everything else means the tunnel.
+            let carrier_only = matches!(
+                code,
+                Code::StaleAttempt | Code::Replaced | Code::HelloTimeout | Code::Silent
+            );
+            if !carrier_only && let Some(tunnel) = uplink.tunnel.take() {
+                engine.end_tunnel(now, tunnel, code, Duration::ZERO);
+            }
+        }
+        engine.dismiss(now, carrier, code, Duration::ZERO);
+    }
+
+    pub(super) fn uplink_of(&self, engine: &Engine, carrier: CarrierId) -> Option<UplinkId> {
+        match engine.carriers.get(carrier)?.peer {
+            Peer::Uplink { uplink, .. } => Some(uplink),
+            Peer::Node(_) => None,
+        }
+    }
+
+    /// Handles the loss of a carrier.
+    pub(super) fn carrier_lost(&mut self, engine: &mut Engine, now: Instant, lost: &Lost) {
+        let Peer::Uplink { uplink: id, .. } = lost.peer else {
+            return;
+        };
+        let Some(uplink) = self.uplinks.get_mut(id) else {
+            return;
+        };
+        if uplink.state != State::Connected(lost.carrier) {
+            return;
+        }
+        engine.events.push_back(Event::UplinkDetached {
+            uplink: id,
+            code: lost.code,
+        });
+        self.retry(engine, now, id);
+    }
+
+    pub(super) fn tunnel_gone(&mut self, tunnel_id: TunnelId, tunnel: &Tunnel) {
+        if let Owner::Uplink(id) = tunnel.owner
+            && let Some(uplink) = self.uplinks.get_mut(id)
+            && uplink.tunnel == Some(tunnel_id)
+        {
+            uplink.tunnel = None;
+        }
+    }
+
+    /// Sets the time of the next attempt.
+    fn retry(&mut self, engine: &mut Engine, now: Instant, id: UplinkId) {
+        let Some(uplink) = self.uplinks.get_mut(id) else {
+            return;
+        };
+        uplink.state = State::Waiting;
+        let resumable = uplink
+            .tunnel
+            .is_some_and(|tunnel| engine.tunnels.get(tunnel).is_some());
+        let limit = if uplink.failures == 0 {
+            FIRST_JITTER
+        } else {
+            let cap = if resumable {
+                RESUMABLE_WAIT_MAX
+            } else {
+                WAIT_MAX
+            };
+            (FIRST_JITTER * 2u32.saturating_pow(uplink.failures.min(16))).min(cap)
+        };
+        uplink.failures = uplink.failures.saturating_add(1);
+        let hint = core::mem::take(&mut uplink.hint);
+        let wait = engine.rng.jitter(limit).max(hint);
+        engine
+            .timers
+            .arm(Timer::Uplink(id), &mut uplink.timer, Some(now + wait));
+    }
+}

@@ -1,0 +1,465 @@
+//! What only a POP does: it admits nodes, opens sessions, chooses exits and tries others.
+
+mod failover;
+pub(super) mod greet;
+
+use super::deadline::Overdue;
+use super::engine::Engine;
+use super::event::Event;
+use super::{Endpoint, Role};
+use crate::arena::{CarrierId, SessionId, TunnelId};
+use crate::carrier::Peer;
+use crate::config::Config;
+use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
+use crate::memory::MemoryLevel;
+use crate::rng::Rng;
+use crate::session::early::Early;
+use crate::session::recv::RecvHalf;
+use crate::session::send::SendHalf;
+use crate::session::{Due, Exits, Phase, PopSide, Session, Side};
+use crate::target::{Host, Target};
+use crate::time::{Duration, Instant};
+use crate::tunnel::{Owner, Tunnel};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use greet::NodeEntry;
+use titan_proto::{Code, Frame, wire};
+
+/// The POP's part of an [`Endpoint`].
+#[derive(Debug)]
+pub struct PopRole {
+    nodes: BTreeMap<Box<str>, NodeEntry>,
+    by_wire: BTreeMap<u64, TunnelId>,
+    index: Index,
+    rng: Rng,
+    resume_address: String,
+}
+
+/// What a client asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Open {
+    /// Where to.
+    pub target: Target,
+    /// The POP's small number of the user; a user's sessions share turns.
+    pub group: u32,
+    /// The group's share of turns, 1 to 16.
+    pub weight: u32,
+    /// The family of addresses to use.
+    pub family: wire::create::Family,
+    /// The country the exit must be in.
+    pub country: Option<Country>,
+    /// The session stays with its exit whatever the target answers.
+    pub strict: bool,
+    /// Follows the session through logs of POP and edge.
+    pub trace: [u8; 16],
+}
+
+/// A node with a live tunnel, for lists.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeView<'a> {
+    /// The node's id.
+    pub node: &'a str,
+    /// Its tunnel.
+    pub tunnel: TunnelId,
+    /// It has a carrier.
+    pub attached: bool,
+    /// Smoothed round trip time.
+    pub rtt: Option<Duration>,
+    /// Sessions on it.
+    pub sessions: usize,
+}
+
+impl Endpoint<PopRole> {
+    /// Creates a POP without nodes. `resume_address` is where exactly this process can be reached;
+    /// empty if that is where nodes connect anyway.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], resume_address: String, now: Instant) -> Self {
+        let mut engine = Engine::new(config, seed);
+        let rng = Rng::new(engine.rng.bytes());
+        let role = PopRole {
+            nodes: BTreeMap::new(),
+            by_wire: BTreeMap::new(),
+            index: Index::new(),
+            rng,
+            resume_address,
+        };
+        Self { engine, role, now }
+    }
+
+    /// Takes a carrier whose token names `node`. `nonce` is the one its upgrade was answered with;
+    /// `encrypted` tells whether its bytes cannot be read on the way.
+    pub fn handle_carrier(
+        &mut self,
+        now: Instant,
+        node: &str,
+        nonce: [u8; 16],
+        encrypted: bool,
+    ) -> CarrierId {
+        let now = self.enter(now);
+        self.engine
+            .add_carrier(now, Peer::Node(node.into()), nonce, encrypted)
+    }
+
+    /// Opens a session through the best exit. CREATE and the first bytes leave at once.
+    ///
+    /// # Errors
+    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short.
+    pub fn open(&mut self, now: Instant, open: Open) -> Result<SessionId, Code> {
+        let now = self.enter(now);
+        if self.engine.level() >= MemoryLevel::Refusing {
+            return Err(Code::Overloaded);
+        }
+        let demand = Demand {
+            country: open.country,
+            exclude: [None; 3],
+        };
+        let tunnel = self
+            .role
+            .choose(&self.engine, now, &demand)
+            .ok_or(Code::NoExit)?;
+        let id = self.engine.open(now, open);
+        self.role.place(&mut self.engine, now, id, tunnel);
+        self.engine.counters.opened += 1;
+        self.leave(now);
+        Ok(id)
+    }
+
+    /// Tells a node to leave, to change its rates, or to drain.
+    pub fn command(&mut self, now: Instant, tunnel: TunnelId, command: wire::Command) {
+        let now = self.enter(now);
+        if let Some(state) = self.engine.tunnels.get_mut(tunnel) {
+            state.commands.insert(command.action, command);
+            self.engine.mark(tunnel);
+        }
+        self.leave(now);
+    }
+
+    /// Returns the edge's reply to the session, once there is one.
+    #[must_use]
+    pub fn reply(&self, session: SessionId) -> Option<&wire::Reply> {
+        self.engine.sessions.get(session)?.pop()?.reply.as_deref()
+    }
+
+    /// Returns the node a session runs over.
+    #[must_use]
+    pub fn node_of(&self, session: SessionId) -> Option<&str> {
+        self.engine
+            .tunnels
+            .get(self.engine.sessions.get(session)?.tunnel)?
+            .node()
+    }
+
+    /// Returns the node of a tunnel.
+    #[must_use]
+    pub fn node(&self, tunnel: TunnelId) -> Option<&str> {
+        self.engine.tunnels.get(tunnel)?.node()
+    }
+
+    /// Returns every node with a live tunnel. O(tunnels).
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView<'_>> {
+        let view = |(id, tunnel): (TunnelId, &'_ Tunnel)| -> Option<(TunnelId, bool, usize)> {
+            matches!(
+                tunnel.owner,
+                Owner::Node {
+                    confirmed: true,
+                    ..
+                }
+            )
+            .then(|| (id, tunnel.carrier.is_some(), tunnel.sessions.len()))
+        };
+        self.engine
+            .tunnels
+            .iter()
+            .filter_map(view)
+            .filter_map(|(tunnel, attached, sessions)| {
+                let state = self.engine.tunnels.get(tunnel)?;
+                let rtt = state.rtt.smoothed();
+                Some(NodeView {
+                    node: state.node()?,
+                    tunnel,
+                    attached,
+                    rtt,
+                    sessions,
+                })
+            })
+            .collect()
+    }
+
+    /// Tells why each exit would or would not be chosen (requirement B7). O(exits).
+    #[must_use]
+    pub fn explain(&self, now: Instant, country: Option<Country>) -> Vec<Verdict> {
+        self.role.index.explain(
+            now,
+            &Demand {
+                country,
+                exclude: [None; 3],
+            },
+        )
+    }
+}
+
+impl Engine {
+    /// Makes a session that has no tunnel yet.
+    fn open(&mut self, now: Instant, open: Open) -> SessionId {
+        let trace = Bytes::copy_from_slice(&open.trace);
+        let create = wire::Create {
+            kind: wire::create::Kind::Tcp as i32,
+            target: Some(to_wire(&open.target)),
+            family: open.family as i32,
+            dial_timeout_ms: u32::try_from(self.config.dial_timeout.as_millis())
+                .unwrap_or(u32::MAX),
+            group: open.group,
+            weight: open.weight,
+            download_limit: 0,
+            trace_id: trace,
+        };
+        let window = self.initial_window();
+        self.sessions.insert(Session {
+            tunnel: super::engine::NOWHERE,
+            number: 0,
+            mapped: false,
+            group: open.group,
+            weight: open.weight,
+            phase: Phase::Dialling,
+            send: SendHalf::new(0),
+            recv: RecvHalf::new(now, window, window),
+            due: Due::default(),
+            side: Side::Pop(Box::new(PopSide {
+                create,
+                country: open.country,
+                strict: open.strict,
+                exits: Exits::default(),
+                created: false,
+                early: Early::default(),
+                opened_at: now,
+                refused: false,
+                verdict: None,
+                reply: None,
+            })),
+            held_by_driver: true,
+            in_control: false,
+            in_scheduler: false,
+            woken: false,
+            starved: false,
+            unsettled: false,
+            moved_at: now,
+            deadline: None,
+            timer: None,
+            charged: 0,
+            held: 0,
+            grown: 0,
+        })
+    }
+}
+
+impl PopRole {
+    /// Chooses a tunnel and counts a session on it.
+    fn choose(&mut self, engine: &Engine, now: Instant, demand: &Demand) -> Option<TunnelId> {
+        let choice = self.index.choose(now, demand, &mut self.rng)?;
+        let tunnel = engine.tunnels.key_at(choice.key.0);
+        debug_assert!(tunnel.is_some(), "the index knows only live tunnels");
+        tunnel
+    }
+
+    /// Puts a session on a tunnel, as if it had never been on another.
+    fn place(&self, engine: &mut Engine, now: Instant, id: SessionId, tunnel_id: TunnelId) {
+        let patience = engine.config.dial_timeout + DIAL_SLACK;
+        let window = engine.initial_window();
+        let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
+            return;
+        };
+        let Some(session) = engine.sessions.get_mut(id) else {
+            return;
+        };
+        tunnel.opened += 1;
+        tunnel.sessions.insert(tunnel.opened, id);
+        session.tunnel = tunnel_id;
+        session.number = tunnel.opened;
+        session.mapped = true;
+        session.send.limit = tunnel.peer.early_max;
+        session.recv = RecvHalf::new(now, window, window);
+        session.due = Due {
+            create: true,
+            ..Due::default()
+        };
+        let Side::Pop(side) = &mut session.side else {
+            return;
+        };
+        side.created = false;
+        side.exits.push(key_of(tunnel_id).0);
+        let budget = side.opened_at + engine.config.dial_budget;
+        let deadline = (now + patience).min(budget);
+        session.deadline = Some(deadline);
+        engine.arm_session(id, deadline);
+        engine.schedule(id);
+        engine.wake(id);
+    }
+
+    /// Brings the index up to what is known of a tunnel.
+    fn refresh(&mut self, engine: &Engine, now: Instant, id: TunnelId) {
+        let Some(tunnel) = engine.tunnels.get(id) else {
+            return;
+        };
+        let Owner::Node {
+            confirmed,
+            accepting,
+            sessions_max,
+            ..
+        } = &tunnel.owner
+        else {
+            return;
+        };
+        let attached = tunnel.carrier.is_some() && *confirmed;
+        let cap = (*sessions_max)
+            .min(tunnel.peer.sessions_max)
+            .min(engine.config.sessions_max);
+        let rtt = tunnel.rtt.smoothed();
+        self.index.update(now, key_of(id), |state| {
+            state.attached = attached;
+            state.accepting = *accepting;
+            state.session_cap = cap;
+            state.rtt = rtt;
+        });
+    }
+
+    fn status(&mut self, engine: &mut Engine, now: Instant, id: TunnelId, status: &wire::Status) {
+        if let Some(tunnel) = engine.tunnels.get_mut(id)
+            && let Owner::Node {
+                accepting,
+                sessions_max,
+                ..
+            } = &mut tunnel.owner
+        {
+            *accepting = status.accepting;
+            *sessions_max = status.sessions_max;
+        }
+        self.refresh(engine, now, id);
+    }
+}
+
+#[expect(
+    private_interfaces,
+    reason = "sealed: nothing outside can name the engine"
+)]
+impl Role for PopRole {
+    fn frame(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        carrier: CarrierId,
+        frame: Frame,
+    ) -> Result<(), Code> {
+        match frame {
+            Frame::Hello(hello) => {
+                self.greet(engine, now, carrier, &hello);
+                Ok(())
+            }
+            Frame::Reply { session, reply } => {
+                let tunnel = engine.bearing(carrier).ok_or(Code::Protocol)?;
+                self.replied(engine, now, tunnel, session, reply)
+            }
+            Frame::Status(status) => {
+                let tunnel = engine.bearing(carrier).ok_or(Code::Protocol)?;
+                self.status(engine, now, tunnel, &status);
+                Ok(())
+            }
+            Frame::Bye(bye) => {
+                engine.dismiss(now, carrier, Code::from_wire(bye.code), Duration::ZERO);
+                Ok(())
+            }
+            Frame::Command(_)
+            | Frame::Create { .. }
+            | Frame::Data { .. }
+            | Frame::HalfClose { .. }
+            | Frame::Stop { .. }
+            | Frame::Close { .. }
+            | Frame::Credit { .. }
+            | Frame::Udp { .. }
+            | Frame::Ack { .. }
+            | Frame::Unknown(_) => Err(Code::Protocol),
+        }
+    }
+
+    fn confirmed(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId) {
+        self.confirm(engine, now, tunnel);
+    }
+
+    fn measured(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId) {
+        self.refresh(engine, now, tunnel);
+    }
+
+    fn overdue(&mut self, engine: &mut Engine, now: Instant, overdue: Overdue) {
+        if let Overdue::Dial(session) = overdue {
+            self.dial_overdue(engine, now, session);
+        }
+    }
+
+    fn follow_up(&mut self, engine: &mut Engine, now: Instant) {
+        loop {
+            for tunnel in core::mem::take(&mut engine.left) {
+                if engine.tunnels.get(tunnel).is_some() {
+                    self.index.session_closed(now, key_of(tunnel));
+                }
+            }
+            if let Some(lost) = engine.lost.pop_front() {
+                if let Some(tunnel) = lost.tunnel {
+                    self.detached(engine, now, tunnel, lost.code);
+                }
+            } else if let Some((id, tunnel, code)) = engine.gone.pop_front() {
+                self.tunnel_gone(engine, id, tunnel, code);
+            } else if let Some((session, code)) = engine.orphaned.pop_front() {
+                self.orphaned(engine, now, session, code);
+            } else if engine.left.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+/// How much longer than the edge the POP waits for a dial: only the edge's clock ends it, unless the
+/// edge is silent.
+const DIAL_SLACK: Duration = Duration::from_secs(5);
+
+const fn key_of(tunnel: TunnelId) -> ExitKey {
+    ExitKey(tunnel.index_number())
+}
+
+fn to_wire(target: &Target) -> wire::Target {
+    let (ip, name) = match &target.host {
+        Host::Ip(core::net::IpAddr::V4(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
+        Host::Ip(core::net::IpAddr::V6(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
+        Host::Name(name) => (Bytes::new(), &**name),
+    };
+    wire::Target {
+        ip,
+        name: name.into(),
+        port: u32::from(target.port),
+    }
+}
+
+impl Event {
+    pub(super) fn gone(tunnel: TunnelId, state: &Tunnel, code: Code) -> Option<Self> {
+        state.node().map(|node| Self::NodeGone {
+            tunnel,
+            node: node.into(),
+            code,
+        })
+    }
+}
+
+fn exit_state(cap: u32) -> ExitState {
+    ExitState {
+        rtt: None,
+        sessions: 0,
+        session_cap: cap,
+        country: None,
+        attached: false,
+        accepting: true,
+        draining: false,
+        blacklisted: false,
+    }
+}

@@ -1,0 +1,143 @@
+//! Held bytes: what is copied, what is charged, and who goes when too much is held (invariant I4).
+
+use super::engine::Engine;
+use crate::arena::{SessionId, TunnelId};
+use crate::config::SHED_AFTER;
+use crate::memory::{MemoryLevel, WINDOW_UNDER_PRESSURE};
+use crate::time::{Duration, Instant};
+use crate::timer::Timer;
+use titan_proto::Code;
+
+/// How often memory pressure is looked at while it lasts.
+const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Ends a turn of receiving: what sockets did not take is copied out of the shared read block.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        let mut unsettled = core::mem::take(&mut self.unsettled);
+        for id in unsettled.drain(..) {
+            let Some(session) = self.sessions.get_mut(id) else {
+                continue;
+            };
+            session.unsettled = false;
+            session.recv.settle();
+            self.recharge(id);
+            self.check_caps(now, id);
+        }
+        self.unsettled = unsettled;
+        match self.level() {
+            MemoryLevel::Normal | MemoryLevel::NoGrowth | MemoryLevel::Refusing => {}
+            MemoryLevel::Shedding => {
+                let at = now + RELIEF_INTERVAL;
+                self.timers
+                    .arm_sooner(Timer::Memory, &mut self.memory_timer, at);
+            }
+            MemoryLevel::Full => self.relieve(now),
+        }
+    }
+
+    /// Books bytes that left for a socket, and returns the credit for them.
+    pub(crate) fn release(&mut self, now: Instant, id: SessionId, count: usize) {
+        let level = self.level();
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        session.recv.release(count);
+        session.moved_at = now;
+        if session.is_ended() {
+            self.recharge(id);
+            return;
+        }
+        let rtt = self
+            .tunnels
+            .get(session.tunnel)
+            .and_then(|tunnel| tunnel.rtt.smoothed());
+        let window = session.recv.window;
+        let base = self.config.window_base;
+        if level >= MemoryLevel::Refusing && window > WINDOW_UNDER_PRESSURE {
+            session.recv.window = WINDOW_UNDER_PRESSURE;
+            self.memory.growth -= core::mem::take(&mut session.grown);
+        } else if session.recv.outgrown(now, rtt) && window < self.config.window_max {
+            let doubled = (window * 2).min(self.config.window_max);
+            let extra = doubled.saturating_sub(base).saturating_sub(session.grown);
+            if self.memory.grow(extra) {
+                session.grown += extra;
+                session.recv.window = doubled;
+            }
+        }
+        if session.recv.wants_credit() && !session.due.credit {
+            session.due.credit = true;
+            self.owe(id);
+        }
+        self.recharge(id);
+        self.advance(id);
+    }
+
+    /// Resets the largest session without progress until the pressure is off; at the very limit
+    /// progress does not count.
+    pub(crate) fn relieve(&mut self, now: Instant) {
+        loop {
+            let patience = match self.level() {
+                MemoryLevel::Normal | MemoryLevel::NoGrowth | MemoryLevel::Refusing => return,
+                MemoryLevel::Shedding => SHED_AFTER,
+                MemoryLevel::Full => Duration::ZERO,
+            };
+            let Some(id) = self.largest(now, patience, |_| true) else {
+                break;
+            };
+            self.shed(now, id);
+        }
+        let at = now + RELIEF_INTERVAL;
+        self.timers
+            .arm_sooner(Timer::Memory, &mut self.memory_timer, at);
+    }
+
+    /// Holds one tunnel and one group on it to their share.
+    fn check_caps(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        let (tunnel_id, group) = (session.tunnel, session.group);
+        let Some(tunnel) = self.tunnels.get(tunnel_id) else {
+            return;
+        };
+        let group_held = tunnel.held_by_group.get(&group).copied().unwrap_or(0);
+        if group_held > self.config.group_held_max {
+            self.shed_largest_of(now, |session_tunnel, session_group| {
+                session_tunnel == tunnel_id && session_group == group
+            });
+        } else if tunnel.held > self.config.tunnel_held_max {
+            self.shed_largest_of(now, |session_tunnel, _| session_tunnel == tunnel_id);
+        }
+    }
+
+    fn shed_largest_of(&mut self, now: Instant, of: impl Fn(TunnelId, u32) -> bool) {
+        if let Some(id) = self.largest(now, Duration::ZERO, |session| {
+            of(session.tunnel, session.group)
+        }) {
+            self.shed(now, id);
+        }
+    }
+
+    fn shed(&mut self, now: Instant, id: SessionId) {
+        self.counters.shed += 1;
+        self.reset(now, id, Code::Memory);
+    }
+
+    /// Finds the session that holds most among those without progress for `patience`. O(sessions);
+    /// only under pressure.
+    fn largest(
+        &self,
+        now: Instant,
+        patience: Duration,
+        eligible: impl Fn(&crate::session::Session) -> bool,
+    ) -> Option<SessionId> {
+        self.sessions
+            .iter()
+            .filter(|(_, session)| {
+                session.charged > 0 && now.since(session.moved_at) >= patience && eligible(session)
+            })
+            .max_by_key(|(id, session)| (session.charged, core::cmp::Reverse(*id)))
+            .map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,35 @@
+//! Client bytes that were framed before the reply, kept for another exit (requirement B2).
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Everything framed for the present exit, apart from the resend buffer. Bytes and the end of the
+/// direction move to another exit together.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    pieces: Vec<Bytes>,
+    len: u64,
+    /// HALF_CLOSE was framed too.
+    pub(crate) finished: bool,
+}
+
+impl Early {
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Keeps a framed piece. The early window bounds the sum.
+    pub(crate) fn keep(&mut self, bytes: Bytes) {
+        self.len += bytes.len() as u64;
+        self.pieces.push(bytes);
+    }
+
+    /// Gives everything back, for another exit or to be dropped after the reply.
+    pub(crate) fn take(&mut self) -> Self {
+        core::mem::take(self)
+    }
+
+    pub(crate) fn into_pieces(self) -> impl DoubleEndedIterator<Item = Bytes> {
+        self.pieces.into_iter()
+    }
+}

@@ -1,0 +1,84 @@
+//! The sending half of a session: bytes from its socket on their way to the peer.
+
+use super::queue::ByteQueue;
+use bytes::Bytes;
+
+/// How far the end of the direction has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fin {
+    /// More may be written.
+    Open,
+    /// The driver finished; HALF_CLOSE follows the last byte.
+    Queued,
+    /// HALF_CLOSE is on its way.
+    Sent,
+}
+
+/// Offsets are absolute, so that credit cannot leak: it is `limit - offset`, nothing else.
+#[derive(Debug)]
+pub(crate) struct SendHalf {
+    pub(crate) queue: ByteQueue,
+    /// Bytes framed so far.
+    pub(crate) offset: u64,
+    /// Offset the peer allows.
+    pub(crate) limit: u64,
+    pub(crate) fin: Fin,
+    /// The peer reads no more.
+    pub(crate) stopped: bool,
+}
+
+impl SendHalf {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            queue: ByteQueue::default(),
+            offset: 0,
+            limit,
+            fin: Fin::Open,
+            stopped: false,
+        }
+    }
+
+    pub(crate) const fn credit(&self) -> u64 {
+        self.limit - self.offset
+    }
+
+    /// Returns how many bytes the driver may read from the socket for it.
+    pub(crate) fn room(&self, queue_max: usize) -> usize {
+        if self.fin != Fin::Open || self.stopped {
+            return 0;
+        }
+        let credit = usize::try_from(self.credit()).unwrap_or(usize::MAX);
+        queue_max.min(credit).saturating_sub(self.queue.len())
+    }
+
+    /// Tells whether a frame could be made now.
+    pub(crate) fn is_ready(&self) -> bool {
+        if self.queue.is_empty() {
+            self.fin == Fin::Queued
+        } else {
+            self.credit() > 0
+        }
+    }
+
+    /// Takes the bytes of the next frame.
+    pub(crate) fn take(&mut self, max: usize) -> Bytes {
+        let credit = usize::try_from(self.credit()).unwrap_or(usize::MAX);
+        let bytes = self.queue.take(max.min(credit));
+        self.offset += bytes.len() as u64;
+        assert!(
+            self.offset <= self.limit,
+            "a frame never exceeds its credit"
+        );
+        bytes
+    }
+
+    pub(crate) const fn raise(&mut self, limit: u64) {
+        if limit > self.limit {
+            self.limit = limit;
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.fin == Fin::Sent
+    }
+}

@@ -1,0 +1,153 @@
+//! Many sessions over a succession of carriers.
+//!
+//! A tunnel joins one POP process and one edge process. A carrier is one WebSocket connection that
+//! bears it. The tunnel outlives its carrier: [`numbering`] keeps what the peer has not acknowledged
+//! and sends it again over the next one.
+
+pub(crate) mod numbering;
+pub(crate) mod proof;
+pub(crate) mod rtt;
+pub(crate) mod scheduler;
+
+use crate::arena::{CarrierId, SessionId, UplinkId};
+use crate::time::Instant;
+use crate::timer::Armed;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use numbering::Numbering;
+use rtt::Rtt;
+use scheduler::Scheduler;
+use titan_proto::{Code, wire};
+
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    /// The tunnel's id in HELLO.
+    pub(crate) wire: u64,
+    pub(crate) key: [u8; 32],
+    pub(crate) owner: Owner,
+    /// It was in use at some time: its end is worth telling.
+    pub(crate) was_attached: bool,
+    /// The carrier that bears it now.
+    pub(crate) carrier: Option<CarrierId>,
+    pub(crate) numbering: Numbering,
+    pub(crate) peer: PeerLimits,
+    pub(crate) sessions: BTreeMap<u64, SessionId>,
+    /// Highest session number ever opened.
+    pub(crate) opened: u64,
+    pub(crate) scheduler: Scheduler,
+    /// Sessions that owe control frames, each once.
+    pub(crate) control: VecDeque<SessionId>,
+    /// CLOSE for sessions that moved to another exit; at most one per session that was live.
+    pub(crate) closes: VecDeque<(u64, Code)>,
+    /// The latest STATUS not sent yet (edge).
+    pub(crate) status: Option<wire::Status>,
+    /// The latest order of each kind not sent yet (POP).
+    pub(crate) commands: BTreeMap<i32, wire::Command>,
+    pub(crate) rtt: Rtt,
+    /// Bytes that wait for sockets, and the share of each group.
+    pub(crate) held: u64,
+    pub(crate) held_by_group: BTreeMap<u32, u64>,
+    pub(crate) ack: AckState,
+    /// When the tunnel ends unless a carrier comes back.
+    pub(crate) grace_until: Option<Instant>,
+    pub(crate) stall: Stall,
+    /// Since when the resend buffer is full without any acknowledgement.
+    pub(crate) withheld_since: Option<Instant>,
+    pub(crate) timer: Armed,
+}
+
+/// When the peer is told what was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AckState {
+    /// Nothing is untold, or it rides on the next batch before this deadline.
+    By(Option<Instant>),
+    /// With the next batch, which is due at once.
+    Now,
+}
+
+/// The episode in which the carrier takes nothing (W14).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stall {
+    None,
+    /// A session found no room at this time.
+    Suspected(Instant),
+    /// The log has been told.
+    Told,
+}
+
+/// Who is at the other end.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// At the POP: the edge's node.
+    Node {
+        name: Box<str>,
+        epoch: u64,
+        attempt: u64,
+        /// The node acknowledged the HELLO of the present carrier.
+        confirmed: bool,
+        accepting: bool,
+        sessions_max: u32,
+    },
+    /// At the edge: the way to the POP.
+    Uplink(UplinkId),
+}
+
+/// What the peer said about itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PeerLimits {
+    pub(crate) data_max: usize,
+    pub(crate) early_max: u64,
+    pub(crate) sessions_max: u32,
+}
+
+impl Tunnel {
+    pub(crate) fn new(
+        wire: u64,
+        key: [u8; 32],
+        owner: Owner,
+        numbering: Numbering,
+        peer: PeerLimits,
+    ) -> Self {
+        Self {
+            wire,
+            key,
+            owner,
+            was_attached: false,
+            carrier: None,
+            numbering,
+            peer,
+            sessions: BTreeMap::new(),
+            opened: 0,
+            scheduler: Scheduler::default(),
+            control: VecDeque::new(),
+            closes: VecDeque::new(),
+            status: None,
+            commands: BTreeMap::new(),
+            rtt: Rtt::default(),
+            held: 0,
+            held_by_group: BTreeMap::new(),
+            ack: AckState::By(None),
+            grace_until: None,
+            stall: Stall::None,
+            withheld_since: None,
+            timer: None,
+        }
+    }
+
+    /// Tells whether anything waits for the carrier.
+    pub(crate) fn has_output(&self) -> bool {
+        self.numbering.has_replay()
+            || self.ack == AckState::Now
+            || self.status.is_some()
+            || (self.numbering.takes_control()
+                && !(self.control.is_empty() && self.closes.is_empty() && self.commands.is_empty()))
+            || (self.numbering.takes_data() && !self.scheduler.is_empty())
+    }
+
+    pub(crate) fn node(&self) -> Option<&str> {
+        match &self.owner {
+            Owner::Node { name, .. } => Some(name),
+            Owner::Uplink(_) => None,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Numbered frames: each arrives exactly once and in order, over any number of carriers.
+
+use crate::config::{ACK_SHARE, CONTROL_RESERVE, FRAME_OVERHEAD};
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+
+/// A frame on its way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outgoing {
+    /// Message type.
+    pub kind: u32,
+    /// Session number, zero for the tunnel.
+    pub session: u64,
+    /// Encoded payload; for DATA the bytes themselves.
+    pub payload: Bytes,
+}
+
+impl Outgoing {
+    const fn charge(&self) -> u64 {
+        self.payload.len() as u64 + FRAME_OVERHEAD
+    }
+}
+
+/// The peer contradicts what was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Contradiction;
+
+/// Counters and the resend buffer of one tunnel. Frame numbers start at 1; each count is also the
+/// number of its last frame.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    /// Frames made so far.
+    sent: u64,
+    /// Frames the peer acknowledged.
+    acknowledged: u64,
+    /// Frames `acknowledged + 1 ..= sent`.
+    kept: VecDeque<Outgoing>,
+    kept_charge: u64,
+    /// How many of `kept` the present carrier already bore.
+    replayed: usize,
+    resend_max: u64,
+    /// Frames received and applied.
+    received: u64,
+    /// Last count told to the peer.
+    told: u64,
+    /// Bytes received since.
+    untold: u64,
+    peer_resend_max: u64,
+}
+
+impl Numbering {
+    pub(crate) const fn new(resend_max: u64, peer_resend_max: u64) -> Self {
+        Self {
+            sent: 0,
+            acknowledged: 0,
+            kept: VecDeque::new(),
+            kept_charge: 0,
+            replayed: 0,
+            resend_max,
+            received: 0,
+            told: 0,
+            untold: 0,
+            peer_resend_max,
+        }
+    }
+
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Returns what the resend buffer holds.
+    pub(crate) const fn charge(&self) -> u64 {
+        self.kept_charge
+    }
+
+    /// Tells whether new DATA may be framed.
+    pub(crate) const fn takes_data(&self) -> bool {
+        self.kept_charge < self.resend_max
+    }
+
+    /// Tells whether new control frames may be framed.
+    pub(crate) const fn takes_control(&self) -> bool {
+        self.kept_charge < self.resend_max + CONTROL_RESERVE
+    }
+
+    /// Numbers a new frame and keeps it.
+    pub(crate) fn send(&mut self, frame: Outgoing) {
+        debug_assert!(!self.has_replay(), "old frames go first");
+        self.sent += 1;
+        self.kept_charge += frame.charge();
+        self.kept.push_back(frame);
+        self.replayed = self.kept.len();
+    }
+
+    pub(crate) fn has_replay(&self) -> bool {
+        self.replayed < self.kept.len()
+    }
+
+    /// Takes the next kept frame that the present carrier has not borne yet.
+    pub(crate) fn replay(&mut self) -> Option<Outgoing> {
+        let frame = self.kept.get(self.replayed)?.clone();
+        self.replayed += 1;
+        Some(frame)
+    }
+
+    /// Returns the number of the first frame the present carrier will bear after
+    /// [`rewind`](Self::rewind).
+    pub(crate) const fn next(&self) -> u64 {
+        self.acknowledged + 1
+    }
+
+    /// Applies the peer's count. Returns the bytes no longer held.
+    pub(crate) fn acknowledge(&mut self, received: u64) -> Result<u64, Contradiction> {
+        let borne = self.acknowledged + self.replayed as u64;
+        if received > borne {
+            return Err(Contradiction);
+        }
+        let mut freed = 0;
+        while self.acknowledged < received {
+            let frame = self
+                .kept
+                .pop_front()
+                .expect("every frame after the acknowledged is kept");
+            freed += frame.charge();
+            self.acknowledged += 1;
+            self.replayed -= 1;
+        }
+        self.kept_charge -= freed;
+        if self.kept.is_empty() {
+            // An idle tunnel holds no table of frames.
+            self.kept = VecDeque::new();
+        }
+        Ok(freed)
+    }
+
+    /// Starts a new carrier: everything the peer has not received is sent again.
+    pub(crate) fn rewind(&mut self, received: u64) -> Result<u64, Contradiction> {
+        if received < self.acknowledged || received > self.sent {
+            return Err(Contradiction);
+        }
+        self.replayed = self.kept.len();
+        let freed = self.acknowledge(received)?;
+        self.replayed = 0;
+        Ok(freed)
+    }
+
+    /// Counts a frame that was applied. Returns whether its acknowledgement is due at once.
+    pub(crate) const fn receive(&mut self, payload_len: usize) -> bool {
+        self.received += 1;
+        self.untold += payload_len as u64 + FRAME_OVERHEAD;
+        self.untold >= self.peer_resend_max / ACK_SHARE
+    }
+
+    pub(crate) const fn has_untold(&self) -> bool {
+        self.told < self.received
+    }
+
+    /// Returns the count to tell the peer now.
+    pub(crate) const fn tell(&mut self) -> u64 {
+        self.told = self.received;
+        self.untold = 0;
+        self.received
+    }
+
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.sent - self.acknowledged == self.kept.len() as u64
+            && self.replayed <= self.kept.len()
+            && self.told <= self.received
+            && self.kept_charge == self.kept.iter().map(Outgoing::charge).sum::<u64>()
+    }
+}

@@ -1,0 +1,169 @@
+//! Who sends next: deficit round robin over groups, round robin over a group's sessions.
+
+use crate::arena::SessionId;
+use alloc::collections::{BTreeMap, VecDeque};
+
+/// Bytes a group may send per round, times its weight.
+const QUANTUM: i64 = 64 << 10;
+
+/// What opening a session costs its group: a user who opens many does not delay those who transfer.
+pub(crate) const CREATE_COST: usize = QUANTUM as usize;
+
+/// Weights above count as this.
+const WEIGHT_MAX: u32 = 16;
+
+/// The sessions of one tunnel that have something to send, by group (user).
+#[derive(Debug, Default)]
+pub(crate) struct Scheduler {
+    groups: BTreeMap<u32, Group>,
+    round: VecDeque<u32>,
+}
+
+#[derive(Debug)]
+struct Group {
+    sessions: VecDeque<SessionId>,
+    deficit: i64,
+    weight: i64,
+}
+
+impl Scheduler {
+    /// Queues a session; the caller makes sure that it is queued once.
+    pub(crate) fn push(&mut self, group: u32, weight: u32, session: SessionId) {
+        let weight = i64::from(weight.clamp(1, WEIGHT_MAX));
+        let round = &mut self.round;
+        let entry = self.groups.entry(group).or_insert_with(|| {
+            round.push_back(group);
+            Group {
+                sessions: VecDeque::new(),
+                deficit: QUANTUM * weight,
+                weight,
+            }
+        });
+        entry.weight = weight;
+        entry.sessions.push_back(session);
+    }
+
+    /// Takes the session whose turn it is. It must be answered by [`charge`](Self::charge).
+    pub(crate) fn pop(&mut self) -> Option<(u32, SessionId)> {
+        // Each pass adds at least a quantum, and no frame costs more than two: the loop is short.
+        loop {
+            let &number = self.round.front()?;
+            let group = self
+                .groups
+                .get_mut(&number)
+                .expect("a group in the round exists");
+            if group.deficit <= 0 {
+                group.deficit += QUANTUM * group.weight;
+                self.round.rotate_left(1);
+                continue;
+            }
+            let session = group
+                .sessions
+                .pop_front()
+                .expect("a group in the round has sessions");
+            return Some((number, session));
+        }
+    }
+
+    /// Books what the popped session sent and queues it again if it has `more`.
+    pub(crate) fn charge(&mut self, number: u32, session: SessionId, bytes: usize, more: bool) {
+        let group = self
+            .groups
+            .get_mut(&number)
+            .expect("the group was popped from");
+        group.deficit -= i64::try_from(bytes).unwrap_or(i64::MAX);
+        if more {
+            group.sessions.push_back(session);
+        }
+        if group.sessions.is_empty() {
+            self.leave(number);
+        }
+    }
+
+    /// Forgets a queued session.
+    pub(crate) fn remove(&mut self, number: u32, session: SessionId) {
+        let Some(group) = self.groups.get_mut(&number) else {
+            return;
+        };
+        group.sessions.retain(|&queued| queued != session);
+        if group.sessions.is_empty() {
+            self.leave(number);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.round.is_empty()
+    }
+
+    pub(crate) fn contains(&self, number: u32, session: SessionId) -> bool {
+        self.groups
+            .get(&number)
+            .is_some_and(|group| group.sessions.contains(&session))
+    }
+
+    fn leave(&mut self, number: u32) {
+        self.groups.remove(&number);
+        self.round.retain(|&queued| queued != number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{QUANTUM, Scheduler};
+    use crate::arena::{Arena, SessionId};
+    use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+
+    fn ids(count: usize) -> Vec<SessionId> {
+        let mut arena: Arena<SessionId, ()> = Arena::new();
+        (0..count).map(|_| arena.insert(())).collect()
+    }
+
+    #[test]
+    fn a_group_of_many_gets_no_more_than_a_group_of_one() {
+        let ids = ids(33);
+        let mut scheduler = Scheduler::default();
+        scheduler.push(1, 1, ids[0]);
+        for &id in &ids[1..] {
+            scheduler.push(2, 1, id);
+        }
+        let mut sent = BTreeMap::<u32, usize>::new();
+        for _ in 0..4000 {
+            let (group, session) = scheduler.pop().expect("all have more");
+            let bytes = if group == 1 { 32 << 10 } else { 16 << 10 };
+            *sent.entry(group).or_default() += bytes;
+            scheduler.charge(group, session, bytes, true);
+        }
+        let difference = sent[&1].abs_diff(sent[&2]);
+        assert!(difference <= 2 * QUANTUM as usize, "{sent:?}");
+    }
+
+    #[test]
+    fn weight_multiplies_the_share() {
+        let ids = ids(2);
+        let mut scheduler = Scheduler::default();
+        scheduler.push(1, 3, ids[0]);
+        scheduler.push(2, 1, ids[1]);
+        let mut sent = BTreeMap::<u32, usize>::new();
+        for _ in 0..4000 {
+            let (group, session) = scheduler.pop().expect("all have more");
+            *sent.entry(group).or_default() += 1000;
+            scheduler.charge(group, session, 1000, true);
+        }
+        let ratio = sent[&1] as f64 / sent[&2] as f64;
+        assert!((2.8..3.2).contains(&ratio), "{sent:?}");
+    }
+
+    #[test]
+    fn leaving_forgets_everything() {
+        let ids = ids(2);
+        let mut scheduler = Scheduler::default();
+        scheduler.push(1, 1, ids[0]);
+        scheduler.push(1, 1, ids[1]);
+        scheduler.remove(1, ids[0]);
+        let (group, session) = scheduler.pop().expect("one is left");
+        assert_eq!(session, ids[1]);
+        scheduler.charge(group, session, 1, false);
+        assert!(scheduler.is_empty() && scheduler.pop().is_none());
+    }
+}
