@@ -73,6 +73,28 @@ pub(crate) struct LoadArgs {
 }
 
 impl LoadArgs {
+    /// Gives the arguments that parse to `self` again.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let work = self
+            .work
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned());
+        let mut arguments = vec!["load".to_owned()];
+        let mut push = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        push("--work", work.unwrap_or_default());
+        push("--via", self.via.to_string());
+        push("--target", self.target.to_string());
+        push("--control", self.control.to_string());
+        push("--streams", self.streams.to_string());
+        push("--count", self.count.to_string());
+        push("--warmup-ms", self.warmup_ms.to_string());
+        push("--duration-ms", self.duration_ms.to_string());
+        if let Some(user) = &self.user {
+            push("--user", user.clone());
+        }
+        arguments
+    }
+
     fn route(&self) -> Route {
         let login = self.user.clone().map(|user| Login {
             user,
