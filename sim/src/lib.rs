@@ -3,3 +3,7 @@
     test,
     allow(clippy::unwrap_used, reason = "a test may fail by panicking")
 )]
+
+#[cfg(test)]
+mod dial;
+pub mod net;
