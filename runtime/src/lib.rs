@@ -1,4 +1,8 @@
 //! How the core of Titan meets the world: tokio, TLS, WebSocket, stores, and the daemons.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test may fail by panicking")
+)]
 
 pub mod carrier;
 pub mod config;

@@ -1,6 +1,14 @@
 //! Simulated worlds around the core and the daemons of Titan.
 //!
 //! [`pure`] joins a POP core and edge cores by modelled carriers in virtual time, in one thread,
-//! without a runtime.
+//! without a runtime. [`net`] is an in-memory network in which the real daemons run unchanged under
+//! tokio's paused clock.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test may fail by panicking")
+)]
 
+#[cfg(test)]
+mod dial;
+pub mod net;
 pub mod pure;

@@ -1,1 +1,398 @@
-//! To be written.
+//! The world of production: the operating system through tokio.
+
+use super::{Env, Listener, Stream, StreamRole};
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::net;
+use ::tokio::sync::Semaphore;
+use ::tokio::task::spawn_blocking;
+use ::tokio::time;
+use core::future::pending;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Instant as StdInstant, SystemTime};
+use titan_core::time::Instant;
+
+/// How many connections the kernel keeps for a listener that is behind: enough for a fleet that
+/// reconnects at once, within Linux' default `somaxconn` of 4096.
+const BACKLOG: i32 = 1024;
+
+/// How many names are resolved at once. A lookup holds a thread for as long as the name server takes,
+/// and tokio has 512 of them for everything.
+const LOOKUP_COUNT_MAX: usize = 64;
+
+/// How long a flow's socket may be silent before the kernel probes it.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// The time between two probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How many unanswered probes end a connection.
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// How many bytes of a carrier may wait unsent in the kernel: two batches, so that the link never
+/// idles and a frame of higher rank waits for little.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CARRIER_UNSENT_MAX: u32 = 128 * 1024;
+
+/// A wait beyond this is the same as for ever. tokio's timer wheel ends after two years.
+const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The world of production. Clones share its clock and its limits.
+///
+/// Its methods must be called within a tokio runtime with I/O and time enabled; a stream stays with
+/// the runtime that opened it.
+#[derive(Clone, Debug)]
+pub struct TokioEnv(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    start: StdInstant,
+    lookups: Arc<Semaphore>,
+    work: Arc<Semaphore>,
+}
+
+impl TokioEnv {
+    /// Creates a world whose clock starts now.
+    ///
+    /// CPU-heavy work gets half of the cores, at least one.
+    #[must_use]
+    pub fn new() -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Shared {
+            start: StdInstant::now(),
+            lookups: Arc::new(Semaphore::new(LOOKUP_COUNT_MAX)),
+            work: Arc::new(Semaphore::new((cores / 2).max(1))),
+        }))
+    }
+}
+
+impl Default for TokioEnv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Env for TokioEnv {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    fn now(&self) -> Instant {
+        Instant::EPOCH + self.0.start.elapsed()
+    }
+
+    fn unix_time(&self) -> Duration {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        let wait = at.since(self.now());
+        if wait > SLEEP_MAX {
+            return pending().await;
+        }
+        time::sleep(wait).await;
+    }
+
+    async fn listen(&self, at: SocketAddr) -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+        // On Windows the option would let another process take the port over.
+        #[cfg(not(windows))]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&at.into())?;
+        socket.listen(BACKLOG)?;
+        net::TcpListener::from_std(socket.into()).map(TcpListener)
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let stream = net::TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        Ok(TcpStream(stream))
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let name = name.to_owned();
+        let addresses = limited(&self.0.lookups, move || {
+            // Some resolvers answer once per socket type; the order is the system's (RFC 6724).
+            let mut addresses: Vec<IpAddr> = Vec::new();
+            for found in (name.as_str(), 0).to_socket_addrs()? {
+                if !addresses.contains(&found.ip()) {
+                    addresses.push(found.ip());
+                }
+            }
+            io::Result::Ok(addresses)
+        });
+        addresses.await
+    }
+
+    async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        limited(&self.0.work, job).await
+    }
+
+    fn seed(&self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).expect("an operating system without randomness cannot run us");
+        seed
+    }
+}
+
+/// Runs `job` on the blocking pool once `limit` has a permit.
+///
+/// The job owns the permit: a caller that gives up does not let one more job run.
+async fn limited<T: Send + 'static>(
+    limit: &Arc<Semaphore>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let permit = Arc::clone(limit)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    let done = spawn_blocking(move || {
+        let _permit = permit;
+        job()
+    });
+    match done.await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down cancels a job, and it drops us next.
+            Err(_cancelled) => pending().await,
+        },
+    }
+}
+
+/// Returns `address` with an IPv4-mapped IPv6 address, as dual-stack listeners yield them, as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A source of accepted TCP streams.
+#[derive(Debug)]
+pub struct TcpListener(net::TcpListener);
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.0.accept().await?;
+        Ok((TcpStream(stream), canonical(peer)))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// A TCP stream of the operating system.
+#[derive(Debug)]
+pub struct TcpStream(net::TcpStream);
+
+impl From<net::TcpStream> for TcpStream {
+    fn from(stream: net::TcpStream) -> Self {
+        Self(stream)
+    }
+}
+
+impl Stream for TcpStream {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr().map(canonical)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr().map(canonical)
+    }
+
+    fn tune(&self, role: StreamRole) {
+        // A platform that lacks an option, or a peer that is already gone, is no reason to fail:
+        // the next read or write reports what matters.
+        let _ = self.0.set_nodelay(true);
+        match role {
+            StreamRole::Flow => {
+                let _ = SockRef::from(&self.0).set_tcp_keepalive(&keepalive());
+            }
+            StreamRole::Carrier => {
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                let _ = SockRef::from(&self.0).set_tcp_notsent_lowat(CARRIER_UNSENT_MAX);
+            }
+        }
+    }
+
+    fn set_abort_on_drop(&self) {
+        let _ = self.0.set_zero_linger();
+    }
+}
+
+/// Returns the probes of a flow, without what the platform cannot set.
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
+    #[cfg(any(
+        windows,
+        target_vendor = "apple",
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd"
+    ))]
+    let keepalive = keepalive
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    keepalive
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TcpStream, TokioEnv};
+    use crate::env::{Env as _, Listener as _, Stream as _, StreamRole};
+    use ::tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use core::time::Duration;
+    use socket2::SockRef;
+    use std::io::ErrorKind;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    async fn pair(env: &TokioEnv) -> (TcpStream, TcpStream) {
+        let mut listener = env.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (near, far) = ::tokio::join!(env.connect(at), listener.accept());
+        let (far, peer) = far.unwrap();
+        let near = near.unwrap();
+        assert_eq!(near.local_addr().unwrap(), peer);
+        assert_eq!(near.peer_addr().unwrap(), at);
+        (near, far)
+    }
+
+    #[::tokio::test]
+    async fn streams_carry_bytes_and_ends() {
+        let (mut near, mut far) = pair(&TokioEnv::new()).await;
+        near.write_all(b"hello").await.unwrap();
+        near.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"hello");
+    }
+
+    #[::tokio::test]
+    async fn an_aborted_stream_resets_its_peer() {
+        let (near, mut far) = pair(&TokioEnv::new()).await;
+        near.set_abort_on_drop();
+        drop(near);
+        assert_eq!(
+            far.read_u8().await.unwrap_err().kind(),
+            ErrorKind::ConnectionReset
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[::tokio::test]
+    async fn roles_set_their_options() {
+        let (flow, carrier) = pair(&TokioEnv::new()).await;
+        flow.tune(StreamRole::Flow);
+        carrier.tune(StreamRole::Carrier);
+        let (flow, carrier) = (SockRef::from(&flow.0), SockRef::from(&carrier.0));
+        assert!(flow.tcp_nodelay().unwrap() && carrier.tcp_nodelay().unwrap());
+        assert!(flow.keepalive().unwrap());
+        assert_eq!(flow.tcp_keepalive_time().unwrap(), super::KEEPALIVE_IDLE);
+        assert_eq!(
+            flow.tcp_keepalive_interval().unwrap(),
+            super::KEEPALIVE_INTERVAL
+        );
+        assert_eq!(
+            flow.tcp_keepalive_retries().unwrap(),
+            super::KEEPALIVE_PROBES
+        );
+        assert_eq!(
+            carrier.tcp_notsent_lowat().unwrap(),
+            super::CARRIER_UNSENT_MAX
+        );
+    }
+
+    #[::tokio::test]
+    async fn work_is_limited_and_its_panics_reach_the_caller() {
+        let env = TokioEnv::new();
+        let limit = env.0.work.available_permits();
+        let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let jobs: Vec<_> = (0..8)
+            .map(|_| {
+                let (env, running, peak) = (env.clone(), Arc::clone(&running), Arc::clone(&peak));
+                ::tokio::spawn(async move {
+                    env.work(move || {
+                        peak.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
+                        std::thread::sleep(Duration::from_millis(2));
+                        running.fetch_sub(1, Ordering::SeqCst);
+                    })
+                    .await;
+                })
+            })
+            .collect();
+        for job in jobs {
+            job.await.unwrap();
+        }
+        assert!(peak.load(Ordering::SeqCst) <= limit);
+
+        let failed = ::tokio::spawn({
+            let env = env.clone();
+            async move { env.work(|| panic!("on purpose")).await }
+        });
+        assert!(failed.await.unwrap_err().is_panic());
+        assert_eq!(env.work(|| 7).await, 7, "a panic must give its permit back");
+    }
+
+    #[::tokio::test]
+    async fn the_clock_moves_and_sleep_follows_it() {
+        let env = TokioEnv::new();
+        let at = env.now() + Duration::from_millis(5);
+        env.sleep_until(at).await;
+        assert!(env.now() >= at);
+        assert_ne!(env.seed(), env.seed());
+        assert!(env.unix_time() > Duration::from_secs(1_600_000_000));
+    }
+}
