@@ -463,59 +463,51 @@ impl World {
         } else {
             &mut state.to_edge
         };
-        while let Some(&(at, _)) = pipe.items.front() {
-            if at > self.now {
-                break;
-            }
-            let (_, parcel) = pipe.items.pop_front().expect("it was just there");
-            pipe.bytes -= parcel.len();
+        let Some(&(at, _)) = pipe.items.front() else {
+            return;
+        };
+        if at > self.now {
+            return;
+        }
+        let (_, parcel) = pipe.items.pop_front().expect("it was just there");
+        pipe.bytes -= parcel.len();
+        if let Parcel::Ping(payload) = parcel {
             let back = if to_pop {
                 &mut state.to_edge
             } else {
                 &mut state.to_pop
             };
-            let id = if to_pop { state.pop } else { state.at_edge };
-            if let Parcel::Ping(payload) = parcel {
-                let at = self.now + self.options.delay;
-                let at = back.items.back().map_or(at, |&(last, _)| last.max(at));
-                back.items.push_back((at, Parcel::Pong(payload)));
-                back.bytes += Parcel::Pong(payload).len();
-                let action = if to_pop {
+            let at = self.now + self.options.delay;
+            let at = back.items.back().map_or(at, |&(last, _)| last.max(at));
+            back.items.push_back((at, Parcel::Pong(payload)));
+            back.bytes += Parcel::Pong(payload).len();
+            self.enter(
+                at,
+                if to_pop {
                     Action::ToEdge { link }
                 } else {
                     Action::ToPop { link }
-                };
-                self.entered += 1;
-                self.queue.insert((at, self.entered, action));
-            }
-            let live = self.edges[state.edge].life == state.life;
-            if let Some(id) = id {
-                if to_pop {
-                    hand_in(&mut self.pop, self.now, id, &parcel);
-                } else if live {
-                    hand_in(&mut self.edges[state.edge].core, self.now, id, &parcel);
-                }
-            }
-            if let Parcel::Close(_) = parcel {
-                if to_pop {
-                    state.pop = None
-                } else {
-                    state.at_edge = None
-                }
-                state.cut = true;
-            }
-            self.trace = mix(self.trace ^ parcel.hash());
-            let state = &mut self.links[link];
-            let pipe = if to_pop {
-                &mut state.to_pop
-            } else {
-                &mut state.to_edge
-            };
-            if pipe.items.is_empty() {
-                break;
-            }
-            return self.deliver(link, to_pop);
+                },
+            );
         }
+        let state = &mut self.links[link];
+        let live = self.edges[state.edge].life == state.life;
+        match (to_pop, state.pop, state.at_edge) {
+            (true, Some(id), _) => hand_in(&mut self.pop, self.now, id, &parcel),
+            (false, _, Some(id)) if live => {
+                hand_in(&mut self.edges[state.edge].core, self.now, id, &parcel);
+            }
+            _ => {}
+        }
+        if let Parcel::Close(_) = parcel {
+            if to_pop {
+                state.pop = None
+            } else {
+                state.at_edge = None
+            }
+            state.cut = true;
+        }
+        self.trace = mix(self.trace ^ parcel.hash());
     }
 
     // --- Draining -----------------------------------------------------------------------------------
@@ -539,18 +531,6 @@ impl World {
             for host in &self.edges {
                 host.core.audit();
             }
-        }
-        let deadlines = self
-            .edges
-            .iter()
-            .filter_map(|host| host.core.poll_timeout());
-        for deadline in deadlines.chain(self.pop.poll_timeout()) {
-            assert!(
-                deadline.at > self.now
-                    || self.queue.first().is_some_and(|&(at, ..)| at <= self.now)
-                    || deadline.at <= self.now,
-                "unreachable"
-            );
         }
     }
 
