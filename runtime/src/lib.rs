@@ -1,5 +1,7 @@
 //! How the core of Titan meets the world: tokio, TLS, WebSocket, stores, and the daemons.
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod carrier;
 pub mod config;
 pub mod dial;
