@@ -4,6 +4,8 @@
     allow(clippy::unwrap_used, reason = "a test may fail by panicking")
 )]
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod carrier;
 pub mod config;
 pub mod dial;

@@ -1,0 +1,330 @@
+//! Who a client is: names, passwords, and what is remembered about both.
+//!
+//! Passwords are hashed with Argon2id away from the data path. A user whose password was verified
+//! gets in again by a keyed hash that takes about a microsecond; every [`RECORD_AGE_MAX`] the record is
+//! read again, so that deleting, disabling or changing a user takes effect soon. While the store is
+//! away, users verified before keep getting in for [`STORE_AWAY_MAX`]. Guessing is slowed down per user
+//! and per address, never locked out.
+
+mod known;
+mod password;
+mod single;
+mod table;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+pub use password::{Cost, hash_password};
+pub(crate) use throttle::Throttle;
+
+use crate::env::Env;
+use crate::store::{Store, User};
+use core::time::Duration;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use known::{KnownUsers, Sighting};
+use sha2::Sha256;
+use single::Flights;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use titan_core::time::Instant;
+use titan_proto::Code;
+
+/// How old the record of a user may get before it is read again: two seconds is one read per user and
+/// two seconds at most, and soon enough for an operator who waits for a change to take effect.
+pub const RECORD_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// How long users verified before keep getting in while the store is away: long enough for a
+/// restart or repair, short enough that a user deleted meanwhile does not stay.
+pub const STORE_AWAY_MAX: Duration = Duration::from_secs(600);
+
+/// How long one answer of the store is waited for. Together with [`RECORD_AGE_MAX`] it bounds how long
+/// a deleted user may still get in.
+pub const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long the store is left alone after it failed to answer.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest user name, in bytes.
+pub const USER_NAME_MAX: usize = 64;
+
+/// The longest password, in bytes: the longest that SOCKS5 can carry (RFC 1929).
+pub const PASSWORD_MAX: usize = 255;
+
+/// Returns whether `name` may name a user: 1 to 64 of `A-Z a-z 0-9 . _ @`, the first a letter or
+/// digit. `-` and `:` separate the parts of extended user names and Basic credentials.
+#[must_use]
+pub fn is_user_name(name: &str) -> bool {
+    (1..=USER_NAME_MAX).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._@".contains(&byte))
+}
+
+/// How an [`Authenticator`] bounds itself.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthConfig {
+    /// What hashing a password costs; only new hashes and the answer for unknown users follow it.
+    pub cost: Cost,
+    /// The most users remembered; each takes about 400 bytes. Beyond it the one not seen for longest is
+    /// forgotten, unless an [`Account`] of it is held.
+    pub users_max: usize,
+    /// The most [`Authenticator::verify`] calls that wait; more are refused.
+    pub waiting_max: usize,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            cost: Cost::default(),
+            users_max: 65_536,
+            waiting_max: 512,
+        }
+    }
+}
+
+/// A user who got in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// The user's name. Holding a clone keeps `index` the user's.
+    pub name: Arc<str>,
+    /// A small number that is this user's and no other's in this process while any clone of `name` is
+    /// held.
+    pub index: u32,
+    /// Whether clients of this user are answered only once the exit has dialled.
+    pub truthful: bool,
+}
+
+/// Verifies users against a [`Store`] and remembers them. Clones share what is remembered.
+pub struct Authenticator<E, S>(Arc<Inner<E, S>>);
+
+type Fingerprint = [u8; 32];
+
+struct Inner<E, S> {
+    env: E,
+    store: S,
+    config: AuthConfig,
+    unknown_user: String,
+    fingerprints: Hmac<Sha256>,
+    state: Mutex<State>,
+    flights: Flights<Fingerprint, Result<Account, Code>>,
+    throttle: Throttle,
+    waiting: AtomicUsize,
+}
+
+struct State {
+    users: KnownUsers,
+    store_retry_at: Instant,
+}
+
+impl<E: Env, S: Store> Authenticator<E, S> {
+    /// Creates an authenticator that remembers nobody yet.
+    #[must_use]
+    pub fn new(env: E, store: S, config: AuthConfig) -> Self {
+        let fingerprints =
+            Hmac::new_from_slice(&env.seed()).expect("HMAC takes keys of any length");
+        let users = KnownUsers::new(config.users_max);
+        Self(Arc::new(Inner {
+            unknown_user: password::of_nobody(config.cost),
+            env,
+            store,
+            config,
+            fingerprints,
+            state: Mutex::new(State {
+                users,
+                store_retry_at: Instant::EPOCH,
+            }),
+            flights: Flights::default(),
+            throttle: Throttle::default(),
+            waiting: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Answers from memory, in about a microsecond; none if [`Self::verify`] has to be asked.
+    ///
+    /// # Errors
+    /// [`Code::UserDisabled`] if the password is right but the user is switched off or expired.
+    pub fn check_cached(&self, user: &str, password: &[u8]) -> Option<Result<Account, Code>> {
+        self.0.recall(user, &self.0.fingerprint(user, password))
+    }
+
+    /// Verifies a user and password for a client at `client`, from memory or else with a read of the
+    /// store and one run of Argon2id. Callers that ask for the same share one run. After failures it
+    /// takes longer.
+    ///
+    /// # Errors
+    /// [`Code::BadCredentials`] if there is no such user or the password is wrong, which take equally
+    /// long; [`Code::UserDisabled`] if the user is switched off or expired; [`Code::Overloaded`] if too
+    /// many callers wait already or the store does not answer.
+    pub async fn verify(
+        &self,
+        user: &str,
+        password: &[u8],
+        client: IpAddr,
+    ) -> Result<Account, Code> {
+        let inner = &*self.0;
+        let fingerprint = inner.fingerprint(user, password);
+        if let Some(answer) = inner.recall(user, &fingerprint) {
+            return answer;
+        }
+        let _place = inner.take_place().ok_or(Code::Overloaded)?;
+        let verify = || inner.verify(user, password, &fingerprint, client);
+        inner.flights.join(fingerprint, verify).await
+    }
+
+    /// Makes the next login of a user read its record again, as when a change is announced.
+    pub fn invalidate(&self, user: &str) {
+        self.0.state().users.invalidate(user);
+    }
+}
+
+impl<E, S> Clone for Authenticator<E, S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E, S> core::fmt::Debug for Authenticator<E, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Env, S: Store> Inner<E, S> {
+    async fn verify(
+        &self,
+        name: &str,
+        password: &[u8],
+        fingerprint: &Fingerprint,
+        client: IpAddr,
+    ) -> Result<Account, Code> {
+        if let Some(answer) = self.refresh(name, fingerprint).await {
+            return answer;
+        }
+        let attempt = self.throttle.begin(client, Some(name), self.env.now());
+        if !attempt.delay().is_zero() {
+            self.env.sleep_until(self.env.now() + attempt.delay()).await;
+        }
+        let found = self.read(name).await?;
+        let hash = found
+            .as_ref()
+            .map_or(&self.unknown_user, |user| &user.password_hash)
+            .clone();
+        let password = password.to_owned();
+        let right = self
+            .env
+            .work(move || password::is_right(&password, &hash))
+            .await;
+        let Some(user) = found.filter(|_| right) else {
+            attempt.failed(self.env.now());
+            tracing::debug!(user = name, %client, "wrong user or password");
+            return Err(Code::BadCredentials);
+        };
+        attempt.succeeded();
+        let unix_time = self.env.unix_time().as_secs();
+        self.state()
+            .users
+            .remember(user, *fingerprint, self.env.now(), unix_time)
+    }
+
+    /// Answers from memory if the record is fresh enough.
+    fn recall(&self, name: &str, fingerprint: &Fingerprint) -> Option<Result<Account, Code>> {
+        match self.sight(name, fingerprint) {
+            Sighting::Sure(answer) => Some(answer),
+            Sighting::Stale | Sighting::Unknown => None,
+        }
+    }
+
+    /// Reads the record of a user verified before with this password again; none if the password has
+    /// to be verified.
+    async fn refresh(
+        &self,
+        name: &str,
+        fingerprint: &Fingerprint,
+    ) -> Option<Result<Account, Code>> {
+        match self.sight(name, fingerprint) {
+            Sighting::Sure(answer) => return Some(answer),
+            Sighting::Unknown => return None,
+            Sighting::Stale => {}
+        }
+        // Meanwhile others get the answer of the old record: a busy user does not queue up here.
+        self.state().users.refreshing(name, self.env.now());
+        let found = self.read(name).await;
+        self.state().users.refreshed(name, found, self.env.now());
+        match self.sight(name, fingerprint) {
+            Sighting::Sure(answer) => Some(answer),
+            Sighting::Stale => Some(Err(Code::Overloaded)),
+            Sighting::Unknown => None,
+        }
+    }
+
+    fn sight(&self, name: &str, fingerprint: &Fingerprint) -> Sighting {
+        let now = self.env.now();
+        let mut state = self.state();
+        let away = now < state.store_retry_at;
+        state
+            .users
+            .sight(name, fingerprint, now, self.env.unix_time().as_secs(), away)
+    }
+
+    /// Reads a record, waiting no longer than [`STORE_WAIT_MAX`], and not at all for a while after a
+    /// failure.
+    async fn read(&self, name: &str) -> Result<Option<User>, Code> {
+        if !is_user_name(name) {
+            return Ok(None);
+        }
+        if self.env.now() < self.state().store_retry_at {
+            return Err(Code::Overloaded);
+        }
+        let late = self.env.sleep_until(self.env.now() + STORE_WAIT_MAX);
+        let error = tokio::select! {
+            biased;
+            found = self.store.user(name) => match found {
+                Ok(found) => return Ok(found),
+                Err(error) => error.to_string(),
+            },
+            () = late => "no answer in time".to_owned(),
+        };
+        tracing::warn!(
+            error,
+            "the store is away: only users verified before get in"
+        );
+        self.state().store_retry_at = self.env.now() + STORE_RETRY;
+        Err(Code::Overloaded)
+    }
+
+    /// What stands for a user and password in memory. Keyed, so that a memory dump of one process
+    /// does not let anyone test passwords against another's.
+    fn fingerprint(&self, name: &str, password: &[u8]) -> Fingerprint {
+        let mut mac = self.fingerprints.clone();
+        mac.update(name.as_bytes());
+        mac.update(&[0]);
+        mac.update(password);
+        mac.finalize().into_bytes().into()
+    }
+
+    fn take_place(&self) -> Option<Place<'_>> {
+        let take = |waiting| (waiting < self.config.waiting_max).then_some(waiting + 1);
+        self.waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
+        Some(Place(&self.waiting))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No invariant spans a panic: each update is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among those who wait; dropping it frees it.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,298 @@
+//! The authenticator in a world whose clock the tests move.
+
+mod world;
+
+use super::*;
+use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange};
+use world::{FlakyStore, World};
+
+const CHEAP: Cost = Cost {
+    memory_kib: 8,
+    passes: 1,
+};
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+const STEP: Duration = Duration::from_millis(1);
+
+struct Setting {
+    world: World,
+    store: FlakyStore,
+    auth: Authenticator<World, FlakyStore>,
+}
+
+async fn set(config: AuthConfig) -> Setting {
+    let world = World::default();
+    let store = FlakyStore::new(Embedded::open(&Location::Memory, Mode::Inline).unwrap());
+    for name in ["ann", "bob", "cid"] {
+        store.inner.create_user(user(name)).await.unwrap();
+    }
+    let auth = Authenticator::new(world.clone(), store.clone(), config);
+    Setting { world, store, auth }
+}
+
+async fn setting() -> Setting {
+    set(AuthConfig {
+        cost: CHEAP,
+        ..AuthConfig::default()
+    })
+    .await
+}
+
+fn user(name: &str) -> NewUser {
+    NewUser {
+        name: name.to_owned(),
+        password_hash: hash_password(&format!("{name}'s"), [1; 16], CHEAP),
+        enabled: true,
+        created_at: 0,
+        expires_at: None,
+        reply: ReplyMode::Fast,
+    }
+}
+
+impl Setting {
+    async fn login(&self, user: &str, password: &str) -> Result<Account, Code> {
+        self.auth.verify(user, password.as_bytes(), CLIENT).await
+    }
+
+    fn cached(&self, user: &str, password: &str) -> Option<Result<Account, Code>> {
+        self.auth.check_cached(user, password.as_bytes())
+    }
+
+    async fn change(&self, change: UserChange) {
+        self.store
+            .inner
+            .change_user("ann", change)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+#[test]
+fn user_names_leave_room_for_the_grammar() {
+    for name in ["a", "ann.b_c@example.org", "7", &"x".repeat(64)] {
+        assert!(is_user_name(name), "{name}");
+    }
+    for name in [
+        "",
+        ".",
+        "..",
+        "a-b",
+        "a:b",
+        "a b",
+        "a/b",
+        "é",
+        "_a",
+        "a\0",
+        &"x".repeat(65),
+    ] {
+        assert!(!is_user_name(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_right_password_is_remembered_and_nothing_else() {
+    let it = setting().await;
+    assert_eq!(it.cached("ann", "ann's"), None);
+    let account = it.login("ann", "ann's").await.unwrap();
+    assert_eq!(
+        (&*account.name, account.index, account.truthful),
+        ("ann", 0, false)
+    );
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    assert_eq!(it.world.jobs(), 1);
+    assert_eq!(it.cached("ann", "wrong"), None);
+    assert_eq!(it.cached("an", "nann's"), None);
+    assert_eq!(it.login("ann", "wrong").await, Err(Code::BadCredentials));
+    assert_eq!(it.login("bob", "bob's").await.unwrap().index, 1);
+    assert_eq!(it.cached("ann", "ann's").unwrap().unwrap().index, 0);
+}
+
+#[tokio::test]
+async fn unknown_users_cost_the_same_work_as_wrong_passwords() {
+    let it = setting().await;
+    for (index, name) in ["ann", "nobody", "no-user", ""].into_iter().enumerate() {
+        assert_eq!(
+            it.login(name, "guess").await,
+            Err(Code::BadCredentials),
+            "{name}"
+        );
+        assert_eq!(it.world.jobs(), index + 1);
+        assert_eq!(it.cached(name, "guess"), None);
+    }
+}
+
+#[tokio::test]
+async fn deletion_takes_effect_once_the_record_is_old() {
+    let it = setting().await;
+    let account = it.login("ann", "ann's").await.unwrap();
+    it.store.inner.delete_user("ann").await.unwrap();
+    it.world.advance(RECORD_AGE_MAX);
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+    it.world.advance(STEP);
+    assert_eq!(it.cached("ann", "ann's"), None);
+    assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
+    // Created again with the same password, it is verified again, and keeps its index.
+    it.store.inner.create_user(user("ann")).await.unwrap();
+    assert_eq!(it.cached("ann", "ann's"), None);
+    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+}
+
+#[tokio::test]
+async fn changes_take_effect_once_the_record_is_old() {
+    let it = setting().await;
+    it.login("ann", "ann's").await.unwrap();
+    let jobs = it.world.jobs();
+    let truthful = UserChange {
+        reply: Some(ReplyMode::Truthful),
+        ..UserChange::default()
+    };
+    it.change(truthful).await;
+    it.world.advance(RECORD_AGE_MAX + STEP);
+    assert!(it.login("ann", "ann's").await.unwrap().truthful);
+    it.change(UserChange {
+        enabled: Some(false),
+        ..UserChange::default()
+    })
+    .await;
+    it.world.advance(RECORD_AGE_MAX + STEP);
+    assert_eq!(it.login("ann", "ann's").await, Err(Code::UserDisabled));
+    assert_eq!(it.cached("ann", "ann's"), Some(Err(Code::UserDisabled)));
+    it.change(UserChange {
+        enabled: Some(true),
+        ..UserChange::default()
+    })
+    .await;
+    it.auth.invalidate("ann");
+    assert!(it.login("ann", "ann's").await.is_ok());
+    // None of this verified a password again; a new password does.
+    assert_eq!(it.world.jobs(), jobs);
+    let password_hash = Some(hash_password("new", [2; 16], CHEAP));
+    it.change(UserChange {
+        password_hash,
+        ..UserChange::default()
+    })
+    .await;
+    it.world.advance(RECORD_AGE_MAX + STEP);
+    assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
+    assert!(it.login("ann", "new").await.is_ok());
+}
+
+#[tokio::test]
+async fn expiry_needs_no_refresh() {
+    let it = setting().await;
+    let expires_at = Some(Some(it.world.unix_time().as_secs() + 1));
+    it.change(UserChange {
+        expires_at,
+        ..UserChange::default()
+    })
+    .await;
+    assert!(it.login("ann", "ann's").await.is_ok());
+    it.world.advance(Duration::from_secs(1));
+    assert_eq!(it.cached("ann", "ann's"), Some(Err(Code::UserDisabled)));
+    // Only who knows the password learns that the user expired.
+    assert_eq!(it.login("ann", "wrong").await, Err(Code::BadCredentials));
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
+    let it = setting().await;
+    let account = it.login("ann", "ann's").await.unwrap();
+    it.store.break_down();
+    for _ in 0..9 {
+        it.world.advance(Duration::from_secs(60));
+        assert_eq!(it.login("ann", "ann's").await, Ok(account.clone()));
+        // Right after a failure the store is not asked again.
+        let reads = it.store.reads();
+        assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+        assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
+        assert_eq!(it.store.reads(), reads);
+    }
+    it.world.advance(Duration::from_secs(61));
+    assert_eq!(it.login("ann", "ann's").await, Err(Code::Overloaded));
+    it.store.recover();
+    it.world.advance(STORE_RETRY);
+    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    assert!(it.login("bob", "bob's").await.is_ok());
+    assert_eq!(it.world.jobs(), 2);
+}
+
+#[tokio::test]
+async fn a_hanging_store_is_given_up_and_meanwhile_the_old_record_counts() {
+    let it = setting().await;
+    let account = it.login("ann", "ann's").await.unwrap();
+    it.store.hang();
+    it.world.advance(RECORD_AGE_MAX + STEP);
+    let auth = it.auth.clone();
+    let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
+    it.store.asked(2).await;
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+    it.world.advance(STORE_WAIT_MAX);
+    assert_eq!(asking.await.unwrap(), Ok(account));
+}
+
+#[tokio::test]
+async fn callers_of_the_same_share_one_run_and_too_many_are_refused() {
+    let config = AuthConfig {
+        cost: CHEAP,
+        waiting_max: 4,
+        ..AuthConfig::default()
+    };
+    let it = set(config).await;
+    it.world.close_gate();
+    let mut logins: Vec<_> = (0..4)
+        .map(|_| {
+            let auth = it.auth.clone();
+            tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await })
+        })
+        .collect();
+    it.world.started(1).await;
+    while it.auth.0.waiting.load(Ordering::Relaxed) < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
+    // The one that runs goes away; another takes over.
+    logins.remove(0).abort();
+    it.world.open_gate();
+    for login in logins {
+        assert_eq!(&*login.await.unwrap().unwrap().name, "ann");
+    }
+    assert!(it.world.jobs() <= 2);
+    assert!(it.login("bob", "bob's").await.is_ok());
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_but_who_is_known_is_not() {
+    let it = setting().await;
+    let account = it.login("ann", "ann's").await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(it.login("ann", "guess").await, Err(Code::BadCredentials));
+    }
+    let before = it.world.jobs();
+    let auth = it.auth.clone();
+    let guess = tokio::spawn(async move { auth.verify("ann", b"guess", CLIENT).await });
+    it.world.sleeping(1).await;
+    assert_eq!(it.world.jobs(), before);
+    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    it.world.advance(Duration::from_millis(250));
+    assert_eq!(guess.await.unwrap(), Err(Code::BadCredentials));
+    assert_eq!(it.world.jobs(), before + 1);
+}
+
+#[tokio::test]
+async fn the_table_is_bounded_and_an_index_is_nobody_elses_while_held() {
+    let config = AuthConfig {
+        cost: CHEAP,
+        users_max: 2,
+        ..AuthConfig::default()
+    };
+    let it = set(config).await;
+    let ann = it.login("ann", "ann's").await.unwrap();
+    let bob = it.login("bob", "bob's").await.unwrap();
+    assert_eq!(it.login("cid", "cid's").await, Err(Code::Overloaded));
+    let freed = bob.index;
+    drop(bob);
+    assert_eq!(it.login("cid", "cid's").await.unwrap().index, freed);
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(ann)));
+    assert_eq!(it.cached("bob", "bob's"), None);
+}

@@ -1,0 +1,213 @@
+//! The POP's configuration.
+
+use super::values::{check_id, check_min, check_url, duration};
+use super::{ConfigError, Source, TlsFiles, check_protection};
+use crate::telemetry::LogFormat;
+use core::time::Duration;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The configuration of `titan-pop`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PopConfig {
+    /// The POP's id, unique among all POPs. Required.
+    pub id: String,
+    /// The directory of the store; on the manager's host, the manager's.
+    pub data: PathBuf,
+    /// Where applications connect by SOCKS5.
+    pub listen_socks: SocketAddr,
+    /// Where edges connect.
+    pub listen_tunnels: SocketAddr,
+    /// Where edges reach `listen_tunnels`, as in `wss://pop.example:41005`. Required.
+    pub public_url: String,
+    /// Where edges reach this very process, behind balancers too; without it `public_url`.
+    pub resume_url: Option<String>,
+    /// The certificate for edges.
+    pub tls: Option<TlsFiles>,
+    /// Serves edges without TLS.
+    pub insecure: bool,
+    /// Lets tunnels resume over a connection in clear, where whoever listens could take them over.
+    pub resume_over_plaintext: bool,
+    /// The key that verifies node tokens, as in `node-token.pub`; without it that file of `data`, or
+    /// else what the manager put into the store.
+    pub node_token_key: Option<String>,
+    /// What the POP bounds.
+    pub limits: Limits,
+    /// How logs are written.
+    pub log_format: LogFormat,
+}
+
+/// What a POP bounds.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The most sessions at once.
+    pub sessions_max: u32,
+    /// The most tunnels at once.
+    pub tunnels_max: u32,
+    /// How many bytes of traffic the process may hold.
+    pub memory_budget_bytes: u64,
+    /// How long an application may take from connecting to its request.
+    #[serde(deserialize_with = "duration")]
+    pub client_handshake_timeout: Duration,
+    /// How long an edge may take from connecting to its HELLO.
+    #[serde(deserialize_with = "duration")]
+    pub tunnel_handshake_timeout: Duration,
+    /// How many bytes a session may be ahead of its reader at first.
+    pub window_bytes: u32,
+    /// How many bytes a session may be ahead of its reader at most.
+    pub window_bytes_max: u32,
+}
+
+/// The command line of `titan-pop`.
+#[derive(Clone, Debug, Default, clap::Parser)]
+#[command(name = "titan-pop", about = "Takes applications' connections to edges")]
+pub struct PopArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The POP's id.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// The directory of the store.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where applications connect by SOCKS5.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_socks: Option<SocketAddr>,
+    /// Where edges connect.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_tunnels: Option<SocketAddr>,
+    /// Where edges reach it, as in wss://pop.example:41005.
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Serve edges without TLS.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Print an example configuration and end.
+    #[arg(long)]
+    pub print_example: bool,
+}
+
+impl PopConfig {
+    /// A configuration file that says what there is to configure.
+    pub const EXAMPLE: &'static str = include_str!("pop.toml");
+
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// Says which key is unknown, missing or wrong.
+    pub fn load(source: Source) -> Result<Self, ConfigError> {
+        let config: Self = source.load(&[])?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what single values cannot say.
+    ///
+    /// # Errors
+    /// Says which key is missing or wrong.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_id("id", &self.id)?;
+        check_protection(self.tls.as_ref(), self.insecure)?;
+        // TLS may also end at a balancer, so a protected URL is right with or without `tls`.
+        check_url("public_url", &self.public_url, ["wss", "ws"], self.insecure)?;
+        if let Some(url) = &self.resume_url {
+            check_url("resume_url", url, ["wss", "ws"], self.insecure)?;
+        }
+        self.limits.validate()
+    }
+}
+
+impl Default for PopConfig {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            data: "/var/lib/titan".into(),
+            listen_socks: ([127, 0, 0, 1], 1_080).into(),
+            listen_tunnels: ([0, 0, 0, 0], 41_005).into(),
+            public_url: String::new(),
+            resume_url: None,
+            tls: None,
+            insecure: false,
+            resume_over_plaintext: false,
+            node_token_key: None,
+            limits: Limits::default(),
+            log_format: LogFormat::default(),
+        }
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let handshakes = [
+            (
+                "limits.client_handshake_timeout",
+                self.client_handshake_timeout,
+            ),
+            (
+                "limits.tunnel_handshake_timeout",
+                self.tunnel_handshake_timeout,
+            ),
+        ];
+        for (key, timeout) in handshakes {
+            check_min(key, timeout.as_millis(), 100)?;
+        }
+        check_min("limits.sessions_max", self.sessions_max, 1)?;
+        check_min("limits.tunnels_max", self.tunnels_max, 1)?;
+        check_min(
+            "limits.memory_budget_bytes",
+            self.memory_budget_bytes,
+            16 << 20,
+        )?;
+        // Below two frames a session would wait for credit after each.
+        check_min("limits.window_bytes", self.window_bytes, 32 << 10)?;
+        check_min(
+            "limits.window_bytes_max",
+            self.window_bytes_max,
+            self.window_bytes,
+        )
+    }
+}
+
+impl Default for Limits {
+    /// The values of the design for a host with two cores and a few GB.
+    fn default() -> Self {
+        Self {
+            sessions_max: 100_000,
+            tunnels_max: 100_000,
+            memory_budget_bytes: 1 << 30,
+            client_handshake_timeout: Duration::from_secs(10),
+            tunnel_handshake_timeout: Duration::from_secs(10),
+            window_bytes: 256 << 10,
+            window_bytes_max: 16 << 20,
+        }
+    }
+}
+
+impl PopArgs {
+    /// Returns where the configuration is read from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        let mut flags = Vec::new();
+        flags.extend(self.id.clone().map(|id| ("id", id)));
+        flags.extend(
+            self.data
+                .as_ref()
+                .map(|data| ("data", data.display().to_string())),
+        );
+        flags.extend(
+            self.listen_socks
+                .map(|listen| ("listen_socks", listen.to_string())),
+        );
+        flags.extend(
+            self.listen_tunnels
+                .map(|listen| ("listen_tunnels", listen.to_string())),
+        );
+        flags.extend(self.public_url.clone().map(|url| ("public_url", url)));
+        flags.extend(self.insecure.then(|| ("insecure", "true".to_owned())));
+        Source::of_process(self.config.clone(), flags)
+    }
+}

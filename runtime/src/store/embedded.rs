@@ -1,0 +1,330 @@
+//! The store of one host: a SQLite file that its daemons share.
+
+use super::{Listing, META_MAX, NewUser, NodeEntry, Page, PopEntry, PopStatus};
+use super::{Store, StoreError, User, UserChange, nodes, schema, users};
+use core::time::Duration;
+use rusqlite::{Connection, OpenFlags};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// How long one operation waits for another daemon of the host to finish writing. Writes take
+/// milliseconds; five seconds is a stuck disk.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most operations that wait for the store's thread; more fail at once as unavailable, so that a
+/// stuck disk costs a bounded amount of memory.
+const JOBS_MAX: usize = 1_024;
+
+/// The name of the file in the data directory.
+const FILE_NAME: &str = "titan.db";
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The store of one host: SQLite, shared by all daemons that open the same file.
+///
+/// Dropping the last clone finishes what was asked for and closes the file; that may take as long as
+/// the operations that still wait.
+#[derive(Clone)]
+pub struct Embedded(Arc<Inner>);
+
+/// Where an embedded store keeps its data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Location {
+    /// In `titan.db` in this data directory, which is created if missing.
+    Data(PathBuf),
+    /// In memory, gone with the last clone.
+    Memory,
+}
+
+/// Which thread runs the operations of an embedded store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// A thread of its own, fed by a bounded queue: production.
+    Thread,
+    /// The caller's, at once: simulation, where nothing may happen at a time of the host's choosing.
+    Inline,
+}
+
+enum Inner {
+    Thread {
+        jobs: Option<SyncSender<Job>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    Inline(Mutex<Connection>),
+}
+
+impl Embedded {
+    /// Opens a store, creating or migrating its file. Blocks; for the start of a daemon.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be opened, is no database, or was written by a newer version.
+    pub fn open(location: &Location, mode: Mode) -> Result<Self, StoreError> {
+        let mut connection = match location {
+            Location::Data(directory) => open_file(directory)?,
+            Location::Memory => Connection::open_in_memory()?,
+        };
+        schema::prepare(&mut connection)?;
+        Ok(Self(Arc::new(match mode {
+            Mode::Inline => Inner::Inline(Mutex::new(connection)),
+            Mode::Thread => {
+                let (jobs, queue) = sync_channel(JOBS_MAX);
+                let thread = std::thread::Builder::new()
+                    .name("titan-store".to_owned())
+                    .spawn(move || run(connection, &queue))
+                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                Inner::Thread {
+                    jobs: Some(jobs),
+                    thread: Some(thread),
+                }
+            }
+        })))
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &*self.0 {
+            // A panic inside SQLite's binding leaves no half-done Rust state behind: transactions
+            // roll back as they unwind.
+            Inner::Inline(connection) => {
+                operation(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Inner::Thread { jobs, .. } => {
+                let (reply, answer) = oneshot::channel();
+                let job: Job = Box::new(move |connection| {
+                    // Who asked may have gone; then nobody wants the answer.
+                    let _ = reply.send(operation(connection));
+                });
+                let jobs = jobs
+                    .as_ref()
+                    .expect("taken only when the last handle is dropped");
+                jobs.try_send(job).map_err(|error| match error {
+                    TrySendError::Full(_) => unavailable("too many operations are waiting"),
+                    TrySendError::Disconnected(_) => unavailable("the store's thread has ended"),
+                })?;
+                answer
+                    .await
+                    .map_err(|_| unavailable("the store's thread has ended"))?
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Self::Thread { jobs, thread } = self {
+            // Closing the queue lets the thread finish what is in it and end.
+            drop(jobs.take());
+            if let Some(thread) = thread.take() {
+                // A panicked thread has already reported itself.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Embedded").finish_non_exhaustive()
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl Store for Embedded {
+    async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
+        self.call(move |connection| users::create(connection, &user))
+            .await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+        let name = name.to_owned();
+        self.call(move |connection| users::get(connection, &name))
+            .await
+    }
+
+    async fn users(&self, page: Page) -> Result<Listing<User>, StoreError> {
+        self.call(move |connection| users::list(connection, &page))
+            .await
+    }
+
+    async fn change_user(
+        &self,
+        name: &str,
+        change: UserChange,
+    ) -> Result<Option<User>, StoreError> {
+        let name = name.to_owned();
+        self.call(move |connection| users::change(connection, &name, &change))
+            .await
+    }
+
+    async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.call(move |connection| users::delete(connection, &name))
+            .await
+    }
+
+    async fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> Result<(), StoreError> {
+        self.call(move |connection| nodes::pop_alive(connection, &pop, now, lease_until))
+            .await
+    }
+
+    async fn pop_gone(&self, id: &str, incarnation: u64) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        self.call(move |connection| nodes::pop_gone(connection, &id, incarnation))
+            .await
+    }
+
+    async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
+        self.call(move |connection| nodes::pops(connection, now))
+            .await
+    }
+
+    async fn node_online(&self, node: NodeEntry) -> Result<(), StoreError> {
+        self.call(move |connection| nodes::online(connection, &node))
+            .await
+    }
+
+    async fn node_offline(&self, id: &str, pop: &str, generation: u64) -> Result<(), StoreError> {
+        let (id, pop) = (id.to_owned(), pop.to_owned());
+        self.call(move |connection| nodes::offline(connection, &id, &pop, generation))
+            .await
+    }
+
+    async fn nodes(&self, page: Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
+        self.call(move |connection| nodes::list(connection, &page, now))
+            .await
+    }
+
+    async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let key = key.to_owned();
+        self.call(move |connection| users::meta(connection, &key))
+            .await
+    }
+
+    async fn set_meta(&self, key: &str, value: String) -> Result<(), StoreError> {
+        if value.len() > META_MAX {
+            return Err(StoreError::TooLarge);
+        }
+        let key = key.to_owned();
+        self.call(move |connection| users::set_meta(connection, &key, &value))
+            .await
+    }
+}
+
+fn run(mut connection: Connection, queue: &Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        job(&mut connection);
+    }
+}
+
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
+}
+
+fn open_file(directory: &Path) -> Result<Connection, StoreError> {
+    let path = directory.join(FILE_NAME);
+    let failed = |error: std::io::Error| unavailable(&format!("{}: {error}", path.display()));
+    fs::create_dir_all(directory).map_err(failed)?;
+    // SQLite gives its companion files the rights of the main one, so it must be private first.
+    let mut options = fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&path).map_err(failed)?;
+    Ok(Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[tokio::test]
+    async fn memory_inline_keeps_the_contract() {
+        contract::all(|| {
+            let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
+            (store.clone(), store)
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn one_file_with_two_handles_keeps_the_contract() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut count = 0;
+        contract::all(|| {
+            count += 1;
+            let location = Location::Data(directory.path().join(count.to_string()));
+            let open = || Embedded::open(&location, Mode::Thread).unwrap();
+            (open(), open())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_file_outlives_its_handles_and_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Data(directory.path().to_owned());
+        let store = Embedded::open(&location, Mode::Thread).unwrap();
+        store.create_user(contract::user("kept")).await.unwrap();
+        drop(store);
+        let store = Embedded::open(&location, Mode::Thread).unwrap();
+        assert!(store.user("kept").await.unwrap().is_some());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            for entry in fs::read_dir(directory.path()).unwrap() {
+                let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stuck_thread_refuses_more_than_the_queue_holds() {
+        let store = Embedded::open(&Location::Memory, Mode::Thread).unwrap();
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let (started, running) = oneshot::channel();
+        let stuck = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store
+                    .call(move |_| {
+                        started.send(()).unwrap();
+                        gate.recv().unwrap();
+                        Ok(())
+                    })
+                    .await
+            }
+        });
+        running.await.unwrap();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..=JOBS_MAX {
+            let store = store.clone();
+            waiting.spawn(async move { store.meta("x").await });
+        }
+        // All but one wait; the one too many is refused at once.
+        assert!(matches!(
+            waiting.join_next().await.unwrap().unwrap(),
+            Err(StoreError::Unavailable(_))
+        ));
+        release.send(()).unwrap();
+        stuck.await.unwrap().unwrap();
+        while let Some(answer) = waiting.join_next().await {
+            assert_eq!(answer.unwrap(), Ok(None));
+        }
+    }
+}

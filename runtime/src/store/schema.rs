@@ -1,0 +1,105 @@
+//! The tables of the embedded store and how older files become newer ones.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// One step per version: step `n` leads from `user_version` n to n + 1. Steps are never edited once
+/// released, only added.
+const STEPS: &[&str] = &["
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE counters (
+        name TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO counters VALUES ('credential_version', 0);
+
+    CREATE TABLE users (
+        name TEXT PRIMARY KEY,
+        password_hash TEXT NOT NULL,
+        credential_version INTEGER NOT NULL,
+        enabled INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        truthful INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE pops (
+        id TEXT PRIMARY KEY,
+        incarnation INTEGER NOT NULL,
+        url TEXT NOT NULL,
+        info TEXT NOT NULL,
+        lease_until INTEGER NOT NULL,
+        node_count INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE nodes (
+        id TEXT NOT NULL,
+        pop TEXT NOT NULL REFERENCES pops (id) ON DELETE CASCADE,
+        generation INTEGER NOT NULL,
+        ip TEXT NOT NULL,
+        os TEXT NOT NULL,
+        version TEXT NOT NULL,
+        online_since INTEGER NOT NULL,
+        rtt_ms INTEGER,
+        PRIMARY KEY (id, pop)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX nodes_by_pop ON nodes (pop, generation);
+
+    -- Choosing the least loaded POP must not count all nodes.
+    CREATE TRIGGER node_added AFTER INSERT ON nodes BEGIN
+        UPDATE pops SET node_count = node_count + 1 WHERE id = NEW.pop;
+    END;
+    CREATE TRIGGER node_removed AFTER DELETE ON nodes BEGIN
+        UPDATE pops SET node_count = node_count - 1 WHERE id = OLD.pop;
+    END;
+"];
+
+const VERSION: u32 = STEPS.len() as u32;
+
+/// Sets a connection up and brings its file to the current version.
+pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    // First: switching to WAL and migrating already wait for other daemons of the host.
+    connection.busy_timeout(super::embedded::BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Node entries may be lost with the machine's power; what an operator was told is done may not:
+    // those transactions switch to FULL.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.set_prepared_statement_cache_capacity(64);
+
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let Some(steps) = STEPS.get(version as usize..) else {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA),
+            Some(format!(
+                "the file was written by a newer version (schema {version})"
+            )),
+        ));
+    };
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        prepare(&mut connection).unwrap();
+        prepare(&mut connection).unwrap();
+        connection
+            .pragma_update(None, "user_version", VERSION + 1)
+            .unwrap();
+        let error = prepare(&mut connection).unwrap_err();
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+}
