@@ -5,5 +5,7 @@
 )]
 
 #[cfg(test)]
+mod carrier;
+#[cfg(test)]
 mod dial;
 pub mod net;
