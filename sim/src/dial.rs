@@ -1,1 +1,177 @@
+//! The race between a target's addresses, in virtual time.
 
+use crate::net::{Config, SimEnv, World, run};
+use core::time::Duration;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use titan_core::time::Instant;
+use titan_proto::Code;
+use titan_runtime::dial::race;
+use titan_runtime::env::{Env as _, Listener as _};
+use tokio::time::timeout;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn at(last: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::from([10, 0, 0, last]), 80)
+}
+
+/// An edge, and targets that are each 10 ms away.
+struct Net {
+    world: World,
+    edge: SimEnv,
+}
+
+impl Net {
+    /// Adds a target that listens.
+    async fn target(&self, last: u8) -> impl Sized + use<> {
+        let host = self.world.host(&format!("target {last}"), at(last).ip());
+        host.listen(at(last)).await.unwrap()
+    }
+
+    /// Adds a host where nothing listens.
+    fn closed(&self, last: u8) {
+        let _env = self.world.host(&format!("closed {last}"), at(last).ip());
+    }
+
+    /// Races for at most 5 s; returns who won, or why none did, and when.
+    async fn race(&self, candidates: &[u8]) -> (Result<SocketAddr, Code>, Duration) {
+        let start = self.world.now();
+        let candidates: Vec<_> = candidates.iter().copied().map(at).collect();
+        let result = race(&self.edge, &candidates, start + ms(5000)).await;
+        (
+            result.map(|(_, winner)| winner),
+            self.world.now().since(start),
+        )
+    }
+}
+
+fn net<T>(scenario: impl AsyncFnOnce(Net) -> T) -> T {
+    run(Config::new(1), async |world| {
+        let edge = world.host("edge", IpAddr::from([10, 0, 0, 1]));
+        scenario(Net { world, edge }).await
+    })
+}
+
+#[test]
+fn the_first_address_wins_if_it_answers() {
+    net(async |net| {
+        let _targets = (net.target(2).await, net.target(3).await);
+        assert_eq!(net.race(&[2, 3]).await, (Ok(at(2)), ms(20)));
+    });
+}
+
+#[test]
+fn a_silent_address_costs_a_quarter_of_a_second() {
+    net(async |net| {
+        let _target = net.target(4).await;
+        assert_eq!(net.race(&[2, 4]).await, (Ok(at(4)), ms(270)));
+        assert_eq!(net.race(&[2, 3, 4]).await, (Ok(at(4)), ms(520)));
+        assert_eq!(net.world.stream_count("edge"), 0, "losers leave nothing");
+    });
+}
+
+#[test]
+fn a_failed_attempt_starts_the_next_at_once() {
+    net(async |net| {
+        let _target = net.target(4).await;
+        net.closed(2);
+        net.world
+            .unroutable(at(3).ip(), ErrorKind::NetworkUnreachable);
+        assert_eq!(net.race(&[2, 4]).await, (Ok(at(4)), ms(40)));
+        assert_eq!(net.race(&[3, 4]).await, (Ok(at(4)), ms(20)));
+    });
+}
+
+#[test]
+fn a_slow_address_still_wins_over_silent_ones() {
+    net(async |net| {
+        let _target = net.target(2).await;
+        net.world.set_delay("edge", "target 2", ms(400));
+        assert_eq!(net.race(&[2, 3, 4, 5]).await, (Ok(at(2)), ms(800)));
+    });
+}
+
+#[test]
+fn only_the_winner_keeps_a_connection_and_nothing_is_written() {
+    net(async |net| {
+        let slow = net.world.host("slow", at(2).ip());
+        let mut slow = slow.listen(at(2)).await.unwrap();
+        let fast = net.world.host("fast", at(3).ip());
+        let mut fast = fast.listen(at(3)).await.unwrap();
+        net.world.set_delay("edge", "slow", ms(200));
+        let candidates = [at(2), at(3)];
+        let (raced, won, lost) = tokio::join!(
+            race(&net.edge, &candidates, Instant::EPOCH + ms(5000)),
+            fast.accept(),
+            slow.accept()
+        );
+        let (stream, winner) = raced.unwrap();
+        assert_eq!(winner, at(3));
+        let (mut won, mut lost) = (won.unwrap().0, lost.unwrap().0);
+        let read = async |stream: &mut crate::net::SimStream| {
+            let mut buf = [0];
+            timeout(ms(2000), tokio::io::AsyncReadExt::read(stream, &mut buf)).await
+        };
+        assert!(read(&mut won).await.is_err(), "open and silent");
+        let reset = read(&mut lost).await.unwrap().unwrap_err();
+        assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
+        drop(stream);
+    });
+}
+
+#[test]
+fn the_most_telling_failure_is_reported() {
+    net(async |net| {
+        net.closed(2);
+        for (last, error) in [
+            (3, ErrorKind::TimedOut),
+            (4, ErrorKind::HostUnreachable),
+            (5, ErrorKind::NetworkUnreachable),
+            (6, ErrorKind::Other),
+        ] {
+            net.world.unroutable(at(last).ip(), error);
+        }
+        for (candidates, code) in [
+            (&[6, 5, 4, 3, 2][..], Code::Refused),
+            (&[2, 3, 4, 5, 6], Code::Refused),
+            (&[3, 4, 5, 6], Code::TimedOut),
+            (&[5, 4, 6], Code::HostUnreachable),
+            (&[6, 5], Code::NetworkUnreachable),
+            (&[6], Code::Internal),
+            (&[], Code::NotResolved),
+        ] {
+            assert_eq!(net.race(candidates).await.0, Err(code), "{candidates:?}");
+        }
+    });
+}
+
+#[test]
+fn the_deadline_ends_the_race() {
+    net(async |net| {
+        assert_eq!(net.race(&[2, 3]).await, (Err(Code::TimedOut), ms(5000)));
+        assert_eq!(net.world.connection_count(), 0);
+        let past = race(&net.edge, &[at(2)], Instant::EPOCH).await;
+        assert_eq!(past.map(drop), Err(Code::TimedOut));
+    });
+}
+
+#[test]
+fn a_dropped_race_leaves_nothing() {
+    net(async |net| {
+        assert!(timeout(ms(600), net.race(&[2, 3, 4])).await.is_err());
+        assert_eq!(
+            (net.world.stream_count("edge"), net.world.connection_count()),
+            (0, 0)
+        );
+    });
+}
+
+/// Does not compile unless races can be spawned, in any world.
+fn _races_can_be_spawned<E: titan_runtime::env::Env>(env: E) {
+    drop(tokio::spawn(async move {
+        let _ = race(&env, &[], Instant::EPOCH).await;
+    }));
+}

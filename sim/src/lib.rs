@@ -9,6 +9,8 @@
 )]
 
 #[cfg(test)]
+mod carrier;
+#[cfg(test)]
 mod dial;
 pub mod net;
 pub mod pure;
