@@ -66,6 +66,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Sets the options of a stream of this role; options that the world does not know are skipped.
     fn tune(&self, role: StreamRole);
 
+    /// Returns how many written bytes the peer has not acknowledged, where the world can tell.
+    fn unsent(&self) -> Option<usize> {
+        None
+    }
+
     /// Makes dropping the stream abort it: the peer sees a reset, never a clean end.
     fn set_abort_on_drop(&self);
 }

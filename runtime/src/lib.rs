@@ -9,11 +9,17 @@ pub mod auth;
 pub mod carrier;
 pub mod config;
 pub mod dial;
+#[cfg(feature = "edge")]
+pub mod edge;
 pub mod env;
 #[cfg(feature = "manager")]
 pub mod manager;
+#[cfg(feature = "pop")]
+pub mod pop;
+mod shard;
 #[cfg(feature = "store")]
 pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+mod url;

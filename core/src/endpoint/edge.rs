@@ -9,7 +9,7 @@ use super::{Endpoint, Role};
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
 use crate::config::Config;
 use crate::exit::candidate::{Family, interleave};
-use crate::exit::guard::Guard;
+use crate::exit::guard::{Guard, canonical};
 use crate::memory::MemoryLevel;
 use crate::session::recv::RecvHalf;
 use crate::session::send::SendHalf;
@@ -332,10 +332,14 @@ fn from_wire(target: Option<&wire::Target>) -> Result<Target, Code> {
             [a, b, c, d] => Ok(IpAddr::from([a, b, c, d])),
             _ => <[u8; 16]>::try_from(&*target.ip).map(IpAddr::from),
         };
-        Host::Ip(address.map_err(|_| Code::AddressUnsupported)?)
+        // What is dialled is what is judged.
+        Host::Ip(canonical(address.map_err(|_| Code::AddressUnsupported)?))
     } else {
         // Parsed again: what the POP calls a name must not be an address in disguise.
-        Host::parse(&target.name).map_err(|_| Code::NotResolved)?
+        match Host::parse(&target.name).map_err(|_| Code::NotResolved)? {
+            Host::Ip(address) => Host::Ip(canonical(address)),
+            Host::Name(name) => Host::Name(name),
+        }
     };
     Ok(Target { host, port })
 }

@@ -158,6 +158,12 @@ impl Endpoint<PopRole> {
         self.engine.tunnels.get(tunnel)?.node()
     }
 
+    /// Tells whether a node has a tunnel, attached or not.
+    #[must_use]
+    pub fn has_node(&self, node: &str) -> bool {
+        self.role.nodes.get(node).is_some_and(|entry| entry.has_tunnel())
+    }
+
     /// Returns every node with a live tunnel. O(tunnels).
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeView<'_>> {

@@ -224,6 +224,17 @@ impl Stream for TcpStream {
         }
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[allow(unsafe_code, reason = "no safe wrapper of this request exists")]
+    fn unsent(&self) -> Option<usize> {
+        use std::os::fd::AsRawFd as _;
+        let mut len: libc::c_int = 0;
+        // SAFETY: the descriptor is open as long as `self` lives, and TIOCOUTQ writes one int to where
+        // the third argument points, which is valid for it.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCOUTQ, &raw mut len) };
+        if result == 0 { usize::try_from(len).ok() } else { None }
+    }
+
     fn set_abort_on_drop(&self) {
         let _ = self.0.set_zero_linger();
     }

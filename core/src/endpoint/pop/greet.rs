@@ -29,6 +29,12 @@ pub(crate) struct NodeEntry {
     replaced: VecDeque<(u64, Instant)>,
 }
 
+impl NodeEntry {
+    pub(super) fn has_tunnel(&self) -> bool {
+        self.tunnel.is_some() || self.pending.is_some()
+    }
+}
+
 /// Why a HELLO is turned away, and for how long.
 struct Refusal {
     code: Code,

@@ -1,0 +1,143 @@
+//! The edge daemon: tunnels to POPs on one side, targets on the other.
+
+mod join;
+mod session;
+mod uplink;
+
+use crate::config::EdgeConfig;
+use crate::env::Env;
+use crate::shard::{Shard, Tasks};
+use core::future::Future;
+use join::Joiner;
+use rustls::ClientConfig;
+use std::rc::Rc;
+use std::sync::Arc;
+use titan_core::endpoint::{Config, Edge, EdgeRole, Event, Usage};
+use titan_core::exit::guard::{Guard, Network, NetworkError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Why an edge does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// A block of addresses cannot be read.
+    #[error("block of addresses {text:?}: {source}")]
+    Block {
+        /// What was configured.
+        text: String,
+        /// Why not.
+        source: NetworkError,
+    },
+}
+
+/// A look into a running edge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EdgeCensus {
+    /// What the core holds.
+    pub usage: Usage,
+    /// Tasks that run.
+    pub tasks: usize,
+}
+
+/// Asks a running edge for its [`EdgeCensus`].
+pub type CensusRequest = oneshot::Sender<EdgeCensus>;
+
+/// What the tasks of an edge share.
+struct Shared<E: Env> {
+    env: E,
+    shard: Shard<E, EdgeRole>,
+    tasks: Tasks,
+    joiner: Joiner,
+    node: String,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// Runs an edge until `shutdown` completes. Must be called within a `LocalSet`.
+///
+/// `attached` hears each time the tunnel to the POP stands; `census` may ask what the edge holds.
+/// While manager or POP is away it tries again, for ever.
+///
+/// # Errors
+/// Fails if the configuration names blocks of addresses that are none.
+pub async fn run<E: Env>(
+    env: E,
+    config: EdgeConfig,
+    tls: Option<Arc<ClientConfig>>,
+    attached: mpsc::Sender<()>,
+    census: mpsc::Receiver<CensusRequest>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), EdgeError> {
+    let mut guard = Guard::new(networks(&config.allow_targets)?);
+    guard.deny(networks(&config.deny_targets)?);
+    let core_config = Config {
+        memory_budget: config.memory_budget_bytes,
+        sessions_max: config.sessions_max,
+        resume_over_plaintext: config.insecure,
+        ..Config::default()
+    };
+    let core = Edge::new(core_config, env.seed(), guard, env.now());
+    let shared = Rc::new(Shared {
+        shard: Shard::new(env.clone(), core),
+        env,
+        tasks: Tasks::default(),
+        node: config.node_id.clone(),
+        joiner: Joiner::new(config),
+        tls,
+    });
+    shared.tasks.spawn(shared.shard.clone().keep_time());
+    shared.tasks.spawn(follow_events(Rc::clone(&shared), attached));
+    shared.tasks.spawn(answer_census(Rc::clone(&shared), census));
+    shared.shard.drive(|core, now| core.add_uplink(now));
+    shutdown.await;
+    shared.tasks.shut_down().await;
+    Ok(())
+}
+
+fn networks(texts: &[String]) -> Result<Vec<Network>, EdgeError> {
+    let parse = |text: &String| {
+        text.parse().map_err(|source| EdgeError::Block { text: text.clone(), source })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Does what the core asks for.
+async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>) {
+    loop {
+        match shared.shard.next_event().await {
+            Event::Connect { uplink } => {
+                shared.tasks.spawn(uplink::connect(Rc::clone(&shared), uplink));
+            }
+            Event::Opened { session } => {
+                shared.tasks.spawn(session::serve(Rc::clone(&shared), session));
+            }
+            Event::UplinkAttached { resumed, .. } => {
+                tracing::info!(node = shared.node, resumed, "tunnel stands");
+                // A full channel already says that it stands.
+                let _ = attached.try_send(());
+            }
+            Event::UplinkDetached { code, .. } => {
+                tracing::info!(node = shared.node, code = code.tag(), "tunnel lost");
+            }
+            Event::CarrierFull { .. } => {
+                tracing::warn!(node = shared.node, "{}", crate::telemetry::WRITE_CHAN_FULL);
+            }
+            Event::Command { command, .. } => {
+                tracing::info!(node = shared.node, ?command, "order of the POP");
+            }
+            Event::NodeAttached { .. }
+            | Event::NodeDetached { .. }
+            | Event::NodeGone { .. }
+            | Event::Sever { .. } => {}
+        }
+    }
+}
+
+async fn answer_census<E: Env>(
+    shared: Rc<Shared<E>>,
+    mut requests: mpsc::Receiver<CensusRequest>,
+) {
+    while let Some(request) = requests.recv().await {
+        let usage = shared.shard.look(titan_core::endpoint::Endpoint::usage);
+        // Whoever asked may have gone.
+        let _ = request.send(EdgeCensus { usage, tasks: shared.tasks.len() });
+    }
+}

@@ -1,0 +1,262 @@
+//! The POP daemon: applications on one side, tunnels on the other.
+
+mod client;
+mod registrar;
+mod tunnels;
+
+use crate::auth::{AuthConfig, Authenticator};
+use crate::config::PopConfig;
+use crate::env::{Env, Listener as _};
+use crate::shard::{Shard, Tasks};
+use crate::store::Store;
+use crate::telemetry;
+use crate::token::Verifier;
+use core::cell::Cell;
+use core::future::Future;
+use core::time::Duration;
+use registrar::Registrar;
+use rustls::ServerConfig;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use titan_core::endpoint::{Config, Event, Pop, PopRole, Usage};
+use tokio::sync::oneshot;
+
+/// Where a POP listens, once it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PopReady {
+    /// For applications, SOCKS5.
+    pub socks: SocketAddr,
+    /// For edges.
+    pub tunnels: SocketAddr,
+}
+
+/// Why a POP does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PopError {
+    /// An address cannot be listened at.
+    #[error("cannot listen at {at}: {source}")]
+    Listen {
+        /// The address.
+        at: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The key that verifies node tokens is broken.
+    #[error("the key for node tokens: {0}")]
+    Key(String),
+}
+
+/// How long to wait before the store is asked again at start.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+
+/// Longest wait after a failed accept, as when the process has no descriptor left.
+const ACCEPT_RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// What the tasks of a POP share.
+struct Shared<E: Env, S: Store> {
+    env: E,
+    shard: Shard<E, PopRole>,
+    tasks: Tasks,
+    config: PopConfig,
+    auth: Authenticator<E, S>,
+    verifier: Verifier,
+    tls: Option<Arc<ServerConfig>>,
+    registrar: Registrar,
+    clients: Cell<usize>,
+    carriers: Cell<usize>,
+}
+
+/// A look into a running POP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PopCensus {
+    /// What the core holds.
+    pub usage: Usage,
+    /// Tasks that run.
+    pub tasks: usize,
+    /// Client connections.
+    pub clients: usize,
+    /// Carrier connections, also those that have not said HELLO.
+    pub carriers: usize,
+}
+
+/// Asks a running POP for its [`PopCensus`].
+pub type CensusRequest = oneshot::Sender<PopCensus>;
+
+/// Runs a POP until `shutdown` completes. Must be called within a `LocalSet`.
+///
+/// `ready` hears where it listens; `census` may ask what it holds. Without the store it waits at
+/// start, and says so.
+///
+/// # Errors
+/// Fails if an address cannot be listened at or the token key is broken.
+pub async fn run<E: Env, S: Store>(
+    env: E,
+    config: PopConfig,
+    store: S,
+    tls: Option<Arc<ServerConfig>>,
+    ready: oneshot::Sender<PopReady>,
+    census: tokio::sync::mpsc::Receiver<CensusRequest>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), PopError> {
+    tokio::pin!(shutdown);
+    let verifier = tokio::select! {
+        biased;
+        () = &mut shutdown => return Ok(()),
+        verifier = find_key(&env, &config, &store) => verifier?,
+    };
+    let listen = async |at| {
+        env.listen(at).await.map_err(|source| PopError::Listen { at, source })
+    };
+    let socks = listen(config.listen_socks).await?;
+    let tunnels = listen(config.listen_tunnels).await?;
+    let at = |result: io::Result<SocketAddr>, at| {
+        result.map_err(|source| PopError::Listen { at, source })
+    };
+    let bound = PopReady {
+        socks: at(socks.local_addr(), config.listen_socks)?,
+        tunnels: at(tunnels.local_addr(), config.listen_tunnels)?,
+    };
+
+    let resume = config.resume_url.clone().unwrap_or_else(|| config.public_url.clone());
+    let core = Pop::new(core_config(&config), env.seed(), resume, env.now());
+    let shard = Shard::new(env.clone(), core);
+    let auth = Authenticator::new(env.clone(), store.clone(), AuthConfig::default());
+    let registrar = Registrar::new(&env, &config);
+    let shared = Rc::new(Shared {
+        env,
+        shard,
+        tasks: Tasks::default(),
+        config,
+        auth,
+        verifier,
+        tls,
+        registrar,
+        clients: Cell::new(0),
+        carriers: Cell::new(0),
+    });
+    shared.tasks.spawn(shared.shard.clone().keep_time());
+    shared.tasks.spawn(follow_events(Rc::clone(&shared)));
+    shared.tasks.spawn(registrar::keep(Rc::clone(&shared), store.clone()));
+    shared.tasks.spawn(client::accept(Rc::clone(&shared), socks));
+    shared.tasks.spawn(tunnels::accept(Rc::clone(&shared), tunnels));
+    shared.tasks.spawn(answer_census(Rc::clone(&shared), census));
+    tracing::info!(pop = shared.config.id, socks = %bound.socks, tunnels = %bound.tunnels, "ready");
+    // Nobody may want to know.
+    let _ = ready.send(bound);
+
+    shutdown.await;
+    shared.tasks.shut_down().await;
+    registrar::leave(&shared, &store).await;
+    tracing::info!(pop = shared.config.id, "stopped");
+    Ok(())
+}
+
+/// Finds the key that verifies node tokens: configured, in the data directory, or in the store.
+async fn find_key<E: Env, S: Store>(
+    env: &E,
+    config: &PopConfig,
+    store: &S,
+) -> Result<Verifier, PopError> {
+    if let Some(key) = &config.node_token_key {
+        return Verifier::new(key).map_err(|error| PopError::Key(error.to_string()));
+    }
+    loop {
+        if let Ok(verifier) = Verifier::load(&config.data) {
+            return Ok(verifier);
+        }
+        match store.meta(crate::token::NODE_TOKEN_KEY_META).await {
+            Ok(Some(key)) => {
+                return Verifier::new(&key).map_err(|error| PopError::Key(error.to_string()));
+            }
+            Ok(None) => tracing::warn!("waiting for a manager to publish its token key"),
+            Err(error) => tracing::warn!(%error, "waiting for the store"),
+        }
+        env.sleep_until(env.now() + STORE_RETRY).await;
+    }
+}
+
+fn core_config(config: &PopConfig) -> Config {
+    let limits = &config.limits;
+    Config {
+        window_base: u64::from(limits.window_bytes),
+        window_max: u64::from(limits.window_bytes_max),
+        memory_budget: limits.memory_budget_bytes,
+        hello_timeout: limits.tunnel_handshake_timeout,
+        resume_over_plaintext: config.resume_over_plaintext,
+        ..Config::default()
+    }
+}
+
+/// Logs and registers what happens to nodes.
+async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
+    loop {
+        match shared.shard.next_event().await {
+            Event::NodeAttached { tunnel, resumed } => {
+                let node = shared.shard.look(|core| core.node(tunnel).map(str::to_owned));
+                if let Some(node) = node {
+                    tracing::info!(node, resumed, "{}", telemetry::NODE_ONLINE);
+                    shared.registrar.attached(&shared.env, &node);
+                }
+            }
+            Event::NodeDetached { tunnel, code } => {
+                let node = shared.shard.look(|core| core.node(tunnel).map(str::to_owned));
+                tracing::info!(node, code = code.tag(), "{}", telemetry::NODE_UNSTABLE);
+            }
+            Event::NodeGone { node, code, .. } => {
+                tracing::info!(node, code = code.tag(), "{}", telemetry::NODE_OFFLINE);
+                let still = shared.shard.look(|core| core.has_node(&node));
+                if !still {
+                    shared.registrar.gone(&node);
+                }
+            }
+            Event::CarrierFull { tunnel } => {
+                let node = shared.shard.look(|core| core.node(tunnel).map(str::to_owned));
+                tracing::warn!(node, "{}", telemetry::WRITE_CHAN_FULL);
+            }
+            Event::Connect { .. }
+            | Event::UplinkAttached { .. }
+            | Event::UplinkDetached { .. }
+            | Event::Opened { .. }
+            | Event::Command { .. }
+            | Event::Sever { .. } => {}
+        }
+    }
+}
+
+async fn answer_census<E: Env, S: Store>(
+    shared: Rc<Shared<E, S>>,
+    mut requests: tokio::sync::mpsc::Receiver<CensusRequest>,
+) {
+    while let Some(request) = requests.recv().await {
+        let census = PopCensus {
+            usage: shared.shard.look(titan_core::endpoint::Endpoint::usage),
+            tasks: shared.tasks.len(),
+            clients: shared.clients.get(),
+            carriers: shared.carriers.get(),
+        };
+        // Whoever asked may have gone.
+        let _ = request.send(census);
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted<'a>(&'a Cell<usize>);
+
+impl<'a> Counted<'a> {
+    /// Takes a place below `max`, if there is one.
+    fn take(count: &'a Cell<usize>, max: usize) -> Option<Self> {
+        if count.get() >= max {
+            return None;
+        }
+        count.set(count.get() + 1);
+        Some(Self(count))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

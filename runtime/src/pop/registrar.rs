@@ -1,0 +1,207 @@
+//! Tells the store which nodes are online here, without the data path ever waiting for it.
+
+use super::Shared;
+use crate::carrier::handshake::UpgradeRequest;
+use crate::config::PopConfig;
+use crate::env::Env;
+use crate::store::{NodeEntry, PopEntry, Store, StoreError};
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// How long the store believes that this POP lives without hearing from it.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// How often it hears: the lease survives two losses.
+const RENEWAL: Duration = Duration::from_secs(10);
+
+/// How long to wait after the store has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Nodes seen here, and which of them the store does not know yet. As long as the list of nodes,
+/// whatever happens to the store.
+#[derive(Debug)]
+pub(super) struct Registrar {
+    entry: PopEntry,
+    generation: Cell<u64>,
+    nodes: RefCell<BTreeMap<String, Known>>,
+    dirty: RefCell<BTreeSet<String>>,
+    changed: Notify,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    ip: IpAddr,
+    os: String,
+    version: String,
+    /// In Unix seconds; none while the node is not online.
+    online_since: Option<u64>,
+    generation: u64,
+    rtt_ms: Option<u32>,
+}
+
+impl Registrar {
+    pub(super) fn new<E: Env>(env: &E, config: &PopConfig) -> Self {
+        let incarnation = u64::try_from(env.unix_time().as_micros()).unwrap_or(u64::MAX);
+        Self {
+            entry: PopEntry {
+                id: config.id.clone(),
+                incarnation,
+                url: config.public_url.clone(),
+                info: format!(r#"{{"version":"{}"}}"#, env!("CARGO_PKG_VERSION")),
+            },
+            generation: Cell::new(incarnation),
+            nodes: RefCell::default(),
+            dirty: RefCell::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Notes what a node says about itself when it connects.
+    pub(super) fn seen(&self, request: &UpgradeRequest, ip: IpAddr) {
+        let mut nodes = self.nodes.borrow_mut();
+        let known = nodes.entry(request.id.clone()).or_insert(Known {
+            ip,
+            os: String::new(),
+            version: String::new(),
+            online_since: None,
+            generation: 0,
+            rtt_ms: None,
+        });
+        known.ip = ip;
+        known.os.clone_from(&request.os);
+        known.version.clone_from(&request.version);
+    }
+
+    /// Forgets a node whose carrier came to nothing.
+    pub(super) fn forget(&self, node: &str) {
+        let mut nodes = self.nodes.borrow_mut();
+        let idle = nodes.get(node).is_some_and(|known| known.online_since.is_none());
+        if idle && !self.dirty.borrow().contains(node) {
+            nodes.remove(node);
+        }
+    }
+
+    /// Notes that a node can be used.
+    pub(super) fn attached<E: Env>(&self, env: &E, node: &str) {
+        let generation = self.generation.get() + 1;
+        self.generation.set(generation);
+        if let Some(known) = self.nodes.borrow_mut().get_mut(node) {
+            known.online_since.get_or_insert(env.unix_time().as_secs());
+            known.generation = generation;
+            self.mark(node);
+        }
+    }
+
+    /// Notes that a node's tunnel is over.
+    pub(super) fn gone(&self, node: &str) {
+        if let Some(known) = self.nodes.borrow_mut().get_mut(node) {
+            known.online_since = None;
+            self.mark(node);
+        }
+    }
+
+    fn mark(&self, node: &str) {
+        self.dirty.borrow_mut().insert(node.to_owned());
+        self.changed.notify_one();
+    }
+
+    /// Takes over round trip times that have changed by more than a tenth.
+    fn measure(&self, measured: &[(String, u32)]) {
+        let mut nodes = self.nodes.borrow_mut();
+        for (node, rtt_ms) in measured {
+            let Some(known) = nodes.get_mut(node) else { continue };
+            let stale = known.rtt_ms.is_none_or(|old| old.abs_diff(*rtt_ms) > old / 10);
+            if stale && known.online_since.is_some() {
+                known.rtt_ms = Some(*rtt_ms);
+                self.mark(node);
+            }
+        }
+    }
+
+    /// Writes every change; what fails stays to be written.
+    async fn flush<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+        loop {
+            let Some(node) = self.dirty.borrow_mut().pop_first() else { return Ok(()) };
+            let known = self.nodes.borrow().get(&node).cloned();
+            let Some(known) = known else { continue };
+            if let Err(error) = self.write(store, &node, known).await {
+                self.dirty.borrow_mut().insert(node);
+                return Err(error);
+            }
+        }
+    }
+
+    async fn write<S: Store>(&self, store: &S, node: &str, known: Known) -> Result<(), StoreError> {
+        let Known { ip, os, version, online_since, generation, rtt_ms } = known;
+        let pop = self.entry.id.clone();
+        let Some(online_since) = online_since else {
+            store.node_offline(node, &pop, generation).await?;
+            let mut nodes = self.nodes.borrow_mut();
+            if nodes.get(node).is_some_and(|now| now.online_since.is_none()) {
+                nodes.remove(node);
+            }
+            return Ok(());
+        };
+        let id = node.to_owned();
+        let entry = NodeEntry { id, pop, generation, ip, os, version, online_since, rtt_ms };
+        store.node_online(entry).await
+    }
+}
+
+/// Keeps the store informed for ever.
+pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
+    let (env, registrar) = (&shared.env, &shared.registrar);
+    let mut renewal = env.now();
+    let mut available = true;
+    loop {
+        let outcome = async {
+            if env.now() >= renewal {
+                let now = env.unix_time().as_secs();
+                store.pop_alive(registrar.entry.clone(), now, now + LEASE.as_secs()).await?;
+                renewal = env.now() + RENEWAL;
+                registrar.measure(&round_trips(&shared));
+            }
+            registrar.flush(&store).await
+        };
+        match outcome.await {
+            Ok(()) => {
+                if !available {
+                    tracing::info!("the store is back");
+                }
+                available = true;
+                tokio::select! {
+                    biased;
+                    () = registrar.changed.notified() => {}
+                    () = env.sleep_until(renewal) => {}
+                }
+            }
+            Err(error) => {
+                if available {
+                    tracing::warn!(%error, "the store does not take the list of nodes");
+                }
+                available = false;
+                env.sleep_until(env.now() + RETRY).await;
+            }
+        }
+    }
+}
+
+/// Tells the store that this POP is leaving. If it cannot be told, the lease tells it.
+pub(super) async fn leave<E: Env, S: Store>(shared: &Shared<E, S>, store: &S) {
+    let entry = &shared.registrar.entry;
+    if let Err(error) = store.pop_gone(&entry.id, entry.incarnation).await {
+        tracing::warn!(%error, "the store was not told");
+    }
+}
+
+fn round_trips<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<(String, u32)> {
+    shared.shard.look(|core| {
+        let millis = |rtt: Duration| u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX);
+        let nodes = core.nodes().into_iter();
+        nodes.filter_map(|view| Some((view.node.to_owned(), millis(view.rtt?)))).collect()
+    })
+}

@@ -1,0 +1,245 @@
+//! One thread's share of a daemon: a core endpoint, its tasks, and how they wake each other.
+//!
+//! Every socket is owned by one task, which reads, writes and drives the endpoint itself; no lock and
+//! no channel stands between a socket and the protocol. A task polls its socket and its endpoint's
+//! side of it, and whoever changes the endpoint wakes those it concerns:
+//!
+//! ```text
+//!  carrier task ──handle_message──▶ endpoint ──poll_woken──▶ session task ──write──▶ socket
+//!  carrier task ◀──poll_ready────── endpoint ◀──write─────── session task ◀──read─── socket
+//!                                   timer task: handle_timeout, after the sockets had their turn
+//! ```
+//!
+//! Borrows of the endpoint never cross an await.
+
+mod carry;
+mod linger;
+mod relay;
+mod slots;
+mod tasks;
+
+pub(crate) use carry::{Carry, carry};
+pub(crate) use linger::linger;
+pub(crate) use relay::{Relay, RelayEnd};
+pub(crate) use tasks::Tasks;
+
+use crate::carrier::{BufferPool, Incoming, SharedBlock};
+use crate::env::Env;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use core::cell::{Cell, RefCell};
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker, ready};
+use slots::Slots;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use titan_core::endpoint::{Batch, CarrierId, Endpoint, Event, Role, SessionId};
+use titan_core::time::Instant;
+use titan_proto::Code;
+use tokio::io::AsyncRead;
+use tokio::sync::Notify;
+use tokio_util::io::poll_read_buf;
+
+/// Bytes per batch of a carrier: few system calls when busy, and what one stalled carrier pins.
+const BATCH_LEN: usize = 128 * 1024;
+
+/// Room a writer's buffer needs beyond a batch: the last frame may exceed it, and control frames fit
+/// behind.
+const BATCH_SLACK: usize = 80 * 1024;
+
+/// Batch buffers kept while no carrier needs them.
+const IDLE_BUFFERS: usize = 4;
+
+/// Bytes per read of a client or target.
+const FLOW_BLOCK: usize = 64 * 1024;
+
+/// A shard. Clones are handles to the same one.
+pub(crate) struct Shard<E: Env, R: Role>(Rc<Inner<E, R>>);
+
+struct Inner<E: Env, R: Role> {
+    env: E,
+    core: RefCell<Endpoint<R>>,
+    sessions: RefCell<Slots>,
+    carriers: RefCell<Slots>,
+    /// Carriers whose connections are to be closed at once.
+    severed: RefCell<Vec<CarrierId>>,
+    events: RefCell<VecDeque<Event>>,
+    event_waker: Cell<Option<Waker>>,
+    /// The deadline the timer task sleeps until.
+    armed: Cell<Option<Instant>>,
+    rearm: Notify,
+    read_block: RefCell<SharedBlock>,
+    flow_block: RefCell<BytesMut>,
+    incoming: RefCell<Vec<Incoming>>,
+    batch: RefCell<Batch>,
+    pool: BufferPool,
+}
+
+impl<E: Env, R: Role> Clone for Shard<E, R> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<E: Env, R: Role + 'static> Shard<E, R> {
+    pub(crate) fn new(env: E, core: Endpoint<R>) -> Self {
+        Self(Rc::new(Inner {
+            env,
+            core: RefCell::new(core),
+            sessions: RefCell::default(),
+            carriers: RefCell::default(),
+            severed: RefCell::default(),
+            events: RefCell::default(),
+            event_waker: Cell::default(),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
+            read_block: RefCell::default(),
+            flow_block: RefCell::default(),
+            incoming: RefCell::default(),
+            batch: RefCell::new(Batch::new(BATCH_LEN)),
+            pool: BufferPool::new(BATCH_LEN + BATCH_SLACK, IDLE_BUFFERS),
+        }))
+    }
+
+    pub(crate) fn env(&self) -> &E {
+        &self.0.env
+    }
+
+    pub(crate) fn pool(&self) -> BufferPool {
+        self.0.pool.clone()
+    }
+
+    /// Drives the endpoint and wakes whom that concerns.
+    pub(crate) fn drive<T>(&self, step: impl FnOnce(&mut Endpoint<R>, Instant) -> T) -> T {
+        let now = self.0.env.now();
+        let mut core = self.0.core.borrow_mut();
+        let out = step(&mut core, now);
+        self.drain(&mut core);
+        out
+    }
+
+    /// Looks at the endpoint.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Endpoint<R>) -> T) -> T {
+        look(&self.0.core.borrow())
+    }
+
+    fn drain(&self, core: &mut Endpoint<R>) {
+        while let Some(id) = core.poll_ready() {
+            self.0.carriers.borrow().wake(id.slot());
+        }
+        while let Some(id) = core.poll_woken() {
+            self.0.sessions.borrow().wake(id.slot());
+        }
+        while let Some(event) = core.poll_event() {
+            if let Event::Sever { carrier, .. } = event {
+                self.0.severed.borrow_mut().push(carrier);
+                self.0.carriers.borrow().wake(carrier.slot());
+                continue;
+            }
+            self.0.events.borrow_mut().push_back(event);
+            if let Some(waker) = self.0.event_waker.take() {
+                waker.wake();
+            }
+        }
+        let due = core.poll_timeout().map(|deadline| deadline.at);
+        if let Some(due) = due
+            && self.0.armed.get().is_none_or(|armed| due < armed)
+        {
+            self.0.armed.set(Some(due));
+            self.0.rearm.notify_one();
+        }
+    }
+
+    /// Waits for the next event. One task per shard may wait.
+    pub(crate) async fn next_event(&self) -> Event {
+        core::future::poll_fn(|cx| match self.0.events.borrow_mut().pop_front() {
+            Some(event) => Poll::Ready(event),
+            None => {
+                self.0.event_waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Calls `handle_timeout` when it is due, for ever.
+    pub(crate) async fn keep_time(self) {
+        loop {
+            let due = self.look(Endpoint::poll_timeout).map(|deadline| deadline.at);
+            self.0.armed.set(due);
+            let rearmed = self.0.rearm.notified();
+            match due {
+                None => rearmed.await,
+                Some(due) => {
+                    tokio::select! {
+                        biased;
+                        () = rearmed => {}
+                        () = self.0.env.sleep_until(due) => {
+                            // A process that was stopped finds every deadline due while input waits
+                            // in its sockets: what was received in time must count.
+                            for _ in 0..2 {
+                                tokio::task::yield_now().await;
+                            }
+                            self.drive(Endpoint::handle_timeout);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once from a client or target, at most `room` bytes. `None` is the end.
+    pub(crate) fn poll_flow<S: AsyncRead + Unpin>(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        room: usize,
+    ) -> Poll<io::Result<Option<Bytes>>> {
+        let mut block = self.0.flow_block.borrow_mut();
+        if block.capacity() < FLOW_BLOCK {
+            *block = BytesMut::with_capacity(FLOW_BLOCK);
+        }
+        let mut limited = (&mut *block).limit(room.min(FLOW_BLOCK));
+        let len = ready!(poll_read_buf(Pin::new(stream), cx, &mut limited))?;
+        if len == 0 {
+            return Poll::Ready(Ok(None));
+        }
+        // What is smaller than half its block would pin more than it holds.
+        let bytes = if len >= FLOW_BLOCK / 2 {
+            block.split().freeze()
+        } else {
+            let bytes = Bytes::copy_from_slice(block);
+            block.clear();
+            bytes
+        };
+        Poll::Ready(Ok(Some(bytes)))
+    }
+
+    /// Waits until a session has ended, and tells why.
+    pub(crate) async fn ended(&self, id: SessionId) -> Code {
+        core::future::poll_fn(|cx| {
+            self.register_session(id, cx.waker());
+            match self.0.core.borrow_mut().status(id) {
+                None => Poll::Ready(Code::Cancelled),
+                Some(status) => status.ended.map_or(Poll::Pending, Poll::Ready),
+            }
+        })
+        .await
+    }
+
+    fn register_session(&self, id: SessionId, waker: &Waker) {
+        self.0.sessions.borrow_mut().register(id.slot(), waker);
+    }
+
+    fn register_carrier(&self, id: CarrierId, waker: &Waker) {
+        self.0.carriers.borrow_mut().register(id.slot(), waker);
+    }
+
+    /// Tells whether a carrier's connection is to be closed at once.
+    fn is_severed(&self, id: CarrierId) -> bool {
+        let mut severed = self.0.severed.borrow_mut();
+        let before = severed.len();
+        severed.retain(|&other| other != id);
+        severed.len() != before
+    }
+}
