@@ -22,6 +22,9 @@ pub const PAGE_MAX: u32 = 1_000;
 /// The longest value of [`Store::set_meta`], in bytes.
 pub const META_MAX: usize = 64 * 1024;
 
+/// The key of [`Store::meta`] under which the manager keeps the public key of node tokens.
+pub const META_NODE_TOKEN_KEY: &str = "node_token.public_key";
+
 /// How long an expired POP is remembered before its record is removed, in seconds: a week, so that an
 /// operator still sees which POP is missing.
 pub const POP_FORGOTTEN_AFTER: u64 = 7 * 24 * 3_600;
