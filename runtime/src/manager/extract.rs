@@ -2,7 +2,7 @@
 
 use super::problem::{ApiCode, Problem};
 use crate::store::{PAGE_MAX, Page};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::StatusCode;
@@ -21,6 +21,9 @@ pub(super) struct Body<T>(pub(super) T);
 
 /// The parameters of the query.
 pub(super) struct Parameters<T>(pub(super) T);
+
+/// The name in the path.
+pub(super) struct Name(pub(super) String);
 
 /// Which part of a listing is asked for: `cursor` is the `next_cursor` of the page before, `limit`
 /// the most entries, from 1 to [`PAGE_MAX`].
@@ -80,5 +83,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
             .await
             .map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
         Ok(Self(parameters))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // What is no text names nothing.
+        let name = Path::from_request_parts(parts, state).await;
+        let Path(name) = name.map_err(|_| Problem::new(ApiCode::NotFound))?;
+        Ok(Self(name))
     }
 }

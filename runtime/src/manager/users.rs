@@ -1,14 +1,14 @@
 //! Users: `/v1/users`.
 
 use super::Api;
-use super::extract::{Body, Paging, Parameters};
+use super::extract::{Body, Name, Paging, Parameters};
 use super::problem::{ApiCode, Problem};
 use crate::auth::{Cost, PASSWORD_MAX, hash_password, is_user_name};
 use crate::env::Env;
 use crate::store::{NewUser, ReplyMode, Store, User};
 use crate::token::Secret;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
@@ -74,14 +74,14 @@ pub(super) async fn create<E: Env, S: Store>(
 
 pub(super) async fn show<E: Env, S: Store>(
     State(api): State<Api<E, S>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<UserView>, Problem> {
     Ok(Json(find(&api, &name).await?.into()))
 }
 
 pub(super) async fn delete<E: Env, S: Store>(
     State(api): State<Api<E, S>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<StatusCode, Problem> {
     delete_user(&api, &name).await?;
     Ok(StatusCode::NO_CONTENT)
