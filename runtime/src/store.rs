@@ -1,7 +1,7 @@
 //! What the daemons remember together: users, POPs, nodes (requirement W3).
 //!
 //! One trait, [`Store`], holds the operations the daemons mean. Every implementation is held to the
-//! same suite in [`contract`]. Times are handed in as Unix seconds and never read inside, so a
+//! same suite in `contract`. Times are handed in as Unix seconds and never read inside, so a
 //! simulation decides what time it is.
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-/// When the client of a user is answered (design section 4).
+/// When the client of a user is answered (requirement W13).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyMode {
