@@ -84,8 +84,12 @@ pub async fn run<E: Env>(
         tls,
     });
     shared.tasks.spawn(shared.shard.clone().keep_time());
-    shared.tasks.spawn(follow_events(Rc::clone(&shared), attached));
-    shared.tasks.spawn(answer_census(Rc::clone(&shared), census));
+    shared
+        .tasks
+        .spawn(follow_events(Rc::clone(&shared), attached));
+    shared
+        .tasks
+        .spawn(answer_census(Rc::clone(&shared), census));
     shared.shard.drive(|core, now| core.add_uplink(now));
     shutdown.await;
     shared.tasks.shut_down().await;
@@ -94,7 +98,10 @@ pub async fn run<E: Env>(
 
 fn networks(texts: &[String]) -> Result<Vec<Network>, EdgeError> {
     let parse = |text: &String| {
-        text.parse().map_err(|source| EdgeError::Block { text: text.clone(), source })
+        text.parse().map_err(|source| EdgeError::Block {
+            text: text.clone(),
+            source,
+        })
     };
     texts.iter().map(parse).collect()
 }
@@ -104,10 +111,14 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
     loop {
         match shared.shard.next_event().await {
             Event::Connect { uplink } => {
-                shared.tasks.spawn(uplink::connect(Rc::clone(&shared), uplink));
+                shared
+                    .tasks
+                    .spawn(uplink::connect(Rc::clone(&shared), uplink));
             }
             Event::Opened { session } => {
-                shared.tasks.spawn(session::serve(Rc::clone(&shared), session));
+                shared
+                    .tasks
+                    .spawn(session::serve(Rc::clone(&shared), session));
             }
             Event::UplinkAttached { resumed, .. } => {
                 tracing::info!(node = shared.node, resumed, "tunnel stands");
@@ -118,7 +129,11 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
                 tracing::info!(node = shared.node, code = code.tag(), "tunnel lost");
             }
             Event::CarrierFull { .. } => {
-                tracing::warn!(node = shared.node, "{}", crate::telemetry::WRITE_CHAN_FULL);
+                tracing::warn!(
+                    node = shared.node,
+                    "{}",
+                    crate::telemetry::tag::WRITE_CHAN_FULL
+                );
             }
             Event::Command { command, .. } => {
                 tracing::info!(node = shared.node, ?command, "order of the POP");
@@ -131,13 +146,13 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
     }
 }
 
-async fn answer_census<E: Env>(
-    shared: Rc<Shared<E>>,
-    mut requests: mpsc::Receiver<CensusRequest>,
-) {
+async fn answer_census<E: Env>(shared: Rc<Shared<E>>, mut requests: mpsc::Receiver<CensusRequest>) {
     while let Some(request) = requests.recv().await {
         let usage = shared.shard.look(titan_core::endpoint::Endpoint::usage);
         // Whoever asked may have gone.
-        let _ = request.send(EdgeCensus { usage, tasks: shared.tasks.len() });
+        let _ = request.send(EdgeCensus {
+            usage,
+            tasks: shared.tasks.len(),
+        });
     }
 }

@@ -1,1 +1,209 @@
-//! To be written.
+//! The control plane: REST for users and nodes, and where edges ask which POP to connect to
+//! (requirements W1, W2).
+
+mod enrol;
+mod extract;
+mod guard;
+mod legacy;
+mod nodes;
+mod problem;
+mod serve;
+mod users;
+
+use crate::auth::Throttle;
+use crate::config::{ConfigError, ManagerConfig};
+use crate::env::{Env, Listener as _};
+use crate::store::{META_NODE_TOKEN_KEY, Store, StoreError};
+use crate::tls::{TlsError, server_config};
+use crate::token::{Secret, SecretError, Signer};
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use core::time::Duration;
+use guard::Bearer;
+use problem::{ApiCode, Problem};
+use serde_json::{Value, json};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The file of the admin token in the data directory.
+pub const ADMIN_TOKEN_FILE: &str = "admin.token";
+
+/// The file of the join secret in the data directory.
+pub const JOIN_SECRET_FILE: &str = "join.secret";
+
+/// The longest request body, in bytes: no request of ours comes near.
+const BODY_MAX: usize = 64 * 1024;
+
+/// How long a request may take: reading it, the store, a password hash, and the delay after failed
+/// logins all fit in.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a manager could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The configuration makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used.
+    #[error("{}: {error}", path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        error: io::Error,
+    },
+    /// A secret can neither be read nor made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened at.
+    #[error("{address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What went wrong.
+        #[source]
+        error: io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What handlers share.
+struct Api<E, S>(Arc<Shared<E, S>>);
+
+struct Shared<E, S> {
+    env: E,
+    store: S,
+    config: ManagerConfig,
+    signer: Signer,
+    admin: Bearer,
+    join: Bearer,
+    given: enrol::Given,
+}
+
+/// Runs a manager until `shutdown` is done, then lets requests under way finish for a few seconds.
+/// `ready` gets the address it listens at once it does.
+///
+/// On the first run it makes its secrets in the data directory: [`ADMIN_TOKEN_FILE`],
+/// [`JOIN_SECRET_FILE`], `node-token.key`, and the public `node-token.pub`, whose content it also puts
+/// into the store under [`META_NODE_TOKEN_KEY`].
+///
+/// # Errors
+/// Fails if it cannot start; nothing ends it once it runs but `shutdown`.
+pub async fn run<E: Env, S: Store>(
+    env: E,
+    config: ManagerConfig,
+    store: S,
+    ready: oneshot::Sender<SocketAddr>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ManagerError> {
+    config.validate()?;
+    let data = config.data.clone();
+    create_private(&data).map_err(|error| ManagerError::Data {
+        path: data.clone(),
+        error,
+    })?;
+    let secret = |file| Secret::load_or_create(&data.join(file), env.seed());
+    let signer = Signer::load_or_create(&data, env.seed())?;
+    let (admin, join) = (secret(ADMIN_TOKEN_FILE)?, secret(JOIN_SECRET_FILE)?);
+    store
+        .set_meta(META_NODE_TOKEN_KEY, signer.public_key())
+        .await?;
+    let tls = match &config.tls {
+        Some(files) => Some(server_config(&files.cert, &files.key)?),
+        None => None,
+    };
+    let listening = env.listen(config.listen).await.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    let (listener, address) = listening.map_err(|error| ManagerError::Listen {
+        address: config.listen,
+        error,
+    })?;
+    tracing::info!(%address, tls = tls.is_some(), "the manager listens");
+
+    let api = Api(Arc::new(Shared {
+        env: env.clone(),
+        store,
+        config,
+        signer,
+        admin: Bearer::new(&admin, Throttle::default()),
+        join: Bearer::new(&join, Throttle::default()),
+        given: enrol::Given::default(),
+    }));
+    // Nobody may wait for it.
+    let _ = ready.send(address);
+    serve::serve(env, listener, tls, router(api), shutdown).await;
+    Ok(())
+}
+
+fn router<E: Env, S: Store>(api: Api<E, S>) -> Router {
+    let wrong_method = || async { Problem::new(ApiCode::MethodNotAllowed) };
+    let open = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/node/pop", get(enrol::assign::<E, S>))
+        .method_not_allowed_fallback(wrong_method);
+    let admin = Router::new()
+        .route(
+            "/v1/users",
+            get(users::list::<E, S>).post(users::create::<E, S>),
+        )
+        .route(
+            "/v1/users/{name}",
+            get(users::show::<E, S>).delete(users::delete::<E, S>),
+        )
+        .route("/v1/nodes", get(nodes::list::<E, S>))
+        .route("/user/create", post(legacy::create::<E, S>))
+        .route("/user/get", get(legacy::show::<E, S>))
+        .route("/user/delete", post(legacy::delete::<E, S>))
+        .method_not_allowed_fallback(wrong_method)
+        // Whoever is no admin does not learn what exists.
+        .fallback(|| async { Problem::new(ApiCode::NotFound) })
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            guard::require_admin::<E, S>,
+        ));
+    open.merge(admin)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            guard::limit_time::<E, S>,
+        ))
+        .with_state(api)
+}
+
+async fn healthz() -> Json<Value> {
+    core::future::ready(Json(json!({ "status": "ok" }))).await
+}
+
+impl<E, S> Clone for Api<E, S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E, S> core::ops::Deref for Api<E, S> {
+    type Target = Shared<E, S>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+fn create_private(directory: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}

@@ -107,7 +107,9 @@ pub async fn run<E: Env, S: Store>(
         verifier = find_key(&env, &config, &store) => verifier?,
     };
     let listen = async |at| {
-        env.listen(at).await.map_err(|source| PopError::Listen { at, source })
+        env.listen(at)
+            .await
+            .map_err(|source| PopError::Listen { at, source })
     };
     let socks = listen(config.listen_socks).await?;
     let tunnels = listen(config.listen_tunnels).await?;
@@ -119,7 +121,10 @@ pub async fn run<E: Env, S: Store>(
         tunnels: at(tunnels.local_addr(), config.listen_tunnels)?,
     };
 
-    let resume = config.resume_url.clone().unwrap_or_else(|| config.public_url.clone());
+    let resume = config
+        .resume_url
+        .clone()
+        .unwrap_or_else(|| config.public_url.clone());
     let core = Pop::new(core_config(&config), env.seed(), resume, env.now());
     let shard = Shard::new(env.clone(), core);
     let auth = Authenticator::new(env.clone(), store.clone(), AuthConfig::default());
@@ -138,10 +143,18 @@ pub async fn run<E: Env, S: Store>(
     });
     shared.tasks.spawn(shared.shard.clone().keep_time());
     shared.tasks.spawn(follow_events(Rc::clone(&shared)));
-    shared.tasks.spawn(registrar::keep(Rc::clone(&shared), store.clone()));
-    shared.tasks.spawn(client::accept(Rc::clone(&shared), socks));
-    shared.tasks.spawn(tunnels::accept(Rc::clone(&shared), tunnels));
-    shared.tasks.spawn(answer_census(Rc::clone(&shared), census));
+    shared
+        .tasks
+        .spawn(registrar::keep(Rc::clone(&shared), store.clone()));
+    shared
+        .tasks
+        .spawn(client::accept(Rc::clone(&shared), socks));
+    shared
+        .tasks
+        .spawn(tunnels::accept(Rc::clone(&shared), tunnels));
+    shared
+        .tasks
+        .spawn(answer_census(Rc::clone(&shared), census));
     tracing::info!(pop = shared.config.id, socks = %bound.socks, tunnels = %bound.tunnels, "ready");
     // Nobody may want to know.
     let _ = ready.send(bound);
@@ -166,7 +179,7 @@ async fn find_key<E: Env, S: Store>(
         if let Ok(verifier) = Verifier::load(&config.data) {
             return Ok(verifier);
         }
-        match store.meta(crate::token::NODE_TOKEN_KEY_META).await {
+        match store.meta(crate::store::META_NODE_TOKEN_KEY).await {
             Ok(Some(key)) => {
                 return Verifier::new(&key).map_err(|error| PopError::Key(error.to_string()));
             }
@@ -194,26 +207,32 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     loop {
         match shared.shard.next_event().await {
             Event::NodeAttached { tunnel, resumed } => {
-                let node = shared.shard.look(|core| core.node(tunnel).map(str::to_owned));
+                let node = shared
+                    .shard
+                    .look(|core| core.node(tunnel).map(str::to_owned));
                 if let Some(node) = node {
-                    tracing::info!(node, resumed, "{}", telemetry::NODE_ONLINE);
+                    tracing::info!(node, resumed, "{}", telemetry::tag::NODE_ONLINE);
                     shared.registrar.attached(&shared.env, &node);
                 }
             }
             Event::NodeDetached { tunnel, code } => {
-                let node = shared.shard.look(|core| core.node(tunnel).map(str::to_owned));
-                tracing::info!(node, code = code.tag(), "{}", telemetry::NODE_UNSTABLE);
+                let node = shared
+                    .shard
+                    .look(|core| core.node(tunnel).map(str::to_owned));
+                tracing::info!(node, code = code.tag(), "{}", telemetry::tag::NODE_UNSTABLE);
             }
             Event::NodeGone { node, code, .. } => {
-                tracing::info!(node, code = code.tag(), "{}", telemetry::NODE_OFFLINE);
+                tracing::info!(node, code = code.tag(), "{}", telemetry::tag::NODE_OFFLINE);
                 let still = shared.shard.look(|core| core.has_node(&node));
                 if !still {
                     shared.registrar.gone(&node);
                 }
             }
             Event::CarrierFull { tunnel } => {
-                let node = shared.shard.look(|core| core.node(tunnel).map(str::to_owned));
-                tracing::warn!(node, "{}", telemetry::WRITE_CHAN_FULL);
+                let node = shared
+                    .shard
+                    .look(|core| core.node(tunnel).map(str::to_owned));
+                tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
             Event::Connect { .. }
             | Event::UplinkAttached { .. }

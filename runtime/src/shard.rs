@@ -165,7 +165,9 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     /// Calls `handle_timeout` when it is due, for ever.
     pub(crate) async fn keep_time(self) {
         loop {
-            let due = self.look(Endpoint::poll_timeout).map(|deadline| deadline.at);
+            let due = self
+                .look(Endpoint::poll_timeout)
+                .map(|deadline| deadline.at);
             self.0.armed.set(due);
             let rearmed = self.0.rearm.notified();
             match due {
@@ -208,7 +210,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         let bytes = if len >= FLOW_BLOCK / 2 {
             block.split().freeze()
         } else {
-            let bytes = Bytes::copy_from_slice(block);
+            let bytes = Bytes::copy_from_slice(&block);
             block.clear();
             bytes
         };

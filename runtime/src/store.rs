@@ -1,7 +1,7 @@
 //! What the daemons remember together: users, POPs, nodes (requirement W3).
 //!
 //! One trait, [`Store`], holds the operations the daemons mean. Every implementation is held to the
-//! same suite in [`contract`]. Times are handed in as Unix seconds and never read inside, so a
+//! same suite in `contract`. Times are handed in as Unix seconds and never read inside, so a
 //! simulation decides what time it is.
 
 #[cfg(test)]
@@ -21,6 +21,9 @@ pub const PAGE_MAX: u32 = 1_000;
 
 /// The longest value of [`Store::set_meta`], in bytes.
 pub const META_MAX: usize = 64 * 1024;
+
+/// The key of [`Store::meta`] under which the manager keeps the public key of node tokens.
+pub const META_NODE_TOKEN_KEY: &str = "node_token.public_key";
 
 /// How long an expired POP is remembered before its record is removed, in seconds: a week, so that an
 /// operator still sees which POP is missing.
@@ -137,7 +140,7 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-/// When the client of a user is answered (design section 4).
+/// When the client of a user is answered (requirement W13).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyMode {

@@ -30,7 +30,7 @@ pub(crate) struct Endpoint {
 pub(crate) enum UrlError {
     #[error("{0:?} is not an address such as wss://pop.example:41005")]
     Malformed(String),
-    #[error("{0}: {}", .1.tag())]
+    #[error("{0}: {tag}", tag = .1.tag())]
     Unreached(String, Code),
     #[error("{0} wants TLS, and no CA is configured")]
     NoTls(String),
@@ -51,7 +51,12 @@ impl Endpoint {
         let authority = uri.authority().ok_or_else(malformed)?;
         let host = Host::parse(authority.host()).map_err(|_| malformed())?;
         let port = authority.port_u16().unwrap_or(default_port);
-        Ok(Self { host, port, encrypted, authority: authority.to_string() })
+        Ok(Self {
+            host,
+            port,
+            encrypted,
+            authority: authority.to_string(),
+        })
     }
 
     /// Returns host and port as in the URL.
@@ -69,14 +74,21 @@ impl Endpoint {
         let addresses = match &self.host {
             Host::Ip(address) => vec![*address],
             Host::Name(name) => {
-                let found = env.resolve(name).await.map_err(|_| unreached(Code::NotResolved))?;
+                let found = env
+                    .resolve(name)
+                    .await
+                    .map_err(|_| unreached(Code::NotResolved))?;
                 interleave(found, Family::V6)
             }
         };
-        let candidates: Vec<SocketAddr> =
-            addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
+        let candidates: Vec<SocketAddr> = addresses
+            .into_iter()
+            .map(|address| SocketAddr::new(address, self.port))
+            .collect();
         let deadline = env.now() + CONNECT_TIMEOUT;
-        let (stream, _) = dial::race(env, &candidates, deadline).await.map_err(unreached)?;
+        let (stream, _) = dial::race(env, &candidates, deadline)
+            .await
+            .map_err(unreached)?;
         if !self.encrypted {
             return Ok(CarrierStream::Plain(stream));
         }

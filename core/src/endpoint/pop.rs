@@ -161,7 +161,10 @@ impl Endpoint<PopRole> {
     /// Tells whether a node has a tunnel, attached or not.
     #[must_use]
     pub fn has_node(&self, node: &str) -> bool {
-        self.role.nodes.get(node).is_some_and(|entry| entry.has_tunnel())
+        self.role
+            .nodes
+            .get(node)
+            .is_some_and(|entry| entry.has_tunnel())
     }
 
     /// Returns every node with a live tunnel. O(tunnels).

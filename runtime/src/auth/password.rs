@@ -14,7 +14,7 @@ pub struct Cost {
 }
 
 impl Default for Cost {
-    /// 19 MiB and two passes: what OWASP's Password Storage Cheat Sheet recommends; about 20 ms.
+    /// 19 MiB and two passes: what OWASP's Password Storage Cheat Sheet recommends; about 15 ms.
     fn default() -> Self {
         Self {
             memory_kib: 19 * 1_024,

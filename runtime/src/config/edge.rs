@@ -47,7 +47,7 @@ pub struct EdgeArgs {
     /// The node's id.
     #[arg(long, value_name = "ID")]
     pub node_id: Option<String>,
-    /// The manager's address, as in https://manager.example:41004.
+    /// The manager's address, as in `https://manager.example:41004`.
     #[arg(long, value_name = "URL")]
     pub manager: Option<String>,
     /// The PEM file of the CA that manager and POP are certified by.

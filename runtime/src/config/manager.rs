@@ -100,6 +100,12 @@ impl ManagerConfig {
         }
         if let Some(id) = &self.default_pop {
             check_id("default_pop", id)?;
+            if self.pops.iter().all(|pop| pop.id != *id) {
+                return Err(ConfigError::invalid(
+                    "default_pop",
+                    "must name one of `pops`",
+                ));
+            }
         }
         check_min(
             "node_token_lifetime",

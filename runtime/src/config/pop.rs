@@ -80,7 +80,7 @@ pub struct PopArgs {
     /// Where edges connect.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_tunnels: Option<SocketAddr>,
-    /// Where edges reach it, as in wss://pop.example:41005.
+    /// Where edges reach it, as in `wss://pop.example:41005`.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Serve edges without TLS.
@@ -173,7 +173,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// The values of the design for a host with two cores and a few GB.
+    /// Values for a host with two cores and a few GB.
     fn default() -> Self {
         Self {
             sessions_max: 100_000,

@@ -54,7 +54,10 @@ pub(super) struct Joiner {
 
 impl Joiner {
     pub(super) fn new(config: EdgeConfig) -> Self {
-        Self { config, grant: RefCell::default() }
+        Self {
+            config,
+            grant: RefCell::default(),
+        }
     }
 
     /// Returns the last grant.
@@ -90,7 +93,10 @@ impl Joiner {
     ) -> Result<Grant, JoinError> {
         let unreached = |error: &dyn core::fmt::Display| JoinError::Unreached(error.to_string());
         let manager = Endpoint::parse(&self.config.manager).map_err(|error| unreached(&error))?;
-        let stream = manager.connect(env, tls).await.map_err(|error| unreached(&error))?;
+        let stream = manager
+            .connect(env, tls)
+            .await
+            .map_err(|error| unreached(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| unreached(&error))?;
@@ -100,14 +106,21 @@ impl Joiner {
             env!("CARGO_PKG_VERSION"),
             std::env::consts::OS
         );
-        let join = self.config.join.as_ref().map_or("", |secret| secret.expose());
+        let join = self
+            .config
+            .join
+            .as_ref()
+            .map_or("", |secret| secret.expose());
         let request = Request::get(path)
             .header(HOST, manager.authority())
             .header(AUTHORIZATION, format!("Bearer {join}"))
             .body(Empty::<Bytes>::new())
             .map_err(|error| unreached(&error))?;
         let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| unreached(&error))?;
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| unreached(&error))?;
             let status = response.status();
             if !status.is_success() {
                 let retry_after = response
@@ -115,9 +128,14 @@ impl Joiner {
                     .get(RETRY_AFTER)
                     .and_then(|value| value.to_str().ok()?.parse().ok())
                     .map(Duration::from_secs);
-                return Err(JoinError::Refused { status, retry_after });
+                return Err(JoinError::Refused {
+                    status,
+                    retry_after,
+                });
             }
-            let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
+            let body = Limited::new(response.into_body(), ANSWER_MAX)
+                .collect()
+                .await;
             let body = body.map_err(|_| JoinError::Answer)?.to_bytes();
             serde_json::from_slice(&body).map_err(|_| JoinError::Answer)
         };

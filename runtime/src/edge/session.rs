@@ -24,7 +24,12 @@ pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
     let (stream, dialled) = match outcome {
         Ok(connected) => connected,
         Err(code) => {
-            tracing::info!(node = shared.node, code = code.tag(), "{}", telemetry::DIAG);
+            tracing::info!(
+                node = shared.node,
+                code = code.tag(),
+                "{}",
+                telemetry::tag::DIAG
+            );
             shared.shard.drive(|core, now| {
                 core.dialled(now, id, Err(code));
                 core.close(now, id, code, CloseMode::Abort);
@@ -34,7 +39,9 @@ pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
     };
     stream.tune(StreamRole::Flow);
     // The reply is queued before the first byte can go to the target.
-    shared.shard.drive(|core, now| core.dialled(now, id, Ok(dialled)));
+    shared
+        .shard
+        .drive(|core, now| core.dialled(now, id, Ok(dialled)));
     let (stream, how) = Relay::new(shared.shard.clone(), id, stream).run().await;
     Box::pin(linger(&shared.env, stream, how)).await;
 }
@@ -71,10 +78,7 @@ async fn connect<E: Env>(
 }
 
 /// Returns the addresses to try, judged and in order.
-async fn resolve<E: Env>(
-    shared: &Shared<E>,
-    request: &DialRequest,
-) -> Result<Vec<IpAddr>, Code> {
+async fn resolve<E: Env>(shared: &Shared<E>, request: &DialRequest) -> Result<Vec<IpAddr>, Code> {
     let name = match &request.target.host {
         // The core has judged it.
         Host::Ip(address) => return Ok(vec![*address]),

@@ -35,7 +35,9 @@ pub(super) async fn connect<E: Env>(shared: Rc<Shared<E>>, uplink: UplinkId) {
         Ok(done) => done,
         Err(Failed { reason, retry }) => {
             tracing::info!(node = shared.node, reason, "no tunnel yet");
-            shared.shard.drive(|core, now| core.handle_connect_failed(now, uplink, retry));
+            shared
+                .shard
+                .drive(|core, now| core.handle_connect_failed(now, uplink, retry));
             return;
         }
     };
@@ -46,7 +48,16 @@ pub(super) async fn connect<E: Env>(shared: Rc<Shared<E>>, uplink: UplinkId) {
     let Some(id) = id else { return };
     let writer = FrameWriter::client(shared.shard.pool(), Rng::new(shared.env.seed()));
     let reader = FrameReader::client(limits::MESSAGE_MAX, connected.early);
-    carry(shared.shard.clone(), Carry { id, stream, reader, writer }).await;
+    carry(
+        shared.shard.clone(),
+        Carry {
+            id,
+            stream,
+            reader,
+            writer,
+        },
+    )
+    .await;
 }
 
 /// Why an attempt failed, and the wait that was asked for.
@@ -63,7 +74,11 @@ async fn attempt<E: Env>(
         .shard
         .look(|core| core.resume_address(uplink).map(str::to_owned));
     // What can be resumed is resumed with the token at hand, whether the manager is there or not.
-    let known = if resume.is_some() { shared.joiner.last() } else { None };
+    let known = if resume.is_some() {
+        shared.joiner.last()
+    } else {
+        None
+    };
     let grant = match known {
         Some(grant) => grant,
         None => shared.joiner.ask(&shared.env, shared.tls.as_ref()).await?,
@@ -90,20 +105,29 @@ async fn attempt<E: Env>(
     };
     handshake::connect(stream, request).await.map_err(|error| {
         let retry = match &error {
-            ConnectError::Refused { code: Code::Unauthorized, .. } => {
+            ConnectError::Refused {
+                code: Code::Unauthorized,
+                ..
+            } => {
                 shared.joiner.forget();
                 UNAUTHORIZED_RETRY
             }
             ConnectError::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
             ConnectError::Io(_) | ConnectError::Protocol(_) => Duration::ZERO,
         };
-        Failed { reason: error.to_string(), retry }
+        Failed {
+            reason: error.to_string(),
+            retry,
+        }
     })
 }
 
 impl Failed {
     fn of(error: &dyn core::fmt::Display) -> Self {
-        Self { reason: error.to_string(), retry: Duration::ZERO }
+        Self {
+            reason: error.to_string(),
+            retry: Duration::ZERO,
+        }
     }
 }
 
@@ -113,6 +137,9 @@ impl From<JoinError> for Failed {
             JoinError::Refused { retry_after, .. } => retry_after.unwrap_or(UNAUTHORIZED_RETRY),
             JoinError::Unreached(_) | JoinError::Answer => Duration::ZERO,
         };
-        Self { reason: error.to_string(), retry }
+        Self {
+            reason: error.to_string(),
+            retry,
+        }
     }
 }

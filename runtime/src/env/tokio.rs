@@ -232,7 +232,11 @@ impl Stream for TcpStream {
         // SAFETY: the descriptor is open as long as `self` lives, and TIOCOUTQ writes one int to where
         // the third argument points, which is valid for it.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCOUTQ, &raw mut len) };
-        if result == 0 { usize::try_from(len).ok() } else { None }
+        if result == 0 {
+            usize::try_from(len).ok()
+        } else {
+            None
+        }
     }
 
     fn set_abort_on_drop(&self) {

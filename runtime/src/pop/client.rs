@@ -70,7 +70,12 @@ async fn serve<E: Env, S: Store>(
         Err(Failed::Told) => return end(&shared, stream, RelayEnd::Refused).await,
         Err(Failed::Late | Failed::Gone) => return end(&shared, stream, RelayEnd::Broken).await,
     };
-    let Asked { account, target, mut socks, early } = asked;
+    let Asked {
+        account,
+        target,
+        mut socks,
+        early,
+    } = asked;
     let open = Open {
         target,
         group: account.index,
@@ -83,7 +88,7 @@ async fn serve<E: Env, S: Store>(
     let id = match shared.shard.drive(|core, now| core.open(now, open)) {
         Ok(id) => id,
         Err(code) => {
-            tracing::debug!(code = code.tag(), "{}", telemetry::DIAG);
+            tracing::debug!(code = code.tag(), "{}", telemetry::tag::DIAG);
             socks.reply(code, None);
             // A client that does not take its refusal is treated as one that did.
             let _ = flush(&mut stream, &mut socks).await;
@@ -102,7 +107,7 @@ async fn serve<E: Env, S: Store>(
     };
     let (stream, how) = relay.with_early(early.freeze()).run().await;
     if let RelayEnd::Failed(code) = how {
-        tracing::debug!(code = code.tag(), "{}", telemetry::DIAG);
+        tracing::debug!(code = code.tag(), "{}", telemetry::tag::DIAG);
     }
     end(&shared, stream, how).await;
     // The account's number stays this user's as long as its sessions last.
@@ -159,9 +164,16 @@ async fn handshake<E: Env, S: Store>(
                     }
                 }
                 Event::Request(target) => {
-                    let Some(account) = account else { return Err(Failed::Gone) };
+                    let Some(account) = account else {
+                        return Err(Failed::Gone);
+                    };
                     flush(stream, &mut socks).await?;
-                    return Ok(Asked { account, target, socks, early: buffer });
+                    return Ok(Asked {
+                        account,
+                        target,
+                        socks,
+                        early: buffer,
+                    });
                 }
                 Event::Failed(failure) => {
                     tracing::debug!(%failure, "handshake refused");

@@ -79,7 +79,9 @@ impl Registrar {
     /// Forgets a node whose carrier came to nothing.
     pub(super) fn forget(&self, node: &str) {
         let mut nodes = self.nodes.borrow_mut();
-        let idle = nodes.get(node).is_some_and(|known| known.online_since.is_none());
+        let idle = nodes
+            .get(node)
+            .is_some_and(|known| known.online_since.is_none());
         if idle && !self.dirty.borrow().contains(node) {
             nodes.remove(node);
         }
@@ -113,8 +115,12 @@ impl Registrar {
     fn measure(&self, measured: &[(String, u32)]) {
         let mut nodes = self.nodes.borrow_mut();
         for (node, rtt_ms) in measured {
-            let Some(known) = nodes.get_mut(node) else { continue };
-            let stale = known.rtt_ms.is_none_or(|old| old.abs_diff(*rtt_ms) > old / 10);
+            let Some(known) = nodes.get_mut(node) else {
+                continue;
+            };
+            let stale = known
+                .rtt_ms
+                .is_none_or(|old| old.abs_diff(*rtt_ms) > old / 10);
             if stale && known.online_since.is_some() {
                 known.rtt_ms = Some(*rtt_ms);
                 self.mark(node);
@@ -125,7 +131,9 @@ impl Registrar {
     /// Writes every change; what fails stays to be written.
     async fn flush<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         loop {
-            let Some(node) = self.dirty.borrow_mut().pop_first() else { return Ok(()) };
+            let Some(node) = self.dirty.borrow_mut().pop_first() else {
+                return Ok(());
+            };
             let known = self.nodes.borrow().get(&node).cloned();
             let Some(known) = known else { continue };
             if let Err(error) = self.write(store, &node, known).await {
@@ -136,18 +144,37 @@ impl Registrar {
     }
 
     async fn write<S: Store>(&self, store: &S, node: &str, known: Known) -> Result<(), StoreError> {
-        let Known { ip, os, version, online_since, generation, rtt_ms } = known;
+        let Known {
+            ip,
+            os,
+            version,
+            online_since,
+            generation,
+            rtt_ms,
+        } = known;
         let pop = self.entry.id.clone();
         let Some(online_since) = online_since else {
             store.node_offline(node, &pop, generation).await?;
             let mut nodes = self.nodes.borrow_mut();
-            if nodes.get(node).is_some_and(|now| now.online_since.is_none()) {
+            if nodes
+                .get(node)
+                .is_some_and(|now| now.online_since.is_none())
+            {
                 nodes.remove(node);
             }
             return Ok(());
         };
         let id = node.to_owned();
-        let entry = NodeEntry { id, pop, generation, ip, os, version, online_since, rtt_ms };
+        let entry = NodeEntry {
+            id,
+            pop,
+            generation,
+            ip,
+            os,
+            version,
+            online_since,
+            rtt_ms,
+        };
         store.node_online(entry).await
     }
 }
@@ -161,7 +188,9 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
         let outcome = async {
             if env.now() >= renewal {
                 let now = env.unix_time().as_secs();
-                store.pop_alive(registrar.entry.clone(), now, now + LEASE.as_secs()).await?;
+                store
+                    .pop_alive(registrar.entry.clone(), now, now + LEASE.as_secs())
+                    .await?;
                 renewal = env.now() + RENEWAL;
                 registrar.measure(&round_trips(&shared));
             }
@@ -202,6 +231,8 @@ fn round_trips<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<(String, u32)> {
     shared.shard.look(|core| {
         let millis = |rtt: Duration| u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX);
         let nodes = core.nodes().into_iter();
-        nodes.filter_map(|view| Some((view.node.to_owned(), millis(view.rtt?)))).collect()
+        nodes
+            .filter_map(|view| Some((view.node.to_owned(), millis(view.rtt?))))
+            .collect()
     })
 }

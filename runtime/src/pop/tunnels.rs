@@ -66,7 +66,16 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     let writer = FrameWriter::server(shared.shard.pool());
     let reader = FrameReader::server(limits::MESSAGE_MAX);
     drop(request);
-    let code = carry(shared.shard.clone(), Carry { id, stream, reader, writer }).await;
+    let code = carry(
+        shared.shard.clone(),
+        Carry {
+            id,
+            stream,
+            reader,
+            writer,
+        },
+    )
+    .await;
     tracing::debug!(node, %peer, code = code.tag(), "carrier ended");
     if !shared.shard.look(|core| core.has_node(&node)) {
         shared.registrar.forget(&node);
@@ -94,15 +103,20 @@ fn judge<E: Env, S: Store>(
     request: &UpgradeRequest,
 ) -> Result<UpgradeAnswer, Refusal> {
     let now = shared.env.unix_time().as_secs();
-    let claims = shared.verifier.verify(&request.token, now).map_err(|error| {
-        tracing::debug!(node = request.id, %error, "token refused");
-        Refusal::unauthorized()
-    })?;
+    let claims = shared
+        .verifier
+        .verify(&request.token, now)
+        .map_err(|error| {
+            tracing::debug!(node = request.id, %error, "token refused");
+            Refusal::unauthorized()
+        })?;
     if claims.node != request.id || claims.pop != shared.config.id {
         return Err(Refusal::unauthorized());
     }
     if shared.carriers.get() > shared.config.limits.tunnels_max as usize {
         return Err(Refusal::unavailable(Code::Overloaded, FULL_RETRY));
     }
-    Ok(UpgradeAnswer { nonce: shared.shard.drive(|core, _| core.nonce()) })
+    Ok(UpgradeAnswer {
+        nonce: shared.shard.drive(|core, _| core.nonce()),
+    })
 }

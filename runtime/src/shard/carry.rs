@@ -37,10 +37,20 @@ pub(crate) async fn carry<E: Env, R: Role + 'static>(
     carry: Carry<E::Stream>,
 ) -> Code {
     let id = carry.id;
-    let forget = Forget { shard: shard.clone(), id };
-    let mut task = Task { shard, carry, goodbye: None, stalled: None };
+    let forget = Forget {
+        shard: shard.clone(),
+        id,
+    };
+    let mut task = Task {
+        shard,
+        carry,
+        goodbye: None,
+        stalled: None,
+    };
     let code = poll_fn(|cx| task.poll(cx)).await;
-    forget.shard.drive(|core, now| core.handle_carrier_closed(now, id, code));
+    forget
+        .shard
+        .drive(|core, now| core.handle_carrier_closed(now, id, code));
     if code != Code::Ok {
         task.carry.stream.set_abort_on_drop();
     }
@@ -55,7 +65,8 @@ struct Forget<E: Env, R: Role + 'static> {
 
 impl<E: Env, R: Role + 'static> Drop for Forget<E, R> {
     fn drop(&mut self) {
-        self.shard.drive(|core, now| core.handle_carrier_closed(now, self.id, Code::Reset));
+        self.shard
+            .drive(|core, now| core.handle_carrier_closed(now, self.id, Code::Reset));
     }
 }
 
@@ -90,7 +101,12 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
         debug_assert!(incoming.is_empty(), "a turn leaves nothing behind");
         // What sockets did not take of the last block is copied, so that the block is free.
         self.shard.drive(Endpoint::settle);
-        let Carry { id, stream, reader, writer } = &mut self.carry;
+        let Carry {
+            id,
+            stream,
+            reader,
+            writer,
+        } = &mut self.carry;
         let mut block = shard.read_block.borrow_mut();
         let outcome = match reader.poll_read(cx, stream, &mut block, &mut incoming) {
             Poll::Pending => return Poll::Pending,
@@ -145,7 +161,8 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
             }
             let mut batch = shard.batch.borrow_mut();
             let id = self.carry.id;
-            self.shard.drive(|core, now| core.poll_transmit(now, id, &mut batch));
+            self.shard
+                .drive(|core, now| core.poll_transmit(now, id, &mut batch));
             if batch.is_empty() {
                 return Poll::Pending;
             }
@@ -159,8 +176,8 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
                     Item::Ping(payload) => self.carry.writer.push_ping(&payload),
                     Item::Close(code) => {
                         self.goodbye = Some(code);
-                        let number = CLOSE_CODE_BASE
-                            .saturating_add(u16::try_from(code.wire()).unwrap_or(0));
+                        let number =
+                            CLOSE_CODE_BASE.saturating_add(u16::try_from(code.wire()).unwrap_or(0));
                         self.carry.writer.push_close(number, code.tag())
                     }
                 };
@@ -177,16 +194,21 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
         let progressed = left < before;
         if progressed || self.stalled.as_ref().is_none_or(|(seen, _)| *seen != left) {
             let env = self.shard.env().clone();
-            let patience = if self.goodbye.is_some() { GOODBYE_DEADLINE } else { WRITE_DEADLINE };
+            let patience = if self.goodbye.is_some() {
+                GOODBYE_DEADLINE
+            } else {
+                WRITE_DEADLINE
+            };
             let at = env.now() + patience;
             self.stalled = Some((left, Box::pin(async move { env.sleep_until(at).await })));
         }
-        match &mut self.stalled {
-            Some((_, timer)) if timer.as_mut().poll(cx).is_ready() => {
-                Poll::Ready(self.goodbye.unwrap_or(Code::WriteTimeout))
-            }
-            _ => Poll::Pending,
-        }
+        let Some((_, timer)) = &mut self.stalled else {
+            return Poll::Pending;
+        };
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| self.goodbye.unwrap_or(Code::WriteTimeout))
     }
 }
 

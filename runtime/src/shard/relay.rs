@@ -1,7 +1,7 @@
 //! The task between a socket and its session: a client at the POP, a target at the edge.
 
 use super::Shard;
-use crate::env::{Env, Stream};
+use crate::env::Env;
 use bytes::{Buf as _, Bytes};
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -9,6 +9,7 @@ use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice};
 use titan_core::endpoint::{CloseMode, Dial, Role, SessionId, SessionStatus};
 use titan_proto::Code;
+use tokio::io::AsyncWrite as _;
 
 /// Slices per vectored write.
 const SLICES_MAX: usize = 32;
@@ -43,7 +44,8 @@ struct Hold<E: Env, R: Role + 'static> {
 
 impl<E: Env, R: Role + 'static> Drop for Hold<E, R> {
     fn drop(&mut self) {
-        self.shard.drive(|core, now| core.close(now, self.id, self.code, self.mode));
+        self.shard
+            .drive(|core, now| core.close(now, self.id, self.code, self.mode));
     }
 }
 
@@ -74,7 +76,12 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     /// Takes over a session of the endpoint and the socket it is for.
     pub(crate) fn new(shard: Shard<E, R>, id: SessionId, stream: E::Stream) -> Self {
         Self {
-            hold: Hold { shard: shard.clone(), id, code: Code::Cancelled, mode: CloseMode::Abort },
+            hold: Hold {
+                shard: shard.clone(),
+                id,
+                code: Code::Cancelled,
+                mode: CloseMode::Abort,
+            },
             shard,
             id,
             stream,
@@ -101,7 +108,8 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     /// Hands in bytes that were read from the socket already.
     pub(crate) fn with_early(self, early: Bytes) -> Self {
         if !early.is_empty() {
-            self.shard.drive(|core, now| core.write(now, self.id, early));
+            self.shard
+                .drive(|core, now| core.write(now, self.id, early));
         }
         self
     }
@@ -157,7 +165,9 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
             }
             return match status.ended {
                 Some(Code::Ok) if self.writing != Writing::Open => {
-                    Poll::Ready(RelayEnd::Complete { reading: self.reading })
+                    Poll::Ready(RelayEnd::Complete {
+                        reading: self.reading,
+                    })
                 }
                 Some(Code::Ok) | None => Poll::Pending,
                 Some(code) if status.readable == 0 && self.front.is_empty() => {
@@ -199,14 +209,17 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
         let written = if status.readable > 0 {
             self.write_readable(cx).map_ok(Some)
         } else if status.recv_finished {
-            Pin::new(&mut self.stream).poll_shutdown(cx).map_ok(|()| None)
+            Pin::new(&mut self.stream)
+                .poll_shutdown(cx)
+                .map_ok(|()| None)
         } else {
             return false;
         };
         match written {
             Poll::Pending => false,
             Poll::Ready(Ok(Some(len))) => {
-                self.shard.drive(|core, now| core.release(now, self.id, len));
+                self.shard
+                    .drive(|core, now| core.release(now, self.id, len));
                 true
             }
             Poll::Ready(Ok(None)) => {
@@ -216,7 +229,8 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
             Poll::Ready(Err(_)) => {
                 // The other direction goes on: the far end may still have an answer to give.
                 self.writing = Writing::Broken;
-                self.shard.drive(|core, now| core.stop(now, self.id, Code::Reset));
+                self.shard
+                    .drive(|core, now| core.stop(now, self.id, Code::Reset));
                 true
             }
         }
@@ -230,8 +244,7 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
             *place = IoSlice::new(slice);
             count += 1;
         }
-        let len =
-            ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]))?;
+        let len = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]))?;
         if len == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -240,7 +253,11 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
 
     /// Reads once if the session has room. Returns whether anything changed.
     fn from_socket(&mut self, cx: &mut Context<'_>, status: SessionStatus) -> io::Result<bool> {
-        let room = if status.send_stopped { usize::MAX } else { status.send_room };
+        let room = if status.send_stopped {
+            usize::MAX
+        } else {
+            status.send_room
+        };
         if !self.reading || room == 0 || status.ended.is_some_and(|code| code != Code::Ok) {
             return Ok(false);
         }
@@ -248,7 +265,8 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(Some(bytes))) => {
                 if !status.send_stopped {
-                    self.shard.drive(|core, now| core.write(now, self.id, bytes));
+                    self.shard
+                        .drive(|core, now| core.write(now, self.id, bytes));
                 }
                 Ok(true)
             }
