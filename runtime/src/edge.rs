@@ -5,6 +5,7 @@ mod session;
 mod uplink;
 
 use crate::config::EdgeConfig;
+use crate::daemon::stopped;
 use crate::env::Env;
 use crate::shard::{Shard, Tasks};
 use core::future::Future;
@@ -14,7 +15,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use titan_core::endpoint::{Config, Edge, EdgeRole, Event, Usage};
 use titan_core::exit::guard::{Guard, Network, NetworkError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 /// Why an edge does not run.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +96,61 @@ pub async fn run<E: Env>(
     shutdown.await;
     shared.tasks.shut_down().await;
     Ok(())
+}
+
+/// Runs as many edges as the configuration asks for; see [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_copies<E: Env>(
+    env: E,
+    config: EdgeConfig,
+    tls: Option<Arc<ClientConfig>>,
+    attached: mpsc::Sender<()>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), EdgeError> {
+    let mut edges = JoinSet::new();
+    let (stop, stopping) = watch::channel(false);
+    for copy in 0..config.copies {
+        let mut config = config.clone();
+        if config.copies > 1 {
+            config.node_id = format!("{}-{copy}", config.node_id);
+        }
+        let (env, tls, stopping) = (env.clone(), tls.clone(), stopping.clone());
+        // Each edge tells once that it is online.
+        let (online, mut first) = mpsc::channel(1);
+        let attached = attached.clone();
+        edges.spawn_local(async move {
+            let (_, census) = mpsc::channel(1);
+            let tell = async {
+                if first.recv().await.is_some() {
+                    // Nobody may want to know.
+                    let _ = attached.send(()).await;
+                }
+                core::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                outcome = run(env, config, tls, online, census, stopped(stopping)) => outcome,
+                () = tell => Ok(()),
+            }
+        });
+    }
+    drop(attached);
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown, if !*stopping.borrow() => {
+                stop.send_replace(true);
+            }
+            ended = edges.join_next() => match ended {
+                None => return Ok(()),
+                Some(Ok(outcome)) => outcome?,
+                Some(Err(error)) => tracing::error!(%error, "an edge failed"),
+            },
+        }
+    }
 }
 
 fn networks(texts: &[String]) -> Result<Vec<Network>, EdgeError> {

@@ -8,6 +8,7 @@
 pub mod auth;
 pub mod carrier;
 pub mod config;
+pub mod daemon;
 pub mod dial;
 #[cfg(feature = "edge")]
 pub mod edge;
@@ -16,10 +17,14 @@ pub mod env;
 pub mod manager;
 #[cfg(feature = "pop")]
 pub mod pop;
+#[cfg(any(feature = "edge", feature = "pop"))]
 mod shard;
 #[cfg(feature = "store")]
 pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+#[cfg(all(feature = "edge", feature = "pop", feature = "manager"))]
+pub mod up;
+#[cfg(feature = "edge")]
 mod url;

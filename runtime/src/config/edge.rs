@@ -33,6 +33,9 @@ pub struct EdgeConfig {
     pub memory_budget_bytes: u64,
     /// The most sessions at once.
     pub sessions_max: u32,
+    /// How many edges to run in this process, for load tests; above 1 they are called `node_id-0`,
+    /// `node_id-1` and so on.
+    pub copies: u32,
     /// How logs are written.
     pub log_format: LogFormat,
 }
@@ -114,6 +117,7 @@ impl EdgeConfig {
         check_blocks("allow_targets", &self.allow_targets)?;
         check_blocks("deny_targets", &self.deny_targets)?;
         check_min("memory_budget_bytes", self.memory_budget_bytes, 4 << 20)?;
+        check_min("copies", self.copies, 1)?;
         check_min("sessions_max", self.sessions_max, 1)
     }
 }
@@ -131,6 +135,7 @@ impl Default for EdgeConfig {
             insecure: false,
             memory_budget_bytes: 256 << 20,
             sessions_max: 4_096,
+            copies: 1,
             log_format: LogFormat::default(),
         }
     }

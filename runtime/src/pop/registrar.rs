@@ -92,7 +92,9 @@ impl Registrar {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
         if let Some(known) = self.nodes.borrow_mut().get_mut(node) {
-            known.online_since.get_or_insert(env.unix_time().as_secs());
+            known
+                .online_since
+                .get_or_insert_with(|| env.unix_time().as_secs());
             known.generation = generation;
             self.mark(node);
         }

@@ -70,13 +70,16 @@ impl<E: Env, R: Role + 'static> Drop for Forget<E, R> {
     }
 }
 
+/// A blocked write: how many bytes were left when it last moved, and its patience.
+type Stalled = (usize, Pin<Box<dyn Future<Output = ()>>>);
+
 struct Task<E: Env, R: Role + 'static> {
     shard: Shard<E, R>,
     carry: Carry<E::Stream>,
     /// The endpoint has let go; the close frame is on its way.
     goodbye: Option<Code>,
     /// Fires when a write made no progress for too long.
-    stalled: Option<(usize, Pin<Box<dyn Future<Output = ()>>>)>,
+    stalled: Option<Stalled>,
 }
 
 impl<E: Env, R: Role + 'static> Task<E, R> {
@@ -127,9 +130,11 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
             }
             if let Err(error) = &outcome {
                 // A broken connection cannot be told anything, a broken frame can.
-                match error.code() {
-                    Code::Reset => core.handle_carrier_closed(now, id, Code::Reset),
-                    code => core.handle_carrier_fault(now, id, code),
+                let code = error.code();
+                if code == Code::Reset {
+                    core.handle_carrier_closed(now, id, code);
+                } else {
+                    core.handle_carrier_fault(now, id, code);
                 }
             }
         });

@@ -147,10 +147,10 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
                     Poll::Pending
                 };
             }
-            let mut moved = self.to_socket(cx, status);
+            let mut moved = self.write_socket(cx, status);
             if reads < READS_PER_TURN {
                 reads += 1;
-                match self.from_socket(cx, status) {
+                match self.read_socket(cx, status) {
                     Ok(read) => moved |= read,
                     Err(_) => return Poll::Ready(RelayEnd::Broken),
                 }
@@ -202,7 +202,7 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     }
 
     /// Writes what waits for the socket. Returns whether anything changed.
-    fn to_socket(&mut self, cx: &mut Context<'_>, status: SessionStatus) -> bool {
+    fn write_socket(&mut self, cx: &mut Context<'_>, status: SessionStatus) -> bool {
         if self.writing != Writing::Open || !self.front.is_empty() || self.answer.is_some() {
             return false;
         }
@@ -252,7 +252,7 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     }
 
     /// Reads once if the session has room. Returns whether anything changed.
-    fn from_socket(&mut self, cx: &mut Context<'_>, status: SessionStatus) -> io::Result<bool> {
+    fn read_socket(&mut self, cx: &mut Context<'_>, status: SessionStatus) -> io::Result<bool> {
         let room = if status.send_stopped {
             usize::MAX
         } else {

@@ -1,0 +1,35 @@
+//! The edge daemon.
+
+use clap::Parser as _;
+use core::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use titan_runtime::config::{EdgeArgs, EdgeConfig};
+use titan_runtime::env::tokio::TokioEnv;
+use titan_runtime::tls::client_config;
+use titan_runtime::{daemon, edge, telemetry};
+use tokio::sync::mpsc;
+
+fn main() -> ExitCode {
+    daemon::exit("titan-edge", run(&EdgeArgs::parse()))
+}
+
+fn run(args: &EdgeArgs) -> Result<(), Box<dyn Error>> {
+    if args.print_example {
+        return Ok(write!(std::io::stdout(), "{}", EdgeConfig::EXAMPLE)?);
+    }
+    let config = EdgeConfig::load(args.source())?;
+    telemetry::init(config.log_format)?;
+    let tls = match &config.ca {
+        Some(ca) => Some(client_config(Some(ca))?),
+        None => None,
+    };
+    let (attached, _) = mpsc::channel(1);
+    Ok(daemon::block_on(edge::run_copies(
+        TokioEnv::new(),
+        config,
+        tls,
+        attached,
+        daemon::interrupted(),
+    ))??)
+}

@@ -1,0 +1,32 @@
+//! The manager daemon.
+
+use clap::Parser as _;
+use core::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use titan_runtime::config::{ManagerArgs, ManagerConfig};
+use titan_runtime::env::tokio::TokioEnv;
+use titan_runtime::store::{Embedded, Location, Mode};
+use titan_runtime::{daemon, manager, telemetry};
+use tokio::sync::oneshot;
+
+fn main() -> ExitCode {
+    daemon::exit("titan-manager", run(&ManagerArgs::parse()))
+}
+
+fn run(args: &ManagerArgs) -> Result<(), Box<dyn Error>> {
+    if args.print_example {
+        return Ok(write!(std::io::stdout(), "{}", ManagerConfig::EXAMPLE)?);
+    }
+    let config = ManagerConfig::load(args.source())?;
+    telemetry::init(config.log_format)?;
+    let store = Embedded::open(&Location::Data(config.data.clone()), Mode::Thread)?;
+    let (ready, _) = oneshot::channel();
+    Ok(daemon::block_on(manager::run(
+        TokioEnv::new(),
+        config,
+        store,
+        ready,
+        daemon::interrupted(),
+    ))??)
+}

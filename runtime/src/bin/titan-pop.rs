@@ -1,0 +1,40 @@
+//! The POP daemon.
+
+use clap::Parser as _;
+use core::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use titan_runtime::config::{PopArgs, PopConfig};
+use titan_runtime::env::tokio::TokioEnv;
+use titan_runtime::store::{Embedded, Location, Mode};
+use titan_runtime::tls::server_config;
+use titan_runtime::{daemon, pop, telemetry};
+use tokio::sync::{mpsc, oneshot};
+
+fn main() -> ExitCode {
+    daemon::exit("titan-pop", run(&PopArgs::parse()))
+}
+
+fn run(args: &PopArgs) -> Result<(), Box<dyn Error>> {
+    if args.print_example {
+        return Ok(write!(std::io::stdout(), "{}", PopConfig::EXAMPLE)?);
+    }
+    let config = PopConfig::load(args.source())?;
+    telemetry::init(config.log_format)?;
+    let store = Embedded::open(&Location::Data(config.data.clone()), Mode::Thread)?;
+    let tls = match &config.tls {
+        Some(files) => Some(server_config(&files.cert, &files.key)?),
+        None => None,
+    };
+    let (ready, _) = oneshot::channel();
+    let (_, census) = mpsc::channel(1);
+    Ok(daemon::block_on(pop::run(
+        TokioEnv::new(),
+        config,
+        store,
+        tls,
+        ready,
+        census,
+        daemon::interrupted(),
+    ))??)
+}

@@ -1,0 +1,364 @@
+//! `titan up`: manager, POP and edges in one process, to try things out.
+//!
+//! Each daemon runs as it does on its own, on a thread of its own, over real sockets and TLS by a CA
+//! that the data directory keeps.
+
+use crate::auth::{Cost, hash_password, is_user_name};
+use crate::config::{EdgeConfig, ManagerConfig, PopConfig, TlsFiles};
+use crate::daemon::{interrupted, spawn, stopped};
+use crate::env::Env as _;
+use crate::env::tokio::TokioEnv;
+use crate::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
+use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, Store as _, UserChange};
+use crate::tls::{Authority, client_config, server_config};
+use crate::token::Secret;
+use crate::{edge, manager, pop};
+use core::error::Error;
+use core::time::Duration;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The user made when none is asked for.
+const DEFAULT_USER: &str = "titan";
+
+/// The file that keeps that user's password.
+const PASSWORD_FILE: &str = "user.password";
+
+/// How long the edges may take to come online.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What to bring up.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpArgs {
+    /// Where applications connect by SOCKS5.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1080")]
+    pub listen: SocketAddr,
+    /// Where the manager listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:41004")]
+    pub manager: SocketAddr,
+    /// Where the edges connect.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:41005")]
+    pub tunnels: SocketAddr,
+    /// The directory of the store, the secrets and the CA.
+    #[arg(long, value_name = "DIR", default_value = "titan-data")]
+    pub data: PathBuf,
+    /// How many edges to run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub edges: u16,
+    /// A user to create, or whose password to set; without it a user `titan` with a password that the
+    /// data directory keeps. For trying out: other secrets are never taken from a command line.
+    #[arg(long, value_name = "NAME:PASSWORD")]
+    pub user: Option<String>,
+    /// Answer clients only once the exit has dialled, with the true outcome.
+    #[arg(long)]
+    pub truthful: bool,
+    /// A block of private or local addresses that the edges may reach; may be repeated.
+    #[arg(long = "allow-target", value_name = "CIDR")]
+    pub allow_targets: Vec<String>,
+    /// Carry tunnels and REST without TLS.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Print one line of JSON instead of a text when ready.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What runs, for whoever wants to use it.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Ready {
+    /// Where applications connect.
+    pub proxy: SocketAddr,
+    /// A user.
+    pub user: String,
+    /// The user's password.
+    pub password: String,
+    /// Where the manager is.
+    pub manager: String,
+    /// Where edges connect.
+    pub pop: String,
+    /// The CA's certificate; absent without TLS.
+    pub ca: Option<PathBuf>,
+    /// The admin token.
+    pub admin_token: String,
+    /// The join secret.
+    pub join: String,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+type Daemon = (
+    &'static str,
+    JoinHandle<std::io::Result<Result<(), Failure>>>,
+);
+
+/// Runs everything until a signal comes. `announce` is told when all edges are online.
+///
+/// # Errors
+/// Fails if anything cannot start, and if a daemon ends by itself.
+pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<dyn Error>> {
+    let (stop, stopping) = watch::channel(false);
+    let mut daemons = Vec::new();
+    let started = tokio::select! {
+        biased;
+        () = interrupted() => Ok(None),
+        started = start(&args, &stopping, &mut daemons) => started.map(Some),
+    };
+    let outcome = match started {
+        Ok(Some(ready)) => {
+            announce(&ready);
+            tokio::select! {
+                biased;
+                () = interrupted() => Ok(()),
+                name = ended(&daemons) => Err(format!("{name} ended by itself").into()),
+            }
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    stop.send_replace(true);
+    // From the edges to the manager: each finds its counterpart still there.
+    while let Some((name, thread)) = daemons.pop() {
+        let ended = thread.join().map_err(|_| format!("{name} failed"))?;
+        ended?.map_err(|error| format!("{name}: {error}"))?;
+    }
+    outcome
+}
+
+/// Starts the daemons one after the other, each when the one before is ready.
+async fn start(
+    args: &UpArgs,
+    stopping: &watch::Receiver<bool>,
+    daemons: &mut Vec<Daemon>,
+) -> Result<Ready, Box<dyn Error>> {
+    let env = TokioEnv::new();
+    let store = Embedded::open(&Location::Data(args.data.clone()), Mode::Thread)?;
+    let (user, password) = make_user(args, &env, &store).await?;
+    let authority = if args.insecure {
+        None
+    } else {
+        let names = [args.manager, args.tunnels].map(|address| address.ip().to_string());
+        Some(Authority::load_or_create(
+            &args.data,
+            &names,
+            env.unix_time().as_secs(),
+        )?)
+    };
+    let files = authority.as_ref().map(|authority| TlsFiles {
+        cert: authority.cert.clone(),
+        key: authority.key.clone(),
+    });
+    let ca = authority.as_ref().map(|authority| authority.ca.clone());
+
+    let manager_at = {
+        let config = ManagerConfig {
+            data: args.data.clone(),
+            listen: args.manager,
+            tls: files.clone(),
+            insecure: args.insecure,
+            ..ManagerConfig::default()
+        };
+        let (ready, bound) = oneshot::channel();
+        let (env, store, stop) = (env.clone(), store.clone(), stopping.clone());
+        let thread = spawn("titan-manager", move || async move {
+            manager::run(env, config, store, ready, stopped(stop))
+                .await
+                .map_err(Failure::from)
+        })?;
+        daemons.push(("manager", thread));
+        ready_or(bound, daemons).await?
+    };
+
+    let tunnels = fixed_port(args.tunnels)?;
+    let scheme = |encrypted, plain| if args.insecure { plain } else { encrypted };
+    let pop_url = format!("{}://{tunnels}", scheme("wss", "ws"));
+    let pop_at = {
+        let config = PopConfig {
+            id: "pop-1".into(),
+            data: args.data.clone(),
+            listen_socks: args.listen,
+            listen_tunnels: tunnels,
+            public_url: pop_url.clone(),
+            tls: files.clone(),
+            insecure: args.insecure,
+            resume_over_plaintext: args.insecure,
+            ..PopConfig::default()
+        };
+        let tls = match &files {
+            Some(files) => Some(server_config(&files.cert, &files.key)?),
+            None => None,
+        };
+        let (ready, bound) = oneshot::channel();
+        let (_, census) = mpsc::channel(1);
+        let (env, stop) = (env.clone(), stopping.clone());
+        let thread = spawn("titan-pop", move || async move {
+            pop::run(env, config, store, tls, ready, census, stopped(stop))
+                .await
+                .map_err(Failure::from)
+        })?;
+        daemons.push(("pop", thread));
+        ready_or(bound, daemons).await?
+    };
+
+    let manager_url = format!("{}://{manager_at}", scheme("https", "http"));
+    let join = Secret::load(&args.data.join(JOIN_SECRET_FILE))?;
+    start_edges(
+        args,
+        &env,
+        &manager_url,
+        ca.clone(),
+        &join,
+        stopping,
+        daemons,
+    )
+    .await?;
+    Ok(Ready {
+        proxy: pop_at.socks,
+        user,
+        password,
+        manager: manager_url,
+        pop: pop_url,
+        ca,
+        admin_token: Secret::load(&args.data.join(ADMIN_TOKEN_FILE))?
+            .expose()
+            .to_owned(),
+        join: join.expose().to_owned(),
+    })
+}
+
+async fn start_edges(
+    args: &UpArgs,
+    env: &TokioEnv,
+    manager: &str,
+    ca: Option<PathBuf>,
+    join: &Secret,
+    stopping: &watch::Receiver<bool>,
+    daemons: &mut Vec<Daemon>,
+) -> Result<(), Box<dyn Error>> {
+    let config = EdgeConfig {
+        node_id: "edge".into(),
+        manager: manager.to_owned(),
+        join: Some(join.clone()),
+        allow_targets: args.allow_targets.clone(),
+        insecure: args.insecure,
+        copies: u32::from(args.edges),
+        ca: ca.clone(),
+        ..EdgeConfig::default()
+    };
+    let tls = match &ca {
+        Some(ca) => Some(client_config(Some(ca))?),
+        None => None,
+    };
+    let (attached, mut online) = mpsc::channel(usize::from(args.edges));
+    let (clone, stop) = (env.clone(), stopping.clone());
+    let thread = spawn("titan-edge", move || async move {
+        edge::run_copies(clone, config, tls, attached, stopped(stop))
+            .await
+            .map_err(Failure::from)
+    })?;
+    daemons.push(("edge", thread));
+    let deadline = env.now() + READY_TIMEOUT;
+    for count in 0..args.edges {
+        tokio::select! {
+            biased;
+            one = online.recv() => if one.is_none() {
+                return Err(first_failure(daemons));
+            },
+            () = env.sleep_until(deadline) => {
+                return Err(format!("only {count} of {} edges came online", args.edges).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Creates the user, or makes sure that the password is the one asked for.
+async fn make_user(
+    args: &UpArgs,
+    env: &TokioEnv,
+    store: &Embedded,
+) -> Result<(String, String), Box<dyn Error>> {
+    let (name, password) = match &args.user {
+        Some(user) => {
+            let (name, password) = user.split_once(':').ok_or("--user wants NAME:PASSWORD")?;
+            (name.to_owned(), password.to_owned())
+        }
+        None => {
+            let kept = Secret::load_or_create(&args.data.join(PASSWORD_FILE), env.seed())?;
+            (DEFAULT_USER.to_owned(), kept.expose().to_owned())
+        }
+    };
+    if !is_user_name(&name) || password.is_empty() || password.len() > 255 {
+        return Err("--user: the name or the password is not one that SOCKS5 can carry".into());
+    }
+    let reply = if args.truthful {
+        ReplyMode::Truthful
+    } else {
+        ReplyMode::Fast
+    };
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&env.seed()[..16]);
+    let (plain, cost) = (password.clone(), Cost::default());
+    let password_hash = env.work(move || hash_password(&plain, salt, cost)).await;
+    let change = UserChange {
+        password_hash: Some(password_hash.clone()),
+        enabled: Some(true),
+        reply: Some(reply),
+        ..UserChange::default()
+    };
+    if store.change_user(&name, change).await?.is_none() {
+        let user = NewUser {
+            name: name.clone(),
+            password_hash,
+            enabled: true,
+            created_at: env.unix_time().as_secs(),
+            expires_at: None,
+            reply,
+        };
+        store.create_user(user).await?;
+    }
+    Ok((name, password))
+}
+
+/// Picks a free port if none is asked for: the URL that edges are told must name it.
+fn fixed_port(address: SocketAddr) -> std::io::Result<SocketAddr> {
+    if address.port() == 0 {
+        TcpListener::bind(address)?.local_addr()
+    } else {
+        Ok(address)
+    }
+}
+
+async fn ready_or<T>(
+    bound: oneshot::Receiver<T>,
+    daemons: &mut Vec<Daemon>,
+) -> Result<T, Box<dyn Error>> {
+    match bound.await {
+        Ok(bound) => Ok(bound),
+        Err(_) => Err(first_failure(daemons)),
+    }
+}
+
+/// Returns why the daemon started last did not come up.
+fn first_failure(daemons: &mut Vec<Daemon>) -> Box<dyn Error> {
+    let Some((name, thread)) = daemons.pop() else {
+        return "nothing was started".into();
+    };
+    match thread.join() {
+        Ok(Ok(Err(error))) => format!("{name}: {error}").into(),
+        Ok(Err(error)) => format!("{name}: {error}").into(),
+        Ok(Ok(Ok(()))) | Err(_) => format!("{name} did not come up").into(),
+    }
+}
+
+/// Waits until a daemon's thread ends.
+async fn ended(daemons: &[Daemon]) -> &'static str {
+    let mut interval = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        interval.tick().await;
+        if let Some((name, _)) = daemons.iter().find(|(_, thread)| thread.is_finished()) {
+            return name;
+        }
+    }
+}
