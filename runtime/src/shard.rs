@@ -20,7 +20,9 @@ mod tasks;
 
 pub(crate) use carry::{Carry, carry};
 pub(crate) use linger::linger;
-pub(crate) use relay::{Relay, RelayEnd};
+pub(crate) use relay::Relay;
+#[cfg(feature = "pop")]
+pub(crate) use relay::RelayEnd;
 pub(crate) use tasks::Tasks;
 
 use crate::carrier::{BufferPool, Incoming, SharedBlock};

@@ -4,7 +4,7 @@
 //!  clients ─▶ POP core ═ carriers (delay, cuts, late bytes) ═ edge cores ─▶ targets
 //! ```
 //!
-//! Everything that happens is an [`Action`](world::Action) in one queue ordered by time and number of
+//! Everything that happens is an action in one queue ordered by time and number of
 //! entry. After each the endpoints are drained and audited. Payload is a function of (flow,
 //! direction, offset), so that a byte that is lost, doubled or moved is seen where it arrives. A run
 //! has two phases: faults happen, then the world heals and every flow has to end.

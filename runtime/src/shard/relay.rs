@@ -94,18 +94,21 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     }
 
     /// Sends bytes to the socket before those of the session.
+    #[cfg(feature = "pop")]
     pub(crate) fn with_front(mut self, front: Bytes) -> Self {
         self.front = front;
         self
     }
 
     /// Tells the client how the dial went, and nothing before.
+    #[cfg(feature = "pop")]
     pub(crate) fn with_answer(mut self, answer: Answer) -> Self {
         self.answer = Some(answer);
         self
     }
 
     /// Hands in bytes that were read from the socket already.
+    #[cfg(feature = "pop")]
     pub(crate) fn with_early(self, early: Bytes) -> Self {
         if !early.is_empty() {
             self.shard
