@@ -220,6 +220,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     }
 
     /// Waits until a session has ended, and tells why.
+    #[cfg(feature = "edge")]
     pub(crate) async fn ended(&self, id: SessionId) -> Code {
         core::future::poll_fn(|cx| {
             self.register_session(id, cx.waker());
