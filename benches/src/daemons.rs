@@ -6,9 +6,10 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
+use titan_runtime::tls::Authority;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -92,7 +93,7 @@ pub(crate) async fn start(transport: Transport, bin_dir: &Path) -> Result<Runnin
     let site = Site::new(transport, bin_dir)?;
     let mut manager = site.manager()?;
     await_listener(&mut manager, site.manager).await?;
-    let admin_token = await_file(&mut manager, &site.data().join("admin-token")).await?;
+    let admin_token = await_file(&mut manager, &site.data().join("admin.token")).await?;
     site.create_user(&admin_token)
         .await
         .context("cannot create a user")?;
@@ -179,6 +180,13 @@ impl Site {
             tunnels,
         };
         fs::create_dir(site.data())?;
+        if !site.insecure() {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            Authority::load_or_create(&site.data(), &[], now.as_secs())
+                .map_err(|error| Failure::new(error.to_string()))?;
+        }
         Ok(site)
     }
 
@@ -195,6 +203,18 @@ impl Site {
         self.transport == Transport::Ws
     }
 
+    /// The section that makes a daemon serve TLS.
+    fn tls(&self) -> String {
+        if self.insecure() {
+            return String::new();
+        }
+        let (cert, key) = (
+            self.data().join("server.pem"),
+            self.data().join("server.key"),
+        );
+        format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n")
+    }
+
     fn manager_url(&self) -> String {
         let scheme = if self.insecure() { "http" } else { "https" };
         format!("{scheme}://{}", self.manager)
@@ -202,10 +222,11 @@ impl Site {
 
     fn manager(&self) -> Result<Process> {
         let config = format!(
-            "data = {:?}\nlisten = \"{}\"\ninsecure = {}\n",
+            "data = {:?}\nlisten = \"{}\"\ninsecure = {}\n{}",
             self.data(),
             self.manager,
             self.insecure(),
+            self.tls(),
         );
         self.daemon("titan-manager", "manager", &config)
     }
@@ -214,10 +235,11 @@ impl Site {
         let scheme = if self.insecure() { "ws" } else { "wss" };
         let config = format!(
             "id = \"pop\"\ndata = {:?}\nlisten_socks = \"{}\"\nlisten_tunnels = \"{tunnels}\"\n\
-             public_url = \"{scheme}://{tunnels}\"\ninsecure = {}\n",
+             public_url = \"{scheme}://{tunnels}\"\ninsecure = {}\n{}",
             self.data(),
             self.proxy,
             self.insecure(),
+            self.tls(),
             tunnels = self.tunnels,
         );
         self.daemon("titan-pop", "pop", &config)
@@ -228,7 +250,7 @@ impl Site {
             "node_id = \"{node_id}\"\nmanager = \"{}\"\njoin_file = {:?}\n\
              allow_targets = [\"127.0.0.0/8\"]\ninsecure = {}\n",
             self.manager_url(),
-            self.data().join("join-secret"),
+            self.data().join("join.secret"),
             self.insecure(),
         );
         if !self.insecure() {

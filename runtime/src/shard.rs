@@ -37,6 +37,7 @@ use std::io;
 use std::rc::Rc;
 use titan_core::endpoint::{Batch, CarrierId, Endpoint, Event, Role, SessionId};
 use titan_core::time::Instant;
+#[cfg(feature = "edge")]
 use titan_proto::Code;
 use tokio::io::AsyncRead;
 use tokio::sync::Notify;
