@@ -57,8 +57,8 @@ impl Default for Config {
             window_max: 16 << 20,
             early_max: 64 << 10,
             resend_max: 4 << 20,
-            data_max: 32 << 10,
-            send_queue_max: 128 << 10,
+            data_max: 64 << 10,
+            send_queue_max: 256 << 10,
             sessions_max: 16_384,
             memory_budget: 1 << 30,
             tunnel_held_max: 128 << 20,
@@ -80,6 +80,10 @@ impl Default for Config {
 
 /// Window after which acknowledgement is due at once, as a share of the peer's resend limit.
 pub(crate) const ACK_SHARE: u64 = 4;
+
+/// Received bytes after which acknowledgement is due at once, whatever the peer keeps: what is
+/// released early is still in the caches of the sender when it is used again.
+pub(crate) const ACK_BYTES: u64 = 256 << 10;
 
 /// Bytes of control frames kept beyond the resend limit; a peer that takes more without
 /// acknowledging is cut off (`ack_withheld`).

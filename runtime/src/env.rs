@@ -6,10 +6,12 @@
 
 pub mod tokio;
 
-use ::tokio::io::{AsyncRead, AsyncWrite};
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use titan_core::time::Instant;
 
@@ -65,6 +67,24 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Sets the options of a stream of this role; options that the world does not know are skipped.
     fn tune(&self, role: StreamRole);
+
+    /// Reads into several buffers at once; zero is the end.
+    ///
+    /// # Errors
+    /// Fails as a read does.
+    fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(first) = bufs.first_mut() else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buf = ReadBuf::new(first);
+        Pin::new(self)
+            .poll_read(cx, &mut buf)
+            .map_ok(|()| buf.filled().len())
+    }
 
     /// Returns how many written bytes the peer has not acknowledged, where the world can tell.
     fn unsent(&self) -> Option<usize> {

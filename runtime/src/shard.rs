@@ -13,6 +13,7 @@
 //! Borrows of the endpoint never cross an await.
 
 mod carry;
+mod flow;
 mod linger;
 mod relay;
 mod slots;
@@ -26,11 +27,11 @@ pub(crate) use relay::RelayEnd;
 pub(crate) use tasks::Tasks;
 
 use crate::carrier::{BufferPool, Incoming, SharedBlock};
-use crate::env::Env;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use crate::env::{Env, Stream};
+use bytes::Bytes;
 use core::cell::{Cell, RefCell};
-use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
+use flow::FlowBlocks;
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -39,12 +40,10 @@ use titan_core::endpoint::{Batch, CarrierId, Endpoint, Event, Role, SessionId};
 use titan_core::time::Instant;
 #[cfg(feature = "edge")]
 use titan_proto::Code;
-use tokio::io::AsyncRead;
 use tokio::sync::Notify;
-use tokio_util::io::poll_read_buf;
 
 /// Bytes per batch of a carrier: few system calls when busy, and what one stalled carrier pins.
-const BATCH_LEN: usize = 128 * 1024;
+const BATCH_LEN: usize = 256 * 1024;
 
 /// Room a writer's buffer needs beyond a batch: the last frame may exceed it, and control frames fit
 /// behind.
@@ -52,9 +51,6 @@ const BATCH_SLACK: usize = 80 * 1024;
 
 /// Batch buffers kept while no carrier needs them.
 const IDLE_BUFFERS: usize = 4;
-
-/// Bytes per read of a client or target.
-const FLOW_BLOCK: usize = 64 * 1024;
 
 /// A shard. Clones are handles to the same one.
 pub(crate) struct Shard<E: Env, R: Role>(Rc<Inner<E, R>>);
@@ -72,7 +68,9 @@ struct Inner<E: Env, R: Role> {
     armed: Cell<Option<Instant>>,
     rearm: Notify,
     read_block: RefCell<SharedBlock>,
-    flow_block: RefCell<BytesMut>,
+    flow: RefCell<FlowBlocks>,
+    /// What a read of a session's socket gave.
+    pieces: RefCell<Vec<Bytes>>,
     incoming: RefCell<Vec<Incoming>>,
     batch: RefCell<Batch>,
     pool: BufferPool,
@@ -97,7 +95,8 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
             armed: Cell::new(None),
             rearm: Notify::new(),
             read_block: RefCell::default(),
-            flow_block: RefCell::default(),
+            flow: RefCell::default(),
+            pieces: RefCell::default(),
             incoming: RefCell::default(),
             batch: RefCell::new(Batch::new(BATCH_LEN)),
             pool: BufferPool::new(BATCH_LEN + BATCH_SLACK, IDLE_BUFFERS),
@@ -193,31 +192,31 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         }
     }
 
-    /// Reads once from a client or target, at most `room` bytes. `None` is the end.
-    pub(crate) fn poll_flow<S: AsyncRead + Unpin>(
+    /// Reads once from a session's socket, at most `room` bytes, and writes them to the session if it
+    /// still wants them. Zero is the end.
+    fn poll_flow<S: Stream>(
         &self,
         cx: &mut Context<'_>,
         stream: &mut S,
         room: usize,
-    ) -> Poll<io::Result<Option<Bytes>>> {
-        let mut block = self.0.flow_block.borrow_mut();
-        if block.capacity() < FLOW_BLOCK {
-            *block = BytesMut::with_capacity(FLOW_BLOCK);
+        session: Option<SessionId>,
+    ) -> Poll<io::Result<usize>> {
+        let mut pieces = self.0.pieces.borrow_mut();
+        let len = ready!(
+            self.0
+                .flow
+                .borrow_mut()
+                .poll_read(cx, stream, room, &mut pieces)
+        )?;
+        if let Some(id) = session.filter(|_| len > 0) {
+            self.drive(|core, now| {
+                for bytes in pieces.drain(..) {
+                    core.write(now, id, bytes);
+                }
+            });
         }
-        let mut limited = (&mut *block).limit(room.min(FLOW_BLOCK));
-        let len = ready!(poll_read_buf(Pin::new(stream), cx, &mut limited))?;
-        if len == 0 {
-            return Poll::Ready(Ok(None));
-        }
-        // What is smaller than half its block would pin more than it holds.
-        let bytes = if len >= FLOW_BLOCK / 2 {
-            block.split().freeze()
-        } else {
-            let bytes = Bytes::copy_from_slice(&block);
-            block.clear();
-            bytes
-        };
-        Poll::Ready(Ok(Some(bytes)))
+        pieces.clear();
+        Poll::Ready(Ok(len))
     }
 
     /// Waits until a session has ended, and tells why.

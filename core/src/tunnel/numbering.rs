@@ -1,6 +1,6 @@
 //! Numbered frames: each arrives exactly once and in order, over any number of carriers.
 
-use crate::config::{ACK_SHARE, CONTROL_RESERVE, FRAME_OVERHEAD};
+use crate::config::{ACK_BYTES, ACK_SHARE, CONTROL_RESERVE, FRAME_OVERHEAD};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
@@ -148,7 +148,7 @@ impl Numbering {
     pub(crate) const fn receive(&mut self, payload_len: usize) -> bool {
         self.received += 1;
         self.untold += payload_len as u64 + FRAME_OVERHEAD;
-        self.untold >= self.peer_resend_max / ACK_SHARE
+        self.untold >= ACK_BYTES || self.untold >= self.peer_resend_max / ACK_SHARE
     }
 
     pub(crate) const fn has_untold(&self) -> bool {

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 /// The size of a block in bytes: what the kernel hands over in one read of a busy carrier, and small
 /// enough to stay in the second-level cache when it is used over and over.
-pub const BLOCK_SIZE: usize = 256 * 1024;
+pub const BLOCK_SIZE: usize = 288 * 1024;
 
 /// The least room for one read. Below it a block that others still hold slices of is replaced
 /// rather than filled up with small reads.

@@ -8,10 +8,10 @@ use ::tokio::task::spawn_blocking;
 use ::tokio::time;
 use core::future::pending;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::thread;
@@ -38,7 +38,7 @@ const KEEPALIVE_PROBES: u32 = 4;
 /// How many bytes of a carrier may wait unsent in the kernel: two batches, so that the link never
 /// idles and a frame of higher rank waits for little.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const CARRIER_UNSENT_MAX: u32 = 128 * 1024;
+const CARRIER_UNSENT_MAX: u32 = 256 * 1024;
 
 /// A wait beyond this is the same as for ever. tokio's timer wheel ends after two years.
 const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -220,6 +220,20 @@ impl Stream for TcpStream {
             StreamRole::Carrier => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
                 let _ = SockRef::from(&self.0).set_tcp_notsent_lowat(CARRIER_UNSENT_MAX);
+            }
+        }
+    }
+
+    fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_read_vectored(bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
             }
         }
     }

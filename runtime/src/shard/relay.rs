@@ -264,20 +264,15 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
         if !self.reading || room == 0 || status.ended.is_some_and(|code| code != Code::Ok) {
             return Ok(false);
         }
-        match self.shard.poll_flow(cx, &mut self.stream, room) {
+        let session = (!status.send_stopped).then_some(self.id);
+        match self.shard.poll_flow(cx, &mut self.stream, room, session) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(Some(bytes))) => {
-                if !status.send_stopped {
-                    self.shard
-                        .drive(|core, now| core.write(now, self.id, bytes));
-                }
-                Ok(true)
-            }
-            Poll::Ready(Ok(None)) => {
+            Poll::Ready(Ok(0)) => {
                 self.reading = false;
                 self.shard.drive(|core, now| core.finish(now, self.id));
                 Ok(true)
             }
+            Poll::Ready(Ok(_)) => Ok(true),
             Poll::Ready(Err(error)) => Err(error),
         }
     }
