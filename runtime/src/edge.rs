@@ -113,6 +113,8 @@ pub async fn run_copies<E: Env>(
     let (stop, stopping) = watch::channel(false);
     for copy in 0..config.copies {
         let mut config = config.clone();
+        // The budget is the process's.
+        config.memory_budget_bytes /= u64::from(config.copies);
         if config.copies > 1 {
             config.node_id = format!("{}-{copy}", config.node_id);
         }

@@ -25,7 +25,7 @@ use problem::{ApiCode, Problem};
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -108,7 +108,7 @@ pub async fn run<E: Env, S: Store>(
 ) -> Result<(), ManagerError> {
     config.validate()?;
     let data = config.data.clone();
-    create_private(&data).map_err(|error| ManagerError::Data {
+    crate::token::create_private(&data).map_err(|error| ManagerError::Data {
         path: data.clone(),
         error,
     })?;
@@ -198,12 +198,4 @@ impl<E, S> core::ops::Deref for Api<E, S> {
     fn deref(&self) -> &Self::Target {
         &self.0
     }
-}
-
-fn create_private(directory: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }

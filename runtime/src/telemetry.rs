@@ -11,9 +11,9 @@ pub const FILTER_VARIABLE: &str = "TITAN_LOG";
 pub mod tag {
     /// A node attached to a POP and can carry sessions.
     pub const NODE_ONLINE: &str = "[NODE_ONLINE]";
-    /// A node is gone: its grace time is over or it said so.
+    /// A node is gone: its grace time is over, or another process took its place.
     pub const NODE_OFFLINE: &str = "[NODE_OFFLINE]";
-    /// A node detaches or fails more often than it should; it is chosen last.
+    /// A node has lost its carrier and is waited for; one that does so often is chosen last.
     pub const NODE_UNSTABLE: &str = "[NODE_UNSTABLE]";
     /// A target refused, hung, did not resolve or is forbidden.
     pub const DIAG: &str = "[DIAG]";

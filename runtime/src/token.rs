@@ -49,6 +49,16 @@ pub(crate) fn write_file(
     std::fs::rename(&new, path)
 }
 
+/// Creates a directory, and those above it, that only its owner may enter.
+#[cfg(feature = "store")]
+pub(crate) fn create_private(directory: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_id;

@@ -118,7 +118,6 @@ pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<
         Err(error) => Err(error),
     };
     stop.send_replace(true);
-    // From the edges to the manager: each finds its counterpart still there.
     while let Some((name, thread)) = daemons.pop() {
         let ended = thread.join().map_err(|_| format!("{name} failed"))?;
         ended?.map_err(|error| format!("{name}: {error}"))?;

@@ -24,8 +24,8 @@ pub const fn canonical(address: IpAddr) -> IpAddr {
 
 /// Decides which addresses an edge connects to.
 ///
-/// Each address passes three lists: what the host of the edge allows by name wins over what it
-/// denies, and that over the built-in ranges. An IPv6 address that carries IPv4 addresses passes if
+/// Each address passes three lists: what the host of the edge denies is forbidden whatever else is
+/// said, what it allows wins over the built-in ranges. An IPv6 address that carries IPv4 addresses passes if
 /// it and all of them do, wherever the carrying form puts them (NAT64, 6to4, Teredo, ISATAP and the
 /// retired ones); an entry of the allow list that is long enough to spell out a carried address speaks
 /// for that one too. NAT64's well-known prefix is judged by what it carries alone. NAT64 behind a
@@ -47,7 +47,8 @@ impl Guard {
         }
     }
 
-    /// Replaces the networks forbidden beside the built-in ones, such as the edge's own addresses.
+    /// Replaces the networks forbidden beside the built-in ones. They stay so within a network that is
+    /// allowed: who allows a network and denies a part of it means both.
     pub fn deny(&mut self, networks: Vec<Network>) {
         self.deny = networks;
     }
@@ -98,15 +99,15 @@ impl Guard {
     fn judge(&self, address: IpAddr) -> Result<(), Forbidden> {
         let within =
             |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        if within(&self.deny) {
+            return Err(Forbidden {
+                range: "denied here",
+            });
+        }
         if within(&self.allow) {
             return Ok(());
         }
-        let range = if within(&self.deny) {
-            Some("denied here")
-        } else {
-            ranges::find(address)
-        };
-        range.map_or(Ok(()), |range| Err(Forbidden { range }))
+        ranges::find(address).map_or(Ok(()), |range| Err(Forbidden { range }))
     }
 }
 

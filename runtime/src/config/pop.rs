@@ -52,7 +52,7 @@ pub struct Limits {
     /// How long an application may take from connecting to its request.
     #[serde(deserialize_with = "duration")]
     pub client_handshake_timeout: Duration,
-    /// How long an edge may take from connecting to its HELLO.
+    /// How long an edge may take from connecting to its upgrade, and from there to its HELLO.
     #[serde(deserialize_with = "duration")]
     pub tunnel_handshake_timeout: Duration,
     /// How many bytes a session may be ahead of its reader at first.

@@ -4,7 +4,7 @@ use super::ConfigError;
 use core::fmt;
 use core::time::Duration;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use std::net::IpAddr;
+use titan_core::exit::guard::Network;
 
 /// Reads durations such as `"500ms"`, `"30s"`, `"5m"`, `"24h"` or `"7d"`.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -106,6 +106,7 @@ pub(super) fn check_url(
         uri.authority().is_some_and(|authority| {
             !authority.host().is_empty() && !authority.as_str().contains('@')
         }) && uri.query().is_none()
+            && matches!(uri.path(), "" | "/")
     });
     let Some(scheme) = parsed.as_ref().and_then(http::Uri::scheme_str) else {
         return Err(ConfigError::invalid(
@@ -131,21 +132,10 @@ pub(super) fn check_url(
 /// Checks address blocks such as `10.0.0.0/8`; a lone address is a block of one.
 pub(super) fn check_blocks(key: &'static str, blocks: &[String]) -> Result<(), ConfigError> {
     for block in blocks {
-        let (address, length) = block
-            .split_once('/')
-            .map_or((&**block, None), |(address, length)| {
-                (address, Some(length.parse::<u8>()))
-            });
-        let max = match address.parse() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => 0,
-        };
-        let length = length.unwrap_or(Ok(max));
-        if max == 0 || length.is_err() || length.is_ok_and(|length| length > max) {
+        if let Err(error) = block.parse::<Network>() {
             return Err(ConfigError::invalid(
                 key,
-                format!("must hold address blocks such as 10.0.0.0/8, not `{block}`"),
+                format!("must hold address blocks such as 10.0.0.0/8, not `{block}`: {error}"),
             ));
         }
     }
@@ -211,6 +201,7 @@ mod tests {
             "10.0.0.0/",
             "::/129",
             "10.0.0.0/-1",
+            "10.0.0.1/8",
             "10.0.0/8",
         ] {
             assert!(!check(block), "{block}");

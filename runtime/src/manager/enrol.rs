@@ -148,14 +148,7 @@ impl Given {
 }
 
 fn carrier_url(url: &str) -> String {
-    let has_path = url
-        .parse::<http::Uri>()
-        .is_ok_and(|uri| uri.path().len() > 1);
-    if has_path {
-        url.to_owned()
-    } else {
-        format!("{}{CARRIER_PATH}", url.trim_end_matches('/'))
-    }
+    format!("{}{CARRIER_PATH}", url.trim_end_matches('/'))
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ fn unavailable(why: &str) -> StoreError {
 fn open_file(directory: &Path) -> Result<Connection, StoreError> {
     let path = directory.join(FILE_NAME);
     let failed = |error: std::io::Error| unavailable(&format!("{}: {error}", path.display()));
-    fs::create_dir_all(directory).map_err(failed)?;
+    crate::token::create_private(directory).map_err(failed)?;
     // SQLite gives its companion files the rights of the main one, so it must be private first.
     let mut options = fs::OpenOptions::new();
     options.create(true).append(true);
