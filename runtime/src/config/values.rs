@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn urls_in_clear_must_be_asked_for() {
         let check = |url: &str, insecure| check_url("u", url, ["wss", "ws"], insecure).is_ok();
-        for url in ["wss://pop.example", "wss://[::1]:41005", "wss://pop:1/path"] {
+        for url in ["wss://pop.example", "wss://[::1]:41005", "wss://pop:1/"] {
             assert!(check(url, false) && check(url, true), "{url}");
         }
         assert!(!check("ws://pop", false) && check("ws://pop", true));
@@ -222,6 +222,7 @@ mod tests {
             "https://pop",
             "wss://user@pop",
             "wss://pop?x=1",
+            "wss://pop:1/path",
         ] {
             assert!(!check(url, true), "{url}");
         }

@@ -213,10 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn carriers_have_their_path_unless_the_url_has_one() {
+    fn carriers_have_their_path() {
         for url in ["wss://pop:1", "wss://pop:1/"] {
             assert_eq!(carrier_url(url), "wss://pop:1/ws/node");
         }
-        assert_eq!(carrier_url("wss://lb/pop-1/ws"), "wss://lb/pop-1/ws");
     }
 }
