@@ -31,6 +31,8 @@ pub struct Targets {
     world: World,
     visits: Rc<RefCell<Vec<Visit>>>,
     gate: watch::Sender<bool>,
+    /// How many connections are over.
+    ended: Rc<watch::Sender<usize>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -42,6 +44,7 @@ impl Targets {
             world: world.clone(),
             visits: Rc::default(),
             gate: watch::Sender::new(false),
+            ended: Rc::new(watch::Sender::new(0)),
             tasks: Vec::new(),
         }
     }
@@ -64,6 +67,7 @@ impl Targets {
     pub async fn serve(&mut self, host: &SimEnv, at: SocketAddr) {
         let mut listener = host.listen(at).await.expect("the address is free");
         let (visits, gate) = (Rc::clone(&self.visits), self.gate.subscribe());
+        let ended = Rc::clone(&self.ended);
         self.tasks.push(spawn_local(async move {
             while let Ok((stream, peer)) = listener.accept().await {
                 let index = visits.borrow().len();
@@ -72,7 +76,12 @@ impl Targets {
                     received: 0,
                     complete: false,
                 });
-                spawn_local(visit(stream, Rc::clone(&visits), index, gate.clone()));
+                let (visits, gate) = (Rc::clone(&visits), gate.clone());
+                let ended = Rc::clone(&ended);
+                spawn_local(async move {
+                    visit(stream, visits, index, gate).await;
+                    ended.send_modify(|count| *count += 1);
+                });
             }
         }));
     }
@@ -88,6 +97,13 @@ impl Targets {
     /// Lets the servers read that wait with it.
     pub fn open_gate(&self) {
         self.gate.send_replace(true);
+    }
+
+    /// Waits until every connection so far is over.
+    pub async fn ended(&self) {
+        let all = |ended: &usize| *ended == self.visits.borrow().len();
+        let mut ended = self.ended.subscribe();
+        ended.wait_for(all).await.expect("the sender is here");
     }
 
     /// Returns the connections so far, in the order in which they were accepted.
