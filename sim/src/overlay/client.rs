@@ -208,11 +208,15 @@ pub async fn read_reply(stream: &mut SimStream) -> io::Result<u8> {
 /// Moves what is demanded over an open connection; `received` is how far it has come.
 pub async fn exchange(stream: SimStream, demand: &Demand, received: &Cell<u64>) -> Outcome {
     let (mut read, mut write) = tokio::io::split(stream);
-    let (_sent, outcome) = tokio::join!(
+    let (sent, outcome) = tokio::join!(
         send(&mut write, demand),
         receive(&mut read, demand, received)
     );
-    outcome
+    match sent {
+        // A kernel tells of a reset once; when the writer was told, the reader finds an end.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Outcome::Reset(received.get()),
+        Ok(()) | Err(_) => outcome,
+    }
 }
 
 async fn send(stream: &mut WriteHalf<SimStream>, demand: &Demand) -> io::Result<()> {
