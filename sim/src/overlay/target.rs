@@ -4,6 +4,7 @@ use super::client::Demand;
 use super::payload::Payload;
 use crate::net::{SimEnv, SimStream, World};
 use core::cell::RefCell;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use titan_runtime::env::{Env as _, Listener as _};
@@ -23,6 +24,8 @@ pub struct Visit {
     pub received: u64,
     /// Whether everything was received and sent and the client ended cleanly.
     pub complete: bool,
+    /// Whether the server saw the connection fail.
+    pub reset: bool,
 }
 
 /// The servers of a world.
@@ -75,6 +78,7 @@ impl Targets {
                     peer,
                     received: 0,
                     complete: false,
+                    reset: false,
                 });
                 let (visits, gate) = (Rc::clone(&visits), gate.clone());
                 let ended = Rc::clone(&ended);
@@ -135,7 +139,8 @@ async fn visit(
                 count(len);
                 filled += len;
             }
-            Ok(_) | Err(_) => return,
+            Ok(_) => return,
+            Err(_) => return visits.borrow_mut()[index].reset = true,
         }
     }
     let number = |at: usize| u64::from_be_bytes(head[at..at + 8].try_into().expect("8 bytes"));
@@ -145,38 +150,37 @@ async fn visit(
         receive(&mut read, Payload::new(flow, up), gate, count),
         send(&mut write, Payload::new(!flow, down))
     );
-    visits.borrow_mut()[index].complete = received && sent;
+    let visit = &mut visits.borrow_mut()[index];
+    visit.reset = received.is_err() || sent.is_err();
+    visit.complete = matches!((received, sent), (Ok(true), Ok(())));
 }
 
+/// Returns whether everything came before the end.
 async fn receive(
     stream: &mut ReadHalf<SimStream>,
     mut payload: Payload,
     gate: Option<watch::Receiver<bool>>,
     count: impl Fn(usize),
-) -> bool {
+) -> io::Result<bool> {
     if let Some(mut gate) = gate {
         // A gate that is gone is open.
         let _ = gate.wait_for(|open| *open).await;
     }
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => return payload.left() == 0,
-            Ok(len) => {
-                payload.check(&buffer[..len]);
-                count(len);
-            }
-            Err(_) => return false,
+        let len = stream.read(&mut buffer).await?;
+        if len == 0 {
+            return Ok(payload.left() == 0);
         }
+        payload.check(&buffer[..len]);
+        count(len);
     }
 }
 
-async fn send(stream: &mut WriteHalf<SimStream>, mut payload: Payload) -> bool {
+async fn send(stream: &mut WriteHalf<SimStream>, mut payload: Payload) -> io::Result<()> {
     while payload.left() > 0 {
-        match stream.write(payload.chunk()).await {
-            Ok(len) => payload.advance(len),
-            Err(_) => return false,
-        }
+        let len = stream.write(payload.chunk()).await?;
+        payload.advance(len);
     }
-    stream.shutdown().await.is_ok()
+    stream.shutdown().await
 }
