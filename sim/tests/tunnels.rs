@@ -11,6 +11,10 @@ use tokio::time::{sleep, timeout};
 const BYTES: u64 = 4_000_000;
 const BANDWIDTH: u64 = 1_000_000;
 
+/// Bytes up and down of what is cut off. Bytes that nobody has read turn a clean end into a reset;
+/// where nothing flows towards the end that dies, it has to see to that itself.
+const DIRECTIONS: [(u64, u64); 3] = [(BYTES, BYTES), (BYTES, 0), (0, BYTES)];
+
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
@@ -47,11 +51,16 @@ impl Site {
 
     /// Starts a transfer both ways, and lets it get into its middle.
     async fn under_way(&self) -> JoinHandle<Outcome> {
+        self.moving(BYTES, BYTES).await
+    }
+
+    /// Starts a transfer of this many bytes up and down, and lets it get into its middle.
+    async fn moving(&self, up: u64, down: u64) -> JoinHandle<Outcome> {
         let (client, target) = (self.overlay.client(FAST), self.target);
         let demand = Demand {
             flow: 7,
-            up: BYTES,
-            down: BYTES,
+            up,
+            down,
             ..Demand::default()
         };
         let transfer = spawn_local(async move { client.transfer(target, &demand).await });
@@ -158,15 +167,18 @@ fn after_the_grace_time_sessions_are_reset_and_service_returns_by_itself() {
 
 #[test]
 fn an_edge_that_is_killed_and_started_again_serves_anew() {
-    site(async |mut site| {
-        let transfer = site.under_way().await;
-        site.overlay.kill_edge("edge-1").await;
-        site.overlay.start_edge("edge-1");
-        is_reset(transfer, seconds(2)).await;
-        site.overlay.online("edge-1").await;
-        site.targets.ended().await;
-        site.works().await;
-    });
+    for (up, down) in DIRECTIONS {
+        site(async |mut site| {
+            let transfer = site.moving(up, down).await;
+            site.overlay.kill_edge("edge-1").await;
+            site.overlay.start_edge("edge-1");
+            is_reset(transfer, seconds(2)).await;
+            site.overlay.online("edge-1").await;
+            site.targets.ended().await;
+            assert!(site.targets.visits()[0].reset, "{up} up, {down} down");
+            site.works().await;
+        });
+    }
 }
 
 #[test]
@@ -180,44 +192,45 @@ fn an_edge_that_is_killed_for_good_costs_its_sessions_after_the_grace_time() {
     });
 }
 
+/// A clean end would make what came so far look complete.
 #[test]
 fn an_edge_that_is_stopped_resets_what_it_cuts_off() {
-    site(async |mut site| {
-        let transfer = site.under_way().await;
-        site.overlay.stop_edge("edge-1").await;
-        is_reset(transfer, seconds(31)).await;
-        site.targets.ended().await;
-        assert!(
-            site.targets.visits()[0].reset,
-            "the target sees no clean end"
-        );
-    });
+    for (up, down) in DIRECTIONS {
+        site(async |mut site| {
+            let transfer = site.moving(up, down).await;
+            site.overlay.stop_edge("edge-1").await;
+            site.targets.ended().await;
+            assert!(site.targets.visits()[0].reset, "{up} up, {down} down");
+            is_reset(transfer, seconds(31)).await;
+        });
+    }
 }
 
 #[test]
 fn a_pop_that_is_stopped_resets_what_it_cuts_off() {
-    site(async |mut site| {
-        let transfer = site.under_way().await;
-        site.overlay.stop_pop().await;
-        is_reset(transfer, seconds(1)).await;
-    });
+    for (up, down) in DIRECTIONS {
+        site(async |mut site| {
+            let transfer = site.moving(up, down).await;
+            site.overlay.stop_pop().await;
+            is_reset(transfer, seconds(1)).await;
+        });
+    }
 }
 
 #[test]
 fn a_pop_that_is_killed_and_started_again_serves_anew() {
-    site(async |mut site| {
-        let transfer = site.under_way().await;
-        site.overlay.kill_pop().await;
-        is_reset(transfer, seconds(1)).await;
-        site.overlay.start_pop().await;
-        site.overlay.online("edge-1").await;
-        site.targets.ended().await;
-        assert!(
-            site.targets.visits()[0].reset,
-            "the target sees no clean end"
-        );
-        site.works().await;
-    });
+    for (up, down) in DIRECTIONS {
+        site(async |mut site| {
+            let transfer = site.moving(up, down).await;
+            site.overlay.kill_pop().await;
+            is_reset(transfer, seconds(1)).await;
+            site.overlay.start_pop().await;
+            site.overlay.online("edge-1").await;
+            site.targets.ended().await;
+            assert!(site.targets.visits()[0].reset, "{up} up, {down} down");
+            site.works().await;
+        });
+    }
 }
 
 #[test]
