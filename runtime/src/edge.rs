@@ -70,11 +70,13 @@ pub async fn run<E: Env>(
 ) -> Result<(), EdgeError> {
     let mut guard = Guard::new(networks(&config.allow_targets)?);
     guard.deny(networks(&config.deny_targets)?);
+    let usual = Config::default();
     let core_config = Config {
+        early_max: config.early_bytes.unwrap_or(usual.early_max),
         memory_budget: config.memory_budget_bytes,
         sessions_max: config.sessions_max,
         resume_over_plaintext: config.insecure,
-        ..Config::default()
+        ..usual
     };
     let core = Edge::new(core_config, env.seed(), guard, env.now());
     let shared = Rc::new(Shared {

@@ -91,8 +91,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         None
     }
 
-    /// Makes dropping the stream abort it: the peer sees a reset, never a clean end.
+    /// Makes dropping the stream abort it: the peer sees a reset, never a clean end. It holds for the
+    /// death of the process too, where the world can arrange that.
     fn set_abort_on_drop(&self);
+
+    /// Undoes [`set_abort_on_drop`](Self::set_abort_on_drop): dropping the stream ends it cleanly.
+    fn set_end_on_drop(&self);
 }
 
 /// What a stream is used for.

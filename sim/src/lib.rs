@@ -2,7 +2,7 @@
 //!
 //! [`pure`] joins a POP core and edge cores by modelled carriers in virtual time, in one thread,
 //! without a runtime. [`net`] is an in-memory network in which the real daemons run unchanged under
-//! tokio's paused clock.
+//! tokio's paused clock, and [`overlay`] brings them up there.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test may fail by panicking")
@@ -13,4 +13,5 @@ mod carrier;
 #[cfg(test)]
 mod dial;
 pub mod net;
+pub mod overlay;
 pub mod pure;

@@ -65,6 +65,10 @@ impl<S: Stream> Stream for CarrierStream<S> {
     fn set_abort_on_drop(&self) {
         self.get_ref().set_abort_on_drop();
     }
+
+    fn set_end_on_drop(&self) {
+        self.get_ref().set_end_on_drop();
+    }
 }
 
 /// Calls the same method on whichever stream it is.

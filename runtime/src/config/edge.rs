@@ -38,6 +38,11 @@ pub struct EdgeConfig {
     pub copies: u32,
     /// How logs are written.
     pub log_format: LogFormat,
+    /// How many bytes of a client an edge takes before its dial is done, if not the usual; for
+    /// simulations and benches, which show what early data is worth.
+    #[serde(skip)]
+    #[doc(hidden)]
+    pub early_bytes: Option<u64>,
 }
 
 /// The command line of `titan-edge`.
@@ -137,6 +142,7 @@ impl Default for EdgeConfig {
             sessions_max: 4_096,
             copies: 1,
             log_format: LogFormat::default(),
+            early_bytes: None,
         }
     }
 }

@@ -256,6 +256,10 @@ impl Stream for TcpStream {
     fn set_abort_on_drop(&self) {
         let _ = self.0.set_zero_linger();
     }
+
+    fn set_end_on_drop(&self) {
+        let _ = SockRef::from(&self.0).set_linger(None);
+    }
 }
 
 /// Returns the probes of a flow, without what the platform cannot set.
@@ -355,6 +359,18 @@ mod tests {
             far.read_u8().await.unwrap_err().kind(),
             ErrorKind::ConnectionReset
         );
+    }
+
+    #[::tokio::test]
+    async fn a_stream_that_shall_end_after_all_loses_nothing() {
+        let (mut near, mut far) = pair(&TokioEnv::new()).await;
+        near.set_abort_on_drop();
+        near.write_all(b"hello").await.unwrap();
+        near.set_end_on_drop();
+        drop(near);
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"hello");
     }
 
     #[cfg(target_os = "linux")]

@@ -17,10 +17,11 @@ const FLUSH_STEP: Duration = Duration::from_millis(5);
 /// Ends a socket the way its relay ended.
 pub(crate) async fn linger<E: Env>(env: &E, mut stream: E::Stream, end: RelayEnd) {
     match end {
-        RelayEnd::Complete { reading: false } => {}
+        RelayEnd::Complete { reading: false } => stream.set_end_on_drop(),
         // Closing with unread bytes would reset the connection, and the peer's kernel may then throw
         // away the answer that it has not read.
         RelayEnd::Complete { reading: true } | RelayEnd::Refused => {
+            stream.set_end_on_drop();
             let deadline = env.now() + LINGER;
             tokio::select! {
                 biased;

@@ -1,7 +1,7 @@
 //! The task between a socket and its session: a client at the POP, a target at the edge.
 
 use super::Shard;
-use crate::env::Env;
+use crate::env::{Env, Stream as _};
 use bytes::{Buf as _, Bytes};
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -75,6 +75,9 @@ pub(crate) enum RelayEnd {
 impl<E: Env, R: Role + 'static> Relay<E, R> {
     /// Takes over a session of the endpoint and the socket it is for.
     pub(crate) fn new(shard: Shard<E, R>, id: SessionId, stream: E::Stream) -> Self {
+        // Whatever ends the relay before its time, a shutdown or a kill, must not look like the end
+        // of the bytes.
+        stream.set_abort_on_drop();
         Self {
             hold: Hold {
                 shard: shard.clone(),

@@ -97,6 +97,7 @@ impl Stream for Tcp {
     fn tune(&self, _: StreamRole) {}
 
     fn set_abort_on_drop(&self) {}
+    fn set_end_on_drop(&self) {}
 }
 
 impl AsyncRead for Tcp {

@@ -30,6 +30,14 @@ impl SimStream {
         self.world.with(|state| state.poll_open(self.conn, cx))
     }
 
+    fn abort_on_drop(&self, abort: bool) {
+        self.world.with(|state| {
+            if let Some(conn) = state.conns.get_mut(&self.conn) {
+                conn.end_mut(self.side).abort_on_drop = abort;
+            }
+        });
+    }
+
     fn address(&self, side: Side) -> io::Result<SocketAddr> {
         self.world.with(|state| {
             let conn = state.conns.get(&self.conn).ok_or(ErrorKind::NotConnected)?;
@@ -57,11 +65,11 @@ impl Stream for SimStream {
     fn tune(&self, _role: StreamRole) {}
 
     fn set_abort_on_drop(&self) {
-        self.world.with(|state| {
-            if let Some(conn) = state.conns.get_mut(&self.conn) {
-                conn.end_mut(self.side).abort_on_drop = true;
-            }
-        });
+        self.abort_on_drop(true);
+    }
+
+    fn set_end_on_drop(&self) {
+        self.abort_on_drop(false);
     }
 }
 

@@ -175,6 +175,7 @@ impl Stream for Never {
     fn tune(&self, _: StreamRole) {}
 
     fn set_abort_on_drop(&self) {}
+    fn set_end_on_drop(&self) {}
 }
 
 impl Listener for Never {

@@ -1,0 +1,334 @@
+//! The real daemons in a simulated network, and who uses them.
+//!
+//! ```text
+//!  client 10.0.0.1 ──SOCKS5──▶ pop 10.0.0.2 ◀══ edge-1, edge-2 … 10.0.1.x ──▶ targets 45.0.0.x
+//!                                  └────── store ────── manager 10.0.0.3
+//! ```
+//!
+//! Hosts are called as above. Manager, POP and edges are those of production, each a process of its
+//! own that can be stopped or killed; they share one store in memory. Carriers are in clear and may
+//! be resumed all the same. Everything panics where a test would have to.
+
+mod client;
+mod payload;
+mod process;
+mod rogue;
+mod target;
+
+pub use client::{Client, Demand, Destination, Outcome, exchange, read_reply};
+pub use payload::Payload;
+pub use process::Process;
+pub use rogue::{Farewell, Rogue};
+pub use target::{Targets, Visit};
+
+use crate::net::{SimEnv, World};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use tempfile::TempDir;
+use titan_runtime::auth::{Cost, hash_password};
+use titan_runtime::config::{EdgeConfig, ManagerConfig, PopConfig};
+use titan_runtime::daemon::stopped;
+use titan_runtime::edge::{self, EdgeCensus};
+use titan_runtime::env::Env as _;
+use titan_runtime::manager::{self, JOIN_SECRET_FILE};
+use titan_runtime::pop::{self, PopCensus};
+use titan_runtime::store::{Embedded, Location, Mode, NewUser, Page, ReplyMode, Store as _};
+use titan_runtime::token::{Secret, Signer};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// The id of the POP.
+const POP_ID: &str = "pop-1";
+
+/// The user who is answered before the target is dialled.
+pub const FAST: &str = "fast";
+
+/// The user who is answered with the outcome of the dial.
+pub const TRUTHFUL: &str = "truthful";
+
+/// The password of both.
+pub const PASSWORD: &str = "correct horse";
+
+/// How long a daemon may take to come up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A manager, a POP and edges in a world.
+#[derive(Debug)]
+pub struct Overlay {
+    world: World,
+    store: Embedded,
+    data: TempDir,
+    join: Secret,
+    signer: Signer,
+    client: SimEnv,
+    /// What POPs are started with.
+    pub pop_config: PopConfig,
+    /// What edges are started with, but for the node id.
+    pub edge_config: EdgeConfig,
+    manager: Option<Process>,
+    pop: Option<(Process, mpsc::Sender<pop::CensusRequest>)>,
+    edges: BTreeMap<String, (Process, mpsc::Sender<edge::CensusRequest>)>,
+    /// The generation under which each node was last seen online.
+    generations: BTreeMap<String, u64>,
+}
+
+impl Overlay {
+    /// Makes the hosts of client, POP and manager and fills the store; no daemon runs yet.
+    pub async fn new(world: &World) -> Self {
+        let host = |name, last| world.host(name, IpAddr::from([10, 0, 0, last]));
+        let client = host("client", 1);
+        let (pop, manager) = (host("pop", 2), host("manager", 3));
+        drop((pop, manager));
+        let data = TempDir::new().expect("a temporary directory can be made");
+        let path = data.path();
+        let join = Secret::load_or_create(&path.join(JOIN_SECRET_FILE), [1; 32]).expect("a secret");
+        let signer = Signer::load_or_create(path, [2; 32]).expect("a key");
+        let store = Embedded::open(&Location::Memory, Mode::Inline).expect("memory can be opened");
+        for (name, reply) in [(FAST, ReplyMode::Fast), (TRUTHFUL, ReplyMode::Truthful)] {
+            let cheap = Cost {
+                memory_kib: 8,
+                passes: 1,
+            };
+            let user = NewUser {
+                name: name.to_owned(),
+                password_hash: hash_password(PASSWORD, [3; 16], cheap),
+                enabled: true,
+                created_at: 0,
+                expires_at: None,
+                reply,
+            };
+            store.create_user(user).await.expect("the name is free");
+        }
+        let pop_config = PopConfig {
+            id: POP_ID.to_owned(),
+            data: path.to_owned(),
+            listen_socks: ([10, 0, 0, 2], 1080).into(),
+            listen_tunnels: ([10, 0, 0, 2], 41005).into(),
+            public_url: "ws://10.0.0.2:41005".to_owned(),
+            insecure: true,
+            resume_over_plaintext: true,
+            ..PopConfig::default()
+        };
+        let edge_config = EdgeConfig {
+            manager: "http://10.0.0.3:41004".to_owned(),
+            join: Some(join.clone()),
+            insecure: true,
+            ..EdgeConfig::default()
+        };
+        Self {
+            world: world.clone(),
+            store,
+            data,
+            join,
+            signer,
+            client,
+            pop_config,
+            edge_config,
+            manager: None,
+            pop: None,
+            edges: BTreeMap::new(),
+            generations: BTreeMap::new(),
+        }
+    }
+
+    /// Brings up manager, POP and this many edges, and waits until all are online.
+    pub async fn up(world: &World, edge_count: u8) -> Self {
+        let mut overlay = Self::new(world).await;
+        overlay.start(edge_count).await;
+        overlay
+    }
+
+    /// Brings up manager, POP and edges `edge-1`, `edge-2` … and waits until all are online.
+    pub async fn start(&mut self, edge_count: u8) {
+        self.start_manager().await;
+        self.start_pop().await;
+        for index in 1..=edge_count {
+            let name = self.add_edge(index);
+            self.start_edge(&name);
+            self.online(&name).await;
+        }
+    }
+
+    /// Returns the world.
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub const fn store(&self) -> &Embedded {
+        &self.store
+    }
+
+    /// Returns a client of this user.
+    #[must_use]
+    pub fn client(&self, user: &str) -> Client {
+        Client::new(self.client.clone(), self.socks(), user, PASSWORD)
+    }
+
+    /// Returns a client of this user and password on another host.
+    #[must_use]
+    pub fn client_at(&self, host: &str, user: &str, password: &str) -> Client {
+        Client::new(self.world.env(host), self.socks(), user, password)
+    }
+
+    /// Returns where applications connect.
+    #[must_use]
+    pub const fn socks(&self) -> SocketAddr {
+        self.pop_config.listen_socks
+    }
+
+    /// Returns where edges connect.
+    #[must_use]
+    pub const fn tunnels(&self) -> SocketAddr {
+        self.pop_config.listen_tunnels
+    }
+
+    /// Issues a token for a node, as the manager would.
+    #[must_use]
+    pub fn token(&self, node: &str) -> String {
+        let now = self.client.unix_time().as_secs();
+        self.signer
+            .issue(node, POP_ID, now, Duration::from_secs(3_600))
+    }
+
+    /// Starts the manager and waits until it listens.
+    pub async fn start_manager(&mut self) {
+        let config = ManagerConfig {
+            data: self.data.path().to_owned(),
+            listen: ([10, 0, 0, 3], 41004).into(),
+            insecure: true,
+            ..ManagerConfig::default()
+        };
+        let (env, store) = (self.world.env("manager"), self.store.clone());
+        let (ready, bound) = oneshot::channel();
+        let process = Process::start(|stop| async move {
+            let outcome = manager::run(env, config, store, ready, stopped(stop)).await;
+            outcome.expect("a manager runs until it is stopped");
+        });
+        bound.await.expect("the manager comes up");
+        self.manager = Some(process);
+    }
+
+    /// Kills the manager.
+    pub async fn kill_manager(&mut self) {
+        self.manager.take().expect("it runs").kill().await;
+    }
+
+    /// Starts the POP and waits until it listens.
+    pub async fn start_pop(&mut self) {
+        let (env, store) = (self.world.env("pop"), self.store.clone());
+        let config = self.pop_config.clone();
+        let (ready, bound) = oneshot::channel();
+        let (census, requests) = mpsc::channel(1);
+        let process = Process::start(|stop| async move {
+            let outcome = pop::run(env, config, store, None, ready, requests, stopped(stop)).await;
+            outcome.expect("a POP runs until it is stopped");
+        });
+        bound.await.expect("the POP comes up");
+        self.pop = Some((process, census));
+    }
+
+    /// Kills the POP: its sockets end as its kernel ends them.
+    pub async fn kill_pop(&mut self) {
+        self.pop.take().expect("it runs").0.kill().await;
+    }
+
+    /// Stops the POP as an operator does.
+    pub async fn stop_pop(&mut self) {
+        self.pop.take().expect("it runs").0.stop().await;
+    }
+
+    /// Makes the host of an edge and returns its name, which is also the id of its node.
+    pub fn add_edge(&self, index: u8) -> String {
+        let name = format!("edge-{index}");
+        drop(self.world.host(&name, IpAddr::from([10, 0, 1, index])));
+        name
+    }
+
+    /// Starts the edge of a host.
+    pub fn start_edge(&mut self, host: &str) {
+        self.start_edge_as(host, host);
+    }
+
+    /// Starts an edge on a host under the id of any node.
+    pub fn start_edge_as(&mut self, host: &str, node: &str) {
+        let config = EdgeConfig {
+            node_id: node.to_owned(),
+            ..self.edge_config.clone()
+        };
+        let env = self.world.env(host);
+        let (census, requests) = mpsc::channel(1);
+        let process = Process::start(|stop| async move {
+            let (attached, _) = mpsc::channel(1);
+            let outcome = edge::run(env, config, None, attached, requests, stopped(stop)).await;
+            outcome.expect("an edge runs until it is stopped");
+        });
+        self.edges.insert(host.to_owned(), (process, census));
+    }
+
+    /// Kills the edge of a host: its sockets end as its kernel ends them.
+    pub async fn kill_edge(&mut self, host: &str) {
+        let (process, _) = self.edges.remove(host).expect("it runs");
+        process.kill().await;
+    }
+
+    /// Stops the edge of a host as an operator does.
+    pub async fn stop_edge(&mut self, host: &str) {
+        let (process, _) = self.edges.remove(host).expect("it runs");
+        process.stop().await;
+    }
+
+    /// Waits until the POP has attached the node once more than when this was last asked.
+    pub async fn online(&mut self, node: &str) {
+        let known = self.generations.get(node).copied();
+        let wait = async {
+            loop {
+                if let Some(now) = self.generation(node).await
+                    && known.is_none_or(|known| now > known)
+                {
+                    return now;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let generation = timeout(PATIENCE, wait).await;
+        let generation = generation.unwrap_or_else(|_| panic!("{node} does not come online"));
+        self.generations.insert(node.to_owned(), generation);
+    }
+
+    /// Returns a number that grows whenever the POP attaches the node; none while it is not listed.
+    pub async fn generation(&self, node: &str) -> Option<u64> {
+        let now = self.client.unix_time().as_secs();
+        let listed = self.store.nodes(Page::first(1_000), now).await;
+        let nodes = listed.expect("the store is there").items;
+        nodes
+            .into_iter()
+            .find(|entry| entry.id == node)
+            .map(|entry| entry.generation)
+    }
+
+    /// Returns what the POP holds.
+    pub async fn pop_census(&self) -> PopCensus {
+        let (ask, answer) = oneshot::channel();
+        let (_, census) = self.pop.as_ref().expect("it runs");
+        census.send(ask).await.expect("the POP listens");
+        answer.await.expect("the POP answers")
+    }
+
+    /// Returns what the edge of a host holds.
+    pub async fn edge_census(&self, host: &str) -> EdgeCensus {
+        let (ask, answer) = oneshot::channel();
+        let (_, census) = self.edges.get(host).expect("it runs");
+        census.send(ask).await.expect("the edge listens");
+        answer.await.expect("the edge answers")
+    }
+
+    /// Returns the join secret.
+    #[must_use]
+    pub const fn join(&self) -> &Secret {
+        &self.join
+    }
+}
