@@ -1,0 +1,12 @@
+//! Real traffic: the daemons as processes, real sockets, real clients; everything on loopback.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod content;
+mod curl;
+mod http;
+mod process;
+mod server;
+mod socks;
+mod titan;
+mod traffic;
