@@ -6,6 +6,7 @@ mod content;
 mod curl;
 mod http;
 mod process;
+mod refusals;
 mod server;
 mod socks;
 mod titan;
