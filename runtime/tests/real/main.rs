@@ -9,5 +9,6 @@ mod process;
 mod refusals;
 mod server;
 mod socks;
+mod stalls;
 mod titan;
 mod traffic;
