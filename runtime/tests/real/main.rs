@@ -4,10 +4,12 @@
 
 mod content;
 mod curl;
+mod cuts;
 mod http;
 mod process;
 mod refusals;
 mod server;
+mod site;
 mod socks;
 mod stalls;
 mod titan;
