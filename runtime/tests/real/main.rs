@@ -8,6 +8,7 @@ mod cuts;
 mod http;
 mod process;
 mod refusals;
+mod restarts;
 mod server;
 mod site;
 mod socks;
