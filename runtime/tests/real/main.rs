@@ -6,6 +6,7 @@ mod content;
 mod curl;
 mod cuts;
 mod http;
+mod https;
 mod process;
 mod refusals;
 mod restarts;
