@@ -1,0 +1,18 @@
+//! Real traffic: the daemons as processes, real sockets, real clients; everything on loopback.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod content;
+mod curl;
+mod cuts;
+mod http;
+mod https;
+mod process;
+mod refusals;
+mod restarts;
+mod server;
+mod site;
+mod socks;
+mod stalls;
+mod titan;
+mod traffic;

@@ -1,0 +1,174 @@
+//! Manager, POP and edges as separate processes, configured by files and joined by TLS.
+
+use crate::process::{Process, eventually};
+use crate::server::PATIENCE;
+use crate::socks::{self, USER};
+use crate::titan::daemon;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+use titan_runtime::tls::Authority;
+
+/// Where one site's daemons are and what they are told.
+#[derive(Debug)]
+pub(crate) struct Site {
+    data: TempDir,
+    authority: Authority,
+    manager: SocketAddr,
+    pub(crate) proxy: SocketAddr,
+    /// Where the POP listens for edges.
+    pub(crate) tunnels: SocketAddr,
+    /// Where edges find it.
+    pub(crate) public: SocketAddr,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let tunnels = free_address();
+        Self {
+            authority: Authority::load_or_create(data.path(), &[], now).unwrap(),
+            data,
+            manager: free_address(),
+            proxy: free_address(),
+            tunnels,
+            public: tunnels,
+        }
+    }
+
+    /// Starts a manager that knows the tests' user.
+    pub(crate) fn manager(&self) -> Process {
+        let config = format!("listen = \"{}\"\n{}", self.manager, self.common());
+        let process = self.start(env!("CARGO_BIN_EXE_titan-manager"), "manager", &config);
+        eventually("the manager answers", PATIENCE, || {
+            self.rest("healthz", None).is_some()
+        });
+        let user = json!({ "name": USER.0, "password": USER.1 });
+        // After a restart it is known already.
+        self.rest("v1/users", Some(&user));
+        process
+    }
+
+    /// Starts a POP; it may take a moment to listen.
+    pub(crate) fn pop(&self) -> Process {
+        let config = format!(
+            "id = \"pop\"\nlisten_socks = \"{}\"\nlisten_tunnels = \"{}\"\n\
+             public_url = \"wss://{public}\"\nresume_url = \"wss://{public}\"\n{}",
+            self.proxy,
+            self.tunnels,
+            self.common(),
+            public = self.public,
+        );
+        self.start(env!("CARGO_BIN_EXE_titan-pop"), "pop", &config)
+    }
+
+    /// Starts an edge that may reach loopback; it may take a moment to be online.
+    pub(crate) fn edge(&self, id: &str) -> Process {
+        let config = format!(
+            "node_id = \"{id}\"\nmanager = \"https://{}\"\nca = {:?}\njoin_file = {:?}\n\
+             allow_targets = [\"127.0.0.0/8\"]\n",
+            self.manager,
+            self.authority.ca,
+            self.data.path().join("join.secret"),
+        );
+        self.start(env!("CARGO_BIN_EXE_titan-edge"), id, &config)
+    }
+
+    /// Starts everything with one edge, and waits until it serves.
+    pub(crate) fn start_all(&self, edge: &str) -> [Process; 3] {
+        let daemons = [self.manager(), self.pop(), self.edge(edge)];
+        self.wait_online(edge, PATIENCE);
+        daemons
+    }
+
+    /// Waits until an edge is online.
+    pub(crate) fn wait_online(&self, edge: &str, limit: Duration) {
+        eventually("the edge is online", limit, || self.is_online(edge));
+    }
+
+    pub(crate) fn is_online(&self, edge: &str) -> bool {
+        let nodes = self.rest("v1/nodes", None);
+        let nodes = nodes.as_ref().and_then(|page| page["nodes"].as_array());
+        nodes.is_some_and(|nodes| nodes.iter().any(|node| node["id"] == edge))
+    }
+
+    pub(crate) fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
+        socks::connect(self.proxy, target)
+    }
+
+    /// Waits until a new session to an echoing target works.
+    pub(crate) fn wait_service(&self, target: SocketAddr, limit: Duration) {
+        eventually("service returns", limit, || {
+            let stream = self.connect(target);
+            stream.is_ok_and(|mut stream| echoes(&mut stream).is_ok())
+        });
+    }
+
+    fn common(&self) -> String {
+        format!(
+            "data = {:?}\n[tls]\ncert = {:?}\nkey = {:?}\n",
+            self.data.path(),
+            self.authority.cert,
+            self.authority.key
+        )
+    }
+
+    fn start(&self, program: &str, name: &str, config: &str) -> Process {
+        let path = self.data.path().join(name).with_extension("toml");
+        fs::write(&path, config).unwrap();
+        Process::spawn(daemon(program).arg("--config").arg(path))
+    }
+
+    /// Asks the manager, if it is there.
+    fn rest(&self, path: &str, body: Option<&Value>) -> Option<Value> {
+        let token = fs::read_to_string(self.data.path().join("admin.token")).ok()?;
+        let mut curl = Command::new("curl");
+        curl.args(["-q", "-s", "--fail", "--noproxy", "*", "--max-time", "20"]);
+        curl.arg("--cacert").arg(&self.authority.ca).arg("-H");
+        curl.arg(format!("Authorization: Bearer {}", token.trim()));
+        if let Some(body) = body {
+            curl.args([
+                "-H",
+                "Content-Type: application/json",
+                "-d",
+                &body.to_string(),
+            ]);
+        }
+        let answer = curl
+            .arg(format!("https://{}/{path}", self.manager))
+            .output();
+        serde_json::from_slice(&answer.unwrap().stdout).ok()
+    }
+}
+
+/// Sends a word through an echoing target and waits for it.
+pub(crate) fn echoes(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(b"hello")?;
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo)?;
+    if &echo == b"hello" {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Returns an address that stays free while a daemon is away: its port is not one of those that the
+/// system gives to clients.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 600).unwrap() * 20;
+    (0..12_000)
+        .find_map(|_| {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            let address = (Ipv4Addr::LOCALHOST, 20_000 + (first + next) % 12_000).into();
+            TcpListener::bind(address).is_ok().then_some(address)
+        })
+        .unwrap()
+}
