@@ -159,7 +159,7 @@ impl<R: Role> Endpoint<R> {
         let tunnel = tunnel.ok_or(Code::Protocol)?;
         match frame {
             Frame::Ack { received } => {
-                engine.receive_ack(tunnel, received)?;
+                engine.receive_ack(now, tunnel, received)?;
                 self.role.confirmed(engine, now, tunnel);
             }
             Frame::Command(_) | Frame::Create { .. } | Frame::Reply { .. } | Frame::Status(_) => {

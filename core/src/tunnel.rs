@@ -5,6 +5,7 @@
 //! and sends it again over the next one.
 
 pub(crate) mod numbering;
+pub(crate) mod pace;
 pub(crate) mod proof;
 pub(crate) mod rtt;
 pub(crate) mod scheduler;
@@ -15,6 +16,7 @@ use crate::timer::Armed;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use numbering::Numbering;
+use pace::Pace;
 use rtt::Rtt;
 use scheduler::Scheduler;
 use titan_proto::{Code, wire};
@@ -44,6 +46,7 @@ pub(crate) struct Tunnel {
     /// The latest order of each kind not sent yet (POP).
     pub(crate) commands: BTreeMap<i32, wire::Command>,
     pub(crate) rtt: Rtt,
+    pub(crate) pace: Pace,
     /// Bytes that wait for sockets, and the share of each group.
     pub(crate) held: u64,
     pub(crate) held_by_group: BTreeMap<u32, u64>,
@@ -124,6 +127,7 @@ impl Tunnel {
             status: None,
             commands: BTreeMap::new(),
             rtt: Rtt::default(),
+            pace: Pace::default(),
             held: 0,
             held_by_group: BTreeMap::new(),
             ack: AckState::By(None),

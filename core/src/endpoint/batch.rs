@@ -23,6 +23,8 @@ pub struct Batch {
     items: Vec<Item>,
     bytes: usize,
     bytes_max: usize,
+    /// What the present carrier should be given at once; at most `bytes_max` counts.
+    burst: usize,
 }
 
 /// What a frame takes on the wire beyond its payload, at most: the header of the message and that of
@@ -37,6 +39,7 @@ impl Batch {
             items: Vec::new(),
             bytes: 0,
             bytes_max,
+            burst: usize::MAX,
         }
     }
 
@@ -55,13 +58,18 @@ impl Batch {
     /// Tells whether no further frame is taken.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.bytes >= self.bytes_max
+        self.bytes >= self.bytes_max || self.bytes >= self.burst
     }
 
     /// Takes everything out, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
         self.bytes = 0;
+        self.burst = usize::MAX;
         self.items.drain(..)
+    }
+
+    pub(crate) const fn limit(&mut self, burst: usize) {
+        self.burst = burst;
     }
 
     pub(crate) fn push_frame(&mut self, frame: Frame) {

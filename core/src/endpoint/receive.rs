@@ -55,7 +55,12 @@ impl Engine {
     }
 
     /// Applies the peer's acknowledgement.
-    pub(crate) fn receive_ack(&mut self, id: TunnelId, received: u64) -> Result<(), Code> {
+    pub(crate) fn receive_ack(
+        &mut self,
+        now: Instant,
+        id: TunnelId,
+        received: u64,
+    ) -> Result<(), Code> {
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return Ok(());
         };
@@ -64,6 +69,8 @@ impl Engine {
             .acknowledge(received)
             .map_err(|_| Code::Desync)?;
         self.memory.resend -= freed;
+        let busy = !tunnel.scheduler.is_empty() || !tunnel.numbering.takes_data();
+        tunnel.pace.acknowledged(now, freed, busy);
         if freed > 0 {
             tunnel.withheld_since = None;
         }

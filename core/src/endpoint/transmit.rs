@@ -55,6 +55,7 @@ impl Engine {
             return;
         };
         tunnel.stall = Stall::None;
+        batch.limit(tunnel.pace.burst());
         while !batch.is_full()
             && let Some(frame) = tunnel.numbering.replay()
         {
@@ -153,7 +154,10 @@ impl Engine {
                 continue;
             };
             session.moved_at = now;
-            let (frame, cost) = next_data(session, data_max.min(tunnel.peer.data_max));
+            let (frame, cost) = next_data(
+                session,
+                data_max.min(tunnel.peer.data_max).min(tunnel.pace.burst()),
+            );
             number(&mut self.memory.resend, tunnel, frame, batch);
             let more = session.send.is_ready();
             tunnel.scheduler.charge(group, session_id, cost, more);
