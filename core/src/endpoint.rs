@@ -224,6 +224,15 @@ impl<R: Role> Endpoint<R> {
         self.leave(now);
     }
 
+    /// Says goodbye on every carrier: this process is about to end.
+    pub fn farewell(&mut self, now: Instant, code: Code) {
+        let now = self.enter(now);
+        for id in self.engine.carriers.keys() {
+            self.engine.dismiss(now, id, code, Duration::ZERO);
+        }
+        self.leave(now);
+    }
+
     /// Does what is due. A driver that was stopped receives first and calls this after.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.enter(now);
@@ -331,13 +340,18 @@ impl<R: Role> Endpoint<R> {
         match (session.phase, mode) {
             (Phase::Ended(_), _) => {}
             (Phase::Closing(_), CloseMode::Drain) => {}
-            (Phase::Dialling | Phase::Open, CloseMode::Drain)
-                if session.is_created() && !session.send.stopped && !session.send.is_done() =>
-            {
-                session.phase = Phase::Closing(code);
-                session.deadline = Some(deadline);
-                session.due.credit = false;
-                self.engine.arm_session(id, deadline);
+            (Phase::Dialling | Phase::Open, CloseMode::Drain) if session.is_created() => {
+                if session.send.stopped || session.send.is_done() {
+                    // Nothing is left to send; what the peer holds is still delivered.
+                    session.due.close = Some((code, CloseMode::Drain));
+                    self.engine.end(now, id, code, CloseMode::Abort);
+                    self.engine.owe(id);
+                } else {
+                    session.phase = Phase::Closing(code);
+                    session.deadline = Some(deadline);
+                    session.due.credit = false;
+                    self.engine.arm_session(id, deadline);
+                }
             }
             (Phase::Dialling | Phase::Open | Phase::Closing(_), _) => {
                 self.engine.reset(now, id, code);

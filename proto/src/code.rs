@@ -138,6 +138,18 @@ codes! {
     VersionUnsupported = 77, 0x01, 505, "proxy_internal_error", "version_unsupported";
 }
 
+impl Code {
+    /// Tells whether a BYE with this code is about the carrier alone: its tunnel may go on over
+    /// another.
+    #[must_use]
+    pub const fn is_of_carrier(self) -> bool {
+        matches!(
+            self,
+            Self::StaleAttempt | Self::Replaced | Self::HelloTimeout | Self::Silent
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Code;

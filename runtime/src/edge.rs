@@ -96,6 +96,7 @@ pub async fn run<E: Env>(
         .spawn(answer_census(Rc::clone(&shared), census));
     shared.shard.drive(|core, now| core.add_uplink(now));
     shutdown.await;
+    shared.shard.farewell().await;
     shared.tasks.shut_down().await;
     Ok(())
 }

@@ -160,6 +160,7 @@ pub async fn run<E: Env, S: Store>(
     let _ = ready.send(bound);
 
     shutdown.await;
+    shared.shard.farewell().await;
     shared.tasks.shut_down().await;
     registrar::leave(&shared, &store).await;
     tracing::info!(pop = shared.config.id, "stopped");

@@ -31,6 +31,7 @@ use crate::env::{Env, Stream};
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use core::task::{Context, Poll, Waker, ready};
+use core::time::Duration;
 use flow::FlowBlocks;
 use slots::Slots;
 use std::collections::VecDeque;
@@ -38,7 +39,6 @@ use std::io;
 use std::rc::Rc;
 use titan_core::endpoint::{Batch, CarrierId, Endpoint, Event, Role, SessionId};
 use titan_core::time::Instant;
-#[cfg(feature = "edge")]
 use titan_proto::Code;
 use tokio::sync::Notify;
 
@@ -48,6 +48,10 @@ const BATCH_LEN: usize = 256 * 1024;
 /// Room a writer's buffer needs beyond a batch: the last frame may exceed it, and control frames fit
 /// behind.
 const BATCH_SLACK: usize = 80 * 1024;
+
+/// How long goodbyes may take at the end of the process, and how often that is looked at.
+const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL_STEP: Duration = Duration::from_millis(5);
 
 /// Batch buffers kept while no carrier needs them.
 const IDLE_BUFFERS: usize = 4;
@@ -149,6 +153,18 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         {
             self.0.armed.set(Some(due));
             self.0.rearm.notify_one();
+        }
+    }
+
+    /// Says goodbye on every carrier and waits until that is sent, but not for long.
+    pub(crate) async fn farewell(&self) {
+        self.drive(|core, now| core.farewell(now, Code::ShuttingDown));
+        let deadline = self.0.env.now() + FAREWELL;
+        while self.look(|core| core.usage().carriers > 0) && self.0.env.now() < deadline {
+            self.0
+                .env
+                .sleep_until(self.0.env.now() + FAREWELL_STEP)
+                .await;
         }
     }
 

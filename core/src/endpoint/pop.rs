@@ -377,7 +377,13 @@ impl Role for PopRole {
                 Ok(())
             }
             Frame::Bye(bye) => {
-                engine.dismiss(now, carrier, Code::from_wire(bye.code), Duration::ZERO);
+                let code = Code::from_wire(bye.code);
+                match engine.bearing(carrier) {
+                    Some(tunnel) if !code.is_of_carrier() => {
+                        engine.end_tunnel(now, tunnel, code, Duration::ZERO);
+                    }
+                    _ => engine.dismiss(now, carrier, code, Duration::ZERO),
+                }
                 Ok(())
             }
             Frame::Command(_)

@@ -88,7 +88,7 @@ async fn serve<E: Env, S: Store>(
     let id = match shared.shard.drive(|core, now| core.open(now, open)) {
         Ok(id) => id,
         Err(code) => {
-            tracing::debug!(code = code.tag(), "{}", telemetry::tag::DIAG);
+            tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
             socks.reply(code, None);
             // A client that does not take its refusal is treated as one that did.
             let _ = flush(&mut stream, &mut socks).await;
@@ -107,7 +107,7 @@ async fn serve<E: Env, S: Store>(
     };
     let (stream, how) = relay.with_early(early.freeze()).run().await;
     if let RelayEnd::Failed(code) = how {
-        tracing::debug!(code = code.tag(), "{}", telemetry::tag::DIAG);
+        tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
     }
     end(&shared, stream, how).await;
     // The account's number stays this user's as long as its sessions last.

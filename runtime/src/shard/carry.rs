@@ -51,7 +51,8 @@ pub(crate) async fn carry<E: Env, R: Role + 'static>(
     forget
         .shard
         .drive(|core, now| core.handle_carrier_closed(now, id, code));
-    if code != Code::Ok {
+    // A goodbye that was written must not be thrown away with the socket.
+    if task.goodbye.is_none() {
         task.carry.stream.set_abort_on_drop();
     }
     code

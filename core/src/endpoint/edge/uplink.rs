@@ -261,12 +261,13 @@ impl EdgeRole {
             && let Some(uplink) = self.uplinks.get_mut(id)
         {
             uplink.hint = Duration::from_millis(bye.retry_after_ms);
-            // The carrier alone is at fault for these; everything else means the tunnel.
-            let carrier_only = matches!(
-                code,
-                Code::StaleAttempt | Code::Replaced | Code::HelloTimeout | Code::Silent
-            );
-            if !carrier_only && let Some(tunnel) = uplink.tunnel.take() {
+            if code == Code::ResumeRefused {
+                // The POP is there and takes newcomers: nothing speaks for waiting.
+                uplink.failures = 0;
+            }
+            if !code.is_of_carrier()
+                && let Some(tunnel) = uplink.tunnel.take()
+            {
                 engine.end_tunnel(now, tunnel, code, Duration::ZERO);
             }
         }
