@@ -141,17 +141,15 @@ fn websocket(first: u8, len: u64) -> Vec<u8> {
 
 /// What a rogue sends.
 enum Attack {
-    Frame(Frame),
     Message(Vec<u8>),
     Bytes(Vec<u8>),
 }
 
-use Attack::{Bytes, Frame as AFrame, Message};
+use Attack::{Bytes, Message};
 
 impl Attack {
     async fn by(self, rogue: &mut Rogue) {
         match self {
-            AFrame(frame) => rogue.send(frame).await,
             Message(message) => rogue.send_message(&message).await,
             Bytes(bytes) => rogue.send_bytes(&bytes).await,
         }
@@ -511,5 +509,26 @@ fn a_rogue_that_acknowledges_nothing_is_cut_off() {
         assert_eq!(farewell, Farewell::coded(Code::AckWithheld));
         let outcome = upload.await.expect("no panic");
         assert_eq!(outcome, Outcome::Reset(0));
+    });
+}
+
+#[test]
+fn the_last_words_reach_an_edge_that_is_behind_with_reading() {
+    scene(async |scene| {
+        let (mut rogue, _) = scene.attach().await;
+        let (client, session, _) = scene.asked(&mut rogue).await;
+        rogue.send(connected(session)).await;
+        let demand = Demand {
+            up: 2_000_000,
+            ..Demand::default()
+        };
+        let upload = spawn_local(async move {
+            titan_sim::overlay::exchange(client, &demand, &Default::default()).await
+        });
+        // Every buffer on the way is full then.
+        sleep(Duration::from_secs(2)).await;
+        rogue.send_message(&[0xff; 10]).await;
+        assert_eq!(rogue.farewell().await, Farewell::coded(Code::Malformed));
+        assert_eq!(upload.await.expect("no panic"), Outcome::Reset(0));
     });
 }
