@@ -284,11 +284,12 @@ fn thousands_of_failures_leave_nothing_behind() {
                 sleep(Duration::from_millis(20 * number as u64)).await;
                 let nuisance = NUISANCES[kind];
                 let heard = nuisance.bother(&overlay, number).await;
-                match nuisance {
-                    // Too many guesses at once may be cut off by the deadline.
-                    WrongPassword | UnknownUser => assert!(heard.is_some()),
-                    _ => assert_eq!(heard, nuisance.due(), "{nuisance:?}"),
-                }
+                // Many guesses at once are slowed down, some until the deadline.
+                let guess = matches!(nuisance, WrongPassword | UnknownUser);
+                assert!(
+                    heard == nuisance.due() || guess && heard.is_some_and(|heard| heard.reset),
+                    "{nuisance:?}"
+                );
             });
         }
         assert!(counts.iter().all(|&count| count >= 100), "{counts:?}");

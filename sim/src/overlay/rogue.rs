@@ -27,6 +27,8 @@ pub struct Rogue {
     writer: FrameWriter,
     block: SharedBlock,
     queue: VecDeque<Incoming>,
+    /// The POP has hung up: what is sent from now on is lost.
+    broken: bool,
     /// The POP's nonce, for proofs.
     pub nonce: [u8; 16],
 }
@@ -72,6 +74,7 @@ impl Rogue {
             writer: FrameWriter::client(pool, Rng::new(env.seed())),
             block: SharedBlock::new(),
             queue: VecDeque::new(),
+            broken: false,
             nonce: connected.nonce,
         }
     }
@@ -96,37 +99,53 @@ impl Rogue {
     /// Opens a carrier and a tunnel over it, as an edge does; returns the POP's HELLO too.
     pub async fn attach(overlay: &Overlay, env: &SimEnv, node: &str) -> (Self, wire::Hello) {
         let mut rogue = Self::connect(overlay, env, node).await;
-        rogue.send(Frame::Hello(Self::hello(1, 1))).await;
-        let Some(Frame::Hello(hello)) = rogue.receive().await else {
-            panic!("the POP answers HELLO with HELLO");
-        };
+        let hello = rogue.greet().await;
         rogue.send(Frame::Ack { received: 0 }).await;
         (rogue, hello)
+    }
+
+    /// Says HELLO for a new tunnel, and answers the ping that comes with the POP's, so that the round
+    /// trip is known. The POP is not told that its HELLO arrived.
+    pub async fn greet(&mut self) -> wire::Hello {
+        self.send(Frame::Hello(Self::hello(1, 1))).await;
+        let Some(Frame::Hello(hello)) = self.receive().await else {
+            panic!("the POP answers HELLO with HELLO");
+        };
+        let Some(Incoming::Ping(payload)) = self.incoming().await else {
+            panic!("the POP measures the round trip");
+        };
+        assert!(self.writer.push_pong(&payload));
+        self.flush().await;
+        hello
     }
 
     /// Sends a frame.
     pub async fn send(&mut self, frame: Frame) {
         let (kind, session, payload) = frame.encode();
         let header = Header::new(kind, session, payload.len());
-        assert!(self.writer.push_message(header.as_slice(), &payload));
-        self.flush().await;
+        self.push(header.as_slice(), &payload).await;
     }
 
     /// Sends any bytes as one message.
     pub async fn send_message(&mut self, message: &[u8]) {
-        assert!(self.writer.push_message(&[], message));
-        self.flush().await;
+        self.push(&[], message).await;
+    }
+
+    async fn push(&mut self, header: &[u8], payload: &[u8]) {
+        if !self.broken {
+            assert!(self.writer.push_message(header, payload), "it fits");
+            self.flush().await;
+        }
     }
 
     /// Sends bytes past WebSocket.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
-        // The POP may have hung up already, which the reader then tells.
-        let _ = self.stream.write_all(bytes).await;
+        self.broken |= self.stream.write_all(bytes).await.is_err();
     }
 
     async fn flush(&mut self) {
-        // As above.
-        let _ = poll_fn(|cx| self.writer.poll_flush(cx, &mut self.stream)).await;
+        let flushed = poll_fn(|cx| self.writer.poll_flush(cx, &mut self.stream)).await;
+        self.broken |= flushed.is_err();
     }
 
     /// Waits for the next frame and answers pings meanwhile; none at the end of the carrier, whose
@@ -155,12 +174,16 @@ impl Rogue {
             retry_after: Duration::ZERO,
             close: None,
         };
-        while let Some(frame) = self.receive().await {
-            if let Frame::Bye(bye) = frame {
-                farewell.bye = Some(Code::from_wire(bye.code));
-                farewell.retry_after = Duration::from_millis(bye.retry_after_ms);
+        let last_words = async {
+            while let Some(frame) = self.receive().await {
+                if let Frame::Bye(bye) = frame {
+                    farewell.bye = Some(Code::from_wire(bye.code));
+                    farewell.retry_after = Duration::from_millis(bye.retry_after_ms);
+                }
             }
-        }
+        };
+        let ended = timeout(PATIENCE, last_words).await;
+        ended.expect("the POP does not end the carrier");
         if let Some(Incoming::Close { code, .. }) = self.queue.pop_front() {
             farewell.close = Some(code);
         }
