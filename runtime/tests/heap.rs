@@ -33,7 +33,8 @@ use process::eventually;
 use server::{PATIENCE, Server};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use tempfile::TempDir;
 use titan_core::endpoint::Config;
@@ -55,7 +56,19 @@ const STALLED_LEN: u64 = 96 * MIB;
 
 const BULK: Content = Content::new(1, 512 * MIB);
 
-const MESSAGE: usize = 100;
+/// How much bulk goes by for each small message of 100 bytes: 13 MB of them in all.
+const MESSAGE_EVERY: u64 = 4 << 10;
+
+/// The largest window for what targets receive.
+fn edge_window_max() -> u64 {
+    Config::default().window_max
+}
+
+/// What a session that stalls holds at least: half the smallest window.
+const HELD_MIN: u64 = 128 << 10;
+
+/// What the sender of a stalled session does.
+type Send = fn(TcpStream, &Pace) -> io::Result<()>;
 
 /// Windows grow out of a quarter of it, at either end.
 const MEMORY_BUDGET: u64 = 64 * MIB;
@@ -63,10 +76,13 @@ const MEMORY_BUDGET: u64 = 64 * MIB;
 /// The largest window for what clients receive.
 const POP_WINDOW_MAX: u64 = MIB;
 
+/// What carriers read into.
+const BLOCK: u64 = 256 << 10;
+
 /// Buffers of a shard that are there however many sessions it has: two blocks that carriers read into
 /// and two that sockets do (the present one, and one whose last slice is still on its way), and four
 /// batches that carriers write from.
-const SHARD_BUFFERS: u64 = 2 * (256 << 10) + 2 * (64 << 10) + 4 * ((128 + 80) << 10);
+const SHARD_BUFFERS: u64 = 2 * BLOCK + 2 * (64 << 10) + 4 * ((128 + 80) << 10);
 
 /// A session's state and tasks at one end.
 const SESSION_STATE: u64 = 8 << 10;
@@ -76,85 +92,102 @@ const SESSION_STATE: u64 = 8 << 10;
 ///
 /// - The receiving end holds windows, those beyond the base only out of the growth pool. It copies
 ///   what waits into chunks of which a quarter may be slack, and one more.
-/// - The sending end holds what waits for the carrier and what waits for an acknowledgement. It copies
-///   what uses less than half of its block, so twice as much may be pinned.
-/// - Both have their buffers and the sessions' state.
-fn bound(count: u64, window_max: u64) -> u64 {
+/// - The sending end holds what waits for the carrier. It copies what uses less than half of its
+///   block, so twice as much may be pinned.
+/// - Both have the sessions' state.
+fn sessions_bound(count: u64, window_max: u64) -> u64 {
     let config = Config::default();
     let growth = (count * (window_max - config.window_base)).min(MEMORY_BUDGET / 4);
     let windows = count * config.window_base + growth;
     let received = windows * 5 / 4 + count * (16 << 10);
+    let sent = 2 * count * config.send_queue_max as u64;
+    received + sent + 2 * count * SESSION_STATE
+}
+
+/// What may be held at any time: sessions, what waits for an acknowledgement, which may pin twice as
+/// much, and the buffers of both shards.
+fn peak_bound(count: u64, window_max: u64) -> u64 {
     let control_reserve = 64 << 10;
-    let sent = count * config.send_queue_max as u64 + config.resend_max + control_reserve;
-    received + 2 * sent + 2 * SHARD_BUFFERS + 2 * count * SESSION_STATE
+    let resend = Config::default().resend_max + control_reserve;
+    sessions_bound(count, window_max) + 2 * resend + 2 * SHARD_BUFFERS
 }
 
-fn bound_down(count: u64) -> u64 {
-    bound(count, POP_WINDOW_MAX)
-}
-
-fn bound_up(count: u64) -> u64 {
-    bound(count, Config::default().window_max)
+/// What may be held once nothing moves: sessions, and a block that each shard did not have before.
+fn rest_bound(count: u64, window_max: u64) -> u64 {
+    sessions_bound(count, window_max) + 2 * BLOCK
 }
 
 #[test]
-fn a_client_that_does_not_read_small_messages_pins_no_more_than_the_bound() {
+fn small_messages_to_a_client_that_does_not_read_pin_no_more_than_the_bound() {
     let world = World::start();
-    let _stalled = world.stall_down(Pieces::Messages);
-    world.assert_bulk("small messages down", bound_down(2), World::bulk_down);
+    let _stalled = world.stall_down(send_messages);
+    world.assert_bulk("small messages down", 1, POP_WINDOW_MAX, World::bulk_down);
 }
 
 #[test]
-fn a_target_that_does_not_read_small_messages_pins_no_more_than_the_bound() {
+fn small_messages_to_a_target_that_does_not_read_pin_no_more_than_the_bound() {
     let world = World::start();
-    let _stalled = world.stall_up(Pieces::Messages);
-    world.assert_bulk("small messages up", bound_up(2), World::bulk_up);
+    let _stalled = world.stall_up(send_messages);
+    world.assert_bulk("small messages up", 1, edge_window_max(), World::bulk_up);
 }
 
 #[test]
 fn twenty_clients_that_do_not_read_pin_no_more_than_the_bound() {
     let world = World::start();
-    let _stalled: Vec<_> = (0..20).map(|_| world.stall_down(Pieces::Bulk)).collect();
-    world.assert_bulk("20 stalled down", bound_down(21), World::bulk_down);
+    let _stalled: Vec<_> = (0..20).map(|_| world.stall_down(send_bulk)).collect();
+    world.wait_stalled(20);
+    world.assert_bulk("20 stalled down", 20, POP_WINDOW_MAX, World::bulk_down);
 }
 
 #[test]
 fn twenty_targets_that_do_not_read_pin_no_more_than_the_bound() {
     let world = World::start();
-    let _stalled: Vec<_> = (0..20).map(|_| world.stall_up(Pieces::Bulk)).collect();
-    world.assert_bulk("20 stalled up", bound_up(21), World::bulk_up);
+    let _stalled: Vec<_> = (0..20).map(|_| world.stall_up(send_bulk)).collect();
+    world.wait_stalled(20);
+    world.assert_bulk("20 stalled up", 20, edge_window_max(), World::bulk_up);
 }
 
-/// How a stalled session's sender writes.
-#[derive(Clone, Copy)]
-enum Pieces {
-    /// A hundred bytes at a time.
-    Messages,
-    /// As much as is taken.
-    Bulk,
+/// Writes as much as is taken.
+fn send_bulk(mut stream: TcpStream, _: &Pace) -> io::Result<()> {
+    Content::new(2, STALLED_LEN).send(&mut stream)
 }
 
-/// Writes until all is sent or the other end is gone, which is as good.
-fn send(mut stream: TcpStream, pieces: Pieces) {
-    let _ = match pieces {
-        Pieces::Bulk => Content::new(2, STALLED_LEN).send(&mut stream),
-        Pieces::Messages => (0..STALLED_LEN / MESSAGE as u64).try_for_each(|_| {
-            // Each in a segment of its own, as far as that can be had.
-            stream.write_all(&[7; MESSAGE])?;
+/// Writes small messages at the pace of the bulk beside them, so that they arrive between bytes that
+/// do not stay; in the end they are more than kernels and windows take.
+fn send_messages(mut stream: TcpStream, pace: &Pace) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut sent = 0;
+    while !pace.over.load(Ordering::SeqCst) {
+        if sent * MESSAGE_EVERY < pace.moved.load(Ordering::SeqCst) {
+            stream.write_all(&[7; 100])?;
+            sent += 1;
+        } else {
             thread::yield_now();
-            Ok(())
-        }),
-    };
+        }
+    }
+    Ok(())
+}
+
+/// What a stalled session's sender and the bulk beside it tell each other.
+#[derive(Default)]
+struct Pace {
+    /// Held on the heap before any session.
+    idle: u64,
+    /// What the bulk has moved.
+    moved: AtomicU64,
+    over: AtomicBool,
 }
 
 /// A session that stalls as long as this lives.
 struct Stalled {
     client: TcpStream,
+    pace: Arc<Pace>,
     _target: Option<mpsc::Sender<()>>,
 }
 
 impl Drop for Stalled {
     fn drop(&mut self) {
+        self.pace.over.store(true, Ordering::SeqCst);
         // The other end may be gone already.
         let _ = self.client.shutdown(Shutdown::Both);
     }
@@ -163,8 +196,7 @@ impl Drop for Stalled {
 /// A manager, a POP and an edge on one counted thread.
 struct World {
     proxy: SocketAddr,
-    /// Held on the heap before any session.
-    idle: u64,
+    pace: Arc<Pace>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<io::Result<()>>>,
     _data: TempDir,
@@ -243,34 +275,36 @@ impl World {
         let proxy = ready.recv_timeout(PATIENCE).unwrap();
         let mut world = Self {
             proxy,
-            idle: 0,
+            pace: Arc::default(),
             stop,
             thread: Some(thread.unwrap()),
             _data: data,
             _alone: alone,
         };
-        // The first login hashes the password, and the first session makes what is kept.
-        world.bulk_down(Content::new(3, MIB));
+        // The first login hashes the password, and the first traffic makes the buffers that stay.
+        for _ in 0..2 {
+            world.bulk_down(Content::new(3, 32 * MIB));
+            world.bulk_up(Content::new(3, 32 * MIB));
+        }
         world.settle();
-        world.idle = Heap::current();
+        world.pace = Arc::new(Pace {
+            idle: Heap::current(),
+            ..Pace::default()
+        });
         Heap::reset_peak();
         world
     }
 
     /// Opens a session whose client reads nothing.
-    fn stall_down(&self, pieces: Pieces) -> Stalled {
-        let server = Server::start(move |stream| {
-            stream.set_nodelay(true)?;
-            send(stream, pieces);
-            Ok(())
-        });
+    fn stall_down(&self, send: Send) -> Stalled {
+        let pace = Arc::clone(&self.pace);
+        let server = Server::start(move |stream| send(stream, &pace));
         let client = socks::connect(self.proxy, server.address).unwrap();
-        let _target = None;
-        Stalled { client, _target }
+        self.stalled(client, None)
     }
 
     /// Opens a session whose target reads nothing.
-    fn stall_up(&self, pieces: Pieces) -> Stalled {
+    fn stall_up(&self, send: Send) -> Stalled {
         let (hold, held) = mpsc::channel::<()>();
         let held = Mutex::new(held);
         let server = Server::start(move |_stream| {
@@ -279,51 +313,74 @@ impl World {
             Ok(())
         });
         let client = socks::connect(self.proxy, server.address).unwrap();
-        let sender = client.try_clone().unwrap();
-        thread::spawn(move || send(sender, pieces));
-        let _target = Some(hold);
-        Stalled { client, _target }
+        let (sender, pace) = (client.try_clone().unwrap(), Arc::clone(&self.pace));
+        thread::spawn(move || send(sender, &pace));
+        self.stalled(client, Some(hold))
+    }
+
+    fn stalled(&self, client: TcpStream, target: Option<mpsc::Sender<()>>) -> Stalled {
+        Stalled {
+            client,
+            pace: Arc::clone(&self.pace),
+            _target: target,
+        }
     }
 
     fn bulk_down(&self, content: Content) {
         let server = Server::start(move |mut stream| content.send(&mut stream));
         let mut client = socks::connect(self.proxy, server.address).unwrap();
-        content.receive_to_end(&mut client).unwrap();
+        content
+            .receive_noting(&mut client, |len| {
+                self.pace.moved.store(len, Ordering::SeqCst)
+            })
+            .unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
 
     fn bulk_up(&self, content: Content) {
         let server = Server::start(move |mut stream| content.receive_to_end(&mut stream));
         let mut client = socks::connect(self.proxy, server.address).unwrap();
-        content.send(&mut client).unwrap();
+        content
+            .send_noting(&mut client, |len| {
+                self.pace.moved.store(len, Ordering::SeqCst)
+            })
+            .unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         server.outcome().unwrap();
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
 
-    /// Moves a lot beside whatever stalls, and judges what was held meanwhile.
+    /// Waits until so many sessions have stalled.
+    fn wait_stalled(&self, count: u64) {
+        let holds = || Heap::current() >= self.pace.idle + count * HELD_MIN;
+        eventually("the sessions stall", PATIENCE, holds);
+    }
+
+    /// Moves a lot beside `count` sessions that stall, and judges what was held meanwhile and what is
+    /// still held after.
     #[allow(
         clippy::print_stderr,
         reason = "tests have no other way to tell figures"
     )]
-    fn assert_bulk(&self, what: &str, bound: u64, bulk: impl Fn(&Self, Content)) {
+    fn assert_bulk(&self, what: &str, count: u64, window_max: u64, bulk: impl Fn(&Self, Content)) {
         bulk(self, BULK);
-        let stalled = Heap::current().saturating_sub(self.idle);
-        let peak = Heap::peak() - self.idle;
-        eprintln!(
-            "{what}: peak {} KiB, still held {} KiB, bound {} KiB",
-            peak >> 10,
-            stalled >> 10,
-            bound >> 10
-        );
-        assert!(
-            peak <= bound,
-            "{what}: {peak} bytes at peak, {bound} are allowed"
-        );
-        // Otherwise nothing stalled.
-        assert!(
-            stalled > Config::default().window_base / 2,
-            "{what}: {stalled} bytes held"
-        );
+        self.wait_stalled(count);
+        self.settle();
+        let idle = self.pace.idle;
+        // The bulk is a session too.
+        let peak = (Heap::peak() - idle, peak_bound(count + 1, window_max));
+        let rest = (Heap::current() - idle, rest_bound(count, window_max));
+        for (when, (held, bound)) in [("at peak", peak), ("after", rest)] {
+            eprintln!(
+                "{what}: {} KiB {when}, bound {} KiB",
+                held >> 10,
+                bound >> 10
+            );
+            assert!(
+                held <= bound,
+                "{what}: {held} bytes {when}, {bound} are allowed"
+            );
+        }
     }
 
     /// Waits until nothing changes on the heap.
