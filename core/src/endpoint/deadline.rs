@@ -83,7 +83,9 @@ impl Engine {
                 let asked = carrier.pinged_at.is_some_and(|at| at > carrier.received_at);
                 let ping_at = carrier.pinged_at.unwrap_or(now) + PING_INTERVAL;
                 let next = if asked {
-                    (carrier.received_at + dead_after).min(ping_at)
+                    (carrier.received_at + dead_after)
+                        .min(now + ping_after)
+                        .min(ping_at)
                 } else {
                     (carrier.received_at + ping_after).min(ping_at)
                 };

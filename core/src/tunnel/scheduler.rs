@@ -103,7 +103,12 @@ impl Scheduler {
 
     fn leave(&mut self, number: u32) {
         self.groups.remove(&number);
-        self.round.retain(|&queued| queued != number);
+        // Who has just sent stands at the front; only a session that is ended searches.
+        if self.round.front() == Some(&number) {
+            self.round.pop_front();
+        } else {
+            self.round.retain(|&queued| queued != number);
+        }
     }
 }
 
