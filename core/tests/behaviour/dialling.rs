@@ -1,0 +1,293 @@
+//! Early data, and another exit before the client notices.
+
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, demand, millis, secs};
+use titan_core::endpoint::{CloseMode, Config, Dial, Dialled, Open};
+use titan_proto::{Code, Frame};
+
+fn dials(world: &World) -> usize {
+    world.count(|frame| matches!(frame, Frame::Create { .. }))
+}
+
+#[test]
+fn early_bytes_follow_create_up_to_the_window_exactly() {
+    for (len, sent) in [(999, 999), (1000, 1000), (1001, 1000)] {
+        let mut world = World::new(
+            Config {
+                early_max: 1000,
+                ..config()
+            },
+            1,
+        );
+        let id = world.open();
+        assert_eq!(world.pop.status(id).unwrap().send_room, 1000);
+        world.send_up(id, &vec![5; len]);
+        assert_eq!(world.data(ToEdge).len(), sent, "of {len}");
+        assert_eq!(world.pop.status(id).unwrap().send_room, 1000 - sent);
+        world.answer(Ok(()));
+        assert_eq!(world.data(ToEdge).len(), len, "the reply frees the rest");
+    }
+}
+
+#[test]
+fn without_early_window_nothing_leaves_before_the_reply() {
+    let mut world = World::new(
+        Config {
+            early_max: 0,
+            ..config()
+        },
+        1,
+    );
+    let id = world.open();
+    world.send_up(id, b"eager");
+    world.pop.finish(world.now, id);
+    world.run();
+    assert_eq!(world.data(ToEdge), b"");
+    assert_eq!(world.count(|f| matches!(f, Frame::HalfClose { .. })), 0);
+    world.answer(Ok(()));
+    assert_eq!(world.data(ToEdge), b"eager");
+    assert_eq!(world.count(|f| matches!(f, Frame::HalfClose { .. })), 1);
+}
+
+#[test]
+fn a_refused_dial_moves_once() {
+    let mut world = World::new(config(), 3);
+    let id = world.open();
+    let first = world.answer(Err(Code::Refused));
+    let second = world.answer(Err(Code::Refused));
+    assert_ne!(first, second);
+    assert_eq!(dials(&world), 2);
+    assert_eq!(world.ended(id), Some(Code::Refused));
+    assert_eq!(
+        world.pop.status(id).unwrap().dial,
+        Dial::Failed(Code::Refused)
+    );
+}
+
+#[test]
+fn a_timed_out_dial_moves_to_three_exits() {
+    let mut world = World::new(config(), 4);
+    let id = world.open();
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        assert_eq!(world.ended(id), None);
+        tried.push(world.answer(Err(Code::TimedOut)));
+    }
+    tried.sort_unstable();
+    tried.dedup();
+    assert_eq!((tried.len(), dials(&world)), (3, 3));
+    assert_eq!(world.ended(id), Some(Code::TimedOut));
+}
+
+#[test]
+fn a_forbidden_target_is_tried_nowhere_else() {
+    let mut world = World::new(config(), 3);
+    let id = world.open();
+    world.answer(Err(Code::Forbidden));
+    assert_eq!((dials(&world), world.ended(id)), (1, Some(Code::Forbidden)));
+}
+
+#[test]
+fn a_strict_session_stays_with_its_exit_whatever_the_target_answers() {
+    for code in [Code::Refused, Code::TimedOut, Code::NotResolved] {
+        let mut world = World::new(config(), 3);
+        let id = world.open_with(Open {
+            strict: true,
+            ..demand()
+        });
+        world.answer(Err(code));
+        assert_eq!((dials(&world), world.ended(id)), (1, Some(code)));
+    }
+}
+
+#[test]
+fn a_strict_session_leaves_an_exit_that_is_overloaded() {
+    let mut world = World::new(config(), 2);
+    let id = world.open_with(Open {
+        strict: true,
+        ..demand()
+    });
+    world.answer(Err(Code::Overloaded));
+    world.answer(Ok(()));
+    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+}
+
+#[test]
+fn early_bytes_and_the_end_move_together_after_a_refusal() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    world.send_up(id, b"GET / ");
+    world.send_up(id, b"HTTP/1.0");
+    world.pop.finish(world.now, id);
+    world.run();
+    let first = world.answer(Err(Code::Refused));
+    let second = 1 - first;
+    let session = *world.edges[second].opened.last().unwrap();
+    world.answer(Ok(()));
+    assert_eq!(world.read_up(second, session), b"GET / HTTP/1.0");
+    let status = world.edges[second].core.status(session).unwrap();
+    assert!(status.recv_finished);
+    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(world.pop.counters().failovers, 1);
+}
+
+#[test]
+fn bytes_beyond_the_early_window_keep_their_place_when_a_session_moves() {
+    let mut world = World::new(
+        Config {
+            early_max: 4,
+            data_max: 3,
+            ..config()
+        },
+        2,
+    );
+    let id = world.open();
+    world.send_up(id, b"abcdefgh");
+    let first = world.answer(Err(Code::TimedOut));
+    let session = *world.edges[1 - first].opened.last().unwrap();
+    world.answer(Ok(()));
+    assert_eq!(world.read_up(1 - first, session), b"abcdefgh");
+}
+
+#[test]
+fn a_tunnel_lost_after_early_bytes_were_framed_resets() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    world.send_up(id, b"x");
+    let edge = usize::from(world.edges[0].opened.is_empty());
+    world.unplug(edge);
+    assert_eq!(world.ended(id), None, "it waits for the resume");
+    // A fault of the edge ends the tunnel before the dial budget does.
+    world.edges[edge].online = true;
+    world.rewrite = Some(Box::new(|_, frame| {
+        if let Frame::Hello(hello) = frame
+            && hello.tunnel != 0
+        {
+            hello.received += 1000;
+        }
+    }));
+    world.wait(millis(200));
+    assert_eq!(world.ended(id), Some(Code::TunnelLost));
+    assert_eq!(dials(&world), 1, "bytes may have reached a target");
+}
+
+#[test]
+fn a_tunnel_lost_after_only_the_end_was_framed_resets() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    world.pop.finish(world.now, id);
+    world.run();
+    let edge = usize::from(world.edges[0].opened.is_empty());
+    world.unplug(edge);
+    world.wait(secs(30));
+    assert!(world.ended(id).is_some());
+    assert_eq!(dials(&world), 1, "the end may have reached a target");
+}
+
+#[test]
+fn a_tunnel_detached_before_any_byte_was_framed_is_left_at_once() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    let edge = usize::from(world.edges[0].opened.is_empty());
+    world.unplug(edge);
+    assert_eq!(world.edges[1 - edge].opened.len(), 1);
+    world.edges[edge].opened.clear();
+    world.answer(Ok(()));
+    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    // The edge that was left is told when it comes back, and its answer is nobody's.
+    world.edges[edge].online = true;
+    world.wait(millis(200));
+    let closes = world.count(|frame| matches!(frame, Frame::Close { .. }));
+    assert_eq!((closes, world.tunnel_gone()), (1, None));
+    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+}
+
+#[test]
+fn a_dial_waits_for_the_resume_of_its_tunnel() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    world.send_up(id, b"early");
+    world.cut(world.link(0));
+    world.wait(millis(200));
+    let session = world.edges[0].opened[0];
+    world.answer(Ok(()));
+    assert_eq!(world.read_up(0, session), b"early");
+    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(world.pop.counters().resumes, 1);
+}
+
+#[test]
+fn a_silent_edge_is_given_up_after_its_own_dial_timeout_and_some() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    world.send_up(id, b"x");
+    world.wait(secs(15) - millis(1));
+    assert_eq!(world.ended(id), None);
+    world.wait(millis(1));
+    assert_eq!(world.ended(id), Some(Code::TimedOut));
+    world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+    world.run();
+    assert_eq!(
+        world.edges[0].core.dial_request(world.edges[0].opened[0]),
+        None
+    );
+}
+
+#[test]
+fn a_dial_of_which_nothing_was_framed_leaves_a_silent_edge_until_the_budget_is_used_up() {
+    let mut world = World::new(config(), 4);
+    let id = world.open();
+    world.wait(secs(25) - millis(1));
+    assert_eq!((world.ended(id), dials(&world)), (None, 2));
+    world.wait(millis(1));
+    assert_eq!(world.ended(id), Some(Code::TimedOut));
+}
+
+#[test]
+fn the_edges_deadline_is_the_shorter_of_both_sides() {
+    let mut world = World::new(config(), 1);
+    world.rewrite = Some(Box::new(|_, frame| {
+        if let Frame::Create { create, .. } = frame {
+            create.dial_timeout_ms = if create.group == 1 { 70 } else { u32::MAX };
+        }
+    }));
+    world.open();
+    world.open_with(Open {
+        group: 2,
+        ..demand()
+    });
+    for (session, wait) in world.edges[0].opened.iter().zip([millis(70), secs(10)]) {
+        let request = world.edges[0].core.dial_request(*session).unwrap();
+        assert_eq!(request.deadline, world.now + wait);
+    }
+}
+
+#[test]
+fn the_client_hears_the_targets_answer_and_not_that_of_a_broken_exit() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    world.answer(Err(Code::TimedOut));
+    world.answer(Err(Code::Overloaded));
+    assert_eq!(world.ended(id), Some(Code::TimedOut));
+}
+
+#[test]
+fn there_is_one_reply_per_create_also_after_close() {
+    let mut world = World::new(config(), 1);
+    for mode in [CloseMode::Abort, CloseMode::Drain] {
+        world.wire.clear();
+        let id = world.open();
+        let session = world.edges[0].opened.pop().unwrap();
+        world.pop.close(world.now, id, Code::Cancelled, mode);
+        world.run();
+        assert_eq!(world.count(|f| matches!(f, Frame::Reply { .. })), 1);
+        assert_eq!(world.edges[0].core.dial_request(session), None);
+        world.dialled(0, session, Ok(()));
+        let late = world.edges[0].core.dial_request(session);
+        world.dialled(0, session, Err(Code::Refused));
+        assert_eq!(world.count(|f| matches!(f, Frame::Reply { .. })), 1);
+        assert_eq!(late, None);
+        assert_eq!(world.tunnel_gone(), None);
+        assert_eq!(world.pop.usage().sessions, 0);
+        assert_eq!(world.edges[0].core.usage().sessions, 0);
+    }
+}
