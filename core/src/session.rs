@@ -77,9 +77,9 @@ impl Due {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) tunnel: TunnelId,
-    /// The session's number on its tunnel.
+    /// The session's number on its tunnel; zero until CREATE is framed.
     pub(crate) number: u64,
-    /// The tunnel still knows the number.
+    /// The tunnel still knows the session.
     pub(crate) mapped: bool,
     pub(crate) group: u32,
     pub(crate) weight: u32,

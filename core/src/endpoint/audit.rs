@@ -117,10 +117,15 @@ impl Engine {
                     .tunnels
                     .get(session.tunnel)
                     .expect("a mapped session's tunnel");
-                assert_eq!(
-                    tunnel.sessions.get(&session.number),
-                    Some(&id),
+                assert!(
+                    tunnel.sessions.get(&session.number) == Some(&id)
+                        || (session.number == 0 && tunnel.unnumbered.contains(&id)),
                     "{id:?} is mapped"
+                );
+                assert_eq!(
+                    session.number == 0,
+                    session.due.create,
+                    "{id:?} gets its number with its CREATE"
                 );
                 assert_eq!(
                     tunnel.scheduler.contains(session.group, id),
@@ -166,11 +171,13 @@ impl Engine {
             assert!(tunnel.numbering.is_consistent(), "I2: {id:?} numbering");
             resend += tunnel.numbering.charge();
             let mut held = BTreeMap::<u32, u64>::new();
-            for (number, session_id) in &tunnel.sessions {
+            for number in tunnel.sessions.keys() {
                 assert!(*number <= tunnel.opened, "{id:?} numbers grow");
+            }
+            for session_id in tunnel.session_ids() {
                 let session = self
                     .sessions
-                    .get(*session_id)
+                    .get(session_id)
                     .expect("a tunnel's session exists");
                 assert_eq!(
                     session.tunnel, id,

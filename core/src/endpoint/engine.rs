@@ -263,7 +263,11 @@ impl Engine {
                     tunnel.held_by_group.remove(&session.group);
                 }
             }
-            tunnel.sessions.remove(&session.number);
+            if session.number == 0 {
+                tunnel.unnumbered.remove(&id);
+            } else {
+                tunnel.sessions.remove(&session.number);
+            }
             self.left.push(session.tunnel);
         }
         // The bytes that still wait are charged to the process alone.
@@ -474,9 +478,11 @@ impl Engine {
         if let Some(carrier) = tunnel.carrier {
             self.dismiss(now, carrier, code, retry);
         }
-        let sessions = core::mem::take(&mut tunnel.sessions);
+        let sessions: Vec<SessionId> = tunnel.session_ids().collect();
+        tunnel.sessions.clear();
+        tunnel.unnumbered.clear();
         let of_node = matches!(tunnel.owner, Owner::Node { .. });
-        for (_, session_id) in sessions {
+        for session_id in sessions {
             let Some(session) = self.sessions.get_mut(session_id) else {
                 continue;
             };

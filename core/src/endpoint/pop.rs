@@ -178,7 +178,7 @@ impl Endpoint<PopRole> {
                     ..
                 }
             )
-            .then(|| (id, tunnel.carrier.is_some(), tunnel.sessions.len()))
+            .then(|| (id, tunnel.carrier.is_some(), tunnel.session_ids().count()))
         };
         self.engine
             .tunnels
@@ -284,10 +284,9 @@ impl PopRole {
         let Some(session) = engine.sessions.get_mut(id) else {
             return;
         };
-        tunnel.opened += 1;
-        tunnel.sessions.insert(tunnel.opened, id);
+        tunnel.unnumbered.insert(id);
         session.tunnel = tunnel_id;
-        session.number = tunnel.opened;
+        session.number = 0;
         session.mapped = true;
         session.send.limit = tunnel.peer.early_max;
         session.recv = RecvHalf::new(now, window, window);

@@ -153,6 +153,13 @@ impl Engine {
                 continue;
             };
             session.moved_at = now;
+            if session.due.create {
+                // Numbers grow in the order of the CREATEs on the wire, which the scheduler decides.
+                tunnel.opened += 1;
+                session.number = tunnel.opened;
+                tunnel.unnumbered.remove(&session_id);
+                tunnel.sessions.insert(session.number, session_id);
+            }
             let (frame, cost) = next_data(session, data_max.min(tunnel.peer.data_max));
             number(&mut self.memory.resend, tunnel, frame, batch);
             let more = session.send.is_ready();

@@ -291,3 +291,52 @@ fn there_is_one_reply_per_create_also_after_close() {
         assert_eq!(world.edges[0].core.usage().sessions, 0);
     }
 }
+
+#[test]
+fn creates_of_different_users_may_overtake_each_other() {
+    let mut world = World::new(config(), 1);
+    let (bulk, _) = world.connect();
+    let link = world.link(0);
+    world.links[link].to_edge.blocked = true;
+    // User 1 has used up its turn when both open a session.
+    world.send_up(bulk, &vec![1; 200 << 10]);
+    world.batch = 64 << 10;
+    world.links[link].to_edge.blocked = false;
+    let mut batch = titan_core::endpoint::Batch::new(1);
+    let carrier = world.links[link].pop.unwrap();
+    world.pop.poll_transmit(world.now, carrier, &mut batch);
+    let sent: Vec<_> = batch.drain().collect();
+    assert!(!sent.is_empty());
+    let first = world.pop.open(world.now, demand()).unwrap();
+    let second = world
+        .pop
+        .open(
+            world.now,
+            Open {
+                group: 2,
+                ..demand()
+            },
+        )
+        .unwrap();
+    for item in sent {
+        if let titan_core::endpoint::Item::Frame(frame) = item {
+            let message = crate::common::message(frame.kind, frame.session, &frame.payload);
+            let at_edge = world.links[link].at_edge.unwrap();
+            let now = world.now;
+            world.edges[0].core.handle_message(now, at_edge, &message);
+        }
+    }
+    world.run();
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.edges[0].core.counters().faults, 0);
+    let opened = core::mem::take(&mut world.edges[0].opened);
+    for session in opened {
+        world.edges[0]
+            .core
+            .dialled(world.now, session, Ok(Dialled::default()));
+    }
+    world.run();
+    for id in [first, second] {
+        assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    }
+}

@@ -126,7 +126,7 @@ impl PopRole {
         let Some(tunnel) = engine.tunnels.get(tunnel_id) else {
             return;
         };
-        let dialling: alloc::vec::Vec<SessionId> = tunnel.sessions.values().copied().collect();
+        let dialling: alloc::vec::Vec<SessionId> = tunnel.session_ids().collect();
         for id in dialling {
             self.leave_silent_exit(engine, now, id);
         }
