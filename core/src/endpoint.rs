@@ -332,7 +332,7 @@ impl<R: Role> Endpoint<R> {
             (Phase::Ended(_), _) => {}
             (Phase::Closing(_), CloseMode::Drain) => {}
             (Phase::Dialling | Phase::Open, CloseMode::Drain)
-                if session.is_created() && !session.send.stopped && !session.send.is_done() =>
+                if session.is_announced() && !session.send.stopped && !session.send.is_done() =>
             {
                 session.phase = Phase::Closing(code);
                 session.deadline = Some(deadline);

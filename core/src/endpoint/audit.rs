@@ -133,13 +133,13 @@ impl Engine {
                     "{id:?} scheduled"
                 );
                 let ready = session.due.create
-                    || (session.is_created() && !session.is_ended() && send.is_ready());
+                    || (session.is_announced() && !session.is_ended() && send.is_ready());
                 assert!(
                     !ready || session.in_scheduler,
                     "I5: {id:?} waits for no turn"
                 );
                 assert!(
-                    !session.due.control() || session.in_control,
+                    !session.due.control() || session.in_control || !session.is_announced(),
                     "I6: {id:?} owes frames that nobody will make"
                 );
             } else {

@@ -124,6 +124,7 @@ impl Endpoint<EdgeRole> {
                     upload_limit: limit,
                 }));
                 self.engine.owe(id);
+                self.engine.schedule(id);
                 self.engine.rearm_idle(now, id);
                 self.engine.wake(id);
             }
@@ -162,10 +163,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        session.due.reply = Some(Box::new(wire::Reply {
-            code: code.wire(),
-            ..wire::Reply::default()
-        }));
+        session.refuse(code);
         self.end(now, id, code, CloseMode::Abort);
         self.owe(id);
     }

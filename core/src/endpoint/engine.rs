@@ -118,7 +118,7 @@ impl Engine {
             return;
         };
         let ready = session.due.create
-            || (session.is_created() && !session.is_ended() && session.send.is_ready());
+            || (session.is_announced() && !session.is_ended() && session.send.is_ready());
         if session.in_scheduler || !ready || !session.mapped {
             return;
         }
@@ -149,6 +149,10 @@ impl Engine {
             return;
         };
         if session.in_control || !session.due.control() || !session.mapped {
+            return;
+        }
+        if !session.is_announced() {
+            // What is owed follows CREATE or reply.
             return;
         }
         let Some(tunnel) = self.tunnels.get_mut(session.tunnel) else {
@@ -203,9 +207,7 @@ impl Engine {
             Phase::Closing(code) => {
                 if session.send.queue.is_empty() {
                     session.phase = Phase::Ended(code);
-                    if session.is_created() {
-                        session.due.close = Some((code, CloseMode::Drain));
-                    }
+                    session.due.close = Some((code, CloseMode::Drain));
                     session.due.create = false;
                     session.due.stop = None;
                     self.unschedule(id);
@@ -306,7 +308,9 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if !session.is_ended() && session.is_created() {
+        if session.owes_reply() {
+            session.refuse(code);
+        } else if !session.is_ended() && session.is_announced() {
             session.due.close = Some((code, CloseMode::Abort));
         }
         self.end(now, id, code, CloseMode::Abort);

@@ -289,9 +289,12 @@ impl PopRole {
         session.number = 0;
         session.mapped = true;
         session.send.limit = tunnel.peer.early_max;
+        let stopped = session.recv.stopped;
         session.recv = RecvHalf::new(now, window, window);
+        session.recv.stopped = stopped;
         session.due = Due {
             create: true,
+            stop: stopped.then_some(Code::Reset),
             ..Due::default()
         };
         let Side::Pop(side) = &mut session.side else {

@@ -176,6 +176,7 @@ impl Engine {
             if wake {
                 self.wake(session_id);
             }
+            self.owe(session_id);
             self.advance(session_id);
         }
     }

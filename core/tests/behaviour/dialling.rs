@@ -293,6 +293,74 @@ fn there_is_one_reply_per_create_also_after_close() {
 }
 
 #[test]
+fn the_reply_comes_before_anything_else_of_the_edge() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    let session = world.edges[0].opened.pop().unwrap();
+    // A driver that is ahead of itself must not take the tunnel with it.
+    let core = &mut world.edges[0].core;
+    core.write(world.now, session, bytes::Bytes::from_static(b"hasty"));
+    core.stop(world.now, session, Code::Reset);
+    core.finish(world.now, session);
+    world.run();
+    assert_eq!(world.tunnel_gone(), None);
+    assert!(world.wire.iter().all(
+        |seen| seen.way == ToEdge || matches!(seen.frame, Frame::Hello(_) | Frame::Ack { .. })
+    ));
+    world.dialled(0, session, Ok(()));
+    assert_eq!(world.tunnel_gone(), None);
+    assert!(world.pop.status(id).unwrap().send_stopped);
+    let first = world.wire.iter().find(|seen| {
+        seen.way == ToPop && !matches!(seen.frame, Frame::Hello(_) | Frame::Ack { .. })
+    });
+    assert!(matches!(first.unwrap().frame, Frame::Reply { .. }));
+}
+
+#[test]
+fn an_edge_that_lets_go_of_a_dial_answers_it() {
+    for mode in [CloseMode::Abort, CloseMode::Drain] {
+        let mut world = World::new(config(), 2);
+        let id = world.open();
+        world.send_up(id, b"early");
+        let edge = usize::from(world.edges[0].opened.is_empty());
+        let session = world.edges[edge].opened.pop().unwrap();
+        world.edges[edge]
+            .core
+            .close(world.now, session, Code::ShuttingDown, mode);
+        world.run();
+        assert_eq!(world.tunnel_gone(), None);
+        assert_eq!(world.edges[edge].core.usage().sessions, 0);
+        assert_eq!(world.answer(Ok(())), 1 - edge, "nothing was written");
+        assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    }
+}
+
+#[test]
+fn a_client_that_stops_reading_before_the_reply_does_no_harm() {
+    for framed in [true, false] {
+        let mut world = World::new(config(), 2);
+        let link = [world.link(0), world.link(1)];
+        for link in link {
+            world.links[link].to_edge.blocked = !framed;
+        }
+        let id = world.open();
+        world.pop.stop(world.now, id, Code::Reset);
+        for link in link {
+            world.links[link].to_edge.blocked = false;
+        }
+        world.run();
+        let edge = world.answer(Err(Code::TimedOut));
+        let session = *world.edges[1 - edge].opened.last().unwrap();
+        world.answer(Ok(()));
+        assert_eq!(world.tunnel_gone(), None);
+        let core = &mut world.edges[1 - edge].core;
+        assert!(core.status(session).unwrap().send_stopped, "it moves along");
+        world.send_up(id, b"on");
+        assert_eq!(world.read_up(1 - edge, session), b"on");
+    }
+}
+
+#[test]
 fn creates_of_different_users_may_overtake_each_other() {
     let mut world = World::new(config(), 1);
     let (bulk, _) = world.connect();

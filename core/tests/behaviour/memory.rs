@@ -172,6 +172,43 @@ fn a_full_budget_sheds_at_once_and_refunds_everything() {
 }
 
 #[test]
+fn a_dial_that_is_shed_moves_and_spares_its_tunnel() {
+    let mut world = World::new(
+        Config {
+            memory_budget: 100_000,
+            ..config()
+        },
+        0,
+    );
+    world.add_offline("node-0");
+    let link = world.raw_pop(0);
+    world.inject(link, ToEdge, Frame::Hello(crate::common::welcome()));
+    for session in [1, 2] {
+        let create = create();
+        world.inject(link, ToEdge, Frame::Create { session, create });
+        let data = bytes::Bytes::from(vec![1; 60_000]);
+        world.inject(link, ToEdge, Frame::Data { session, data });
+    }
+    let usage = world.edges[0].core.usage();
+    assert_eq!(
+        world.edges[0].core.counters().shed,
+        1,
+        "{usage:?} {:?}",
+        world.wire
+    );
+    let answer: Vec<_> = world
+        .wire
+        .iter()
+        .filter(|seen| !matches!(seen.frame, Frame::Hello(_) | Frame::Ack { .. }))
+        .collect();
+    assert_eq!(answer.len(), 1);
+    assert!(
+        matches!(&answer[0].frame, Frame::Reply { reply, .. } if reply.code == Code::Memory.wire()),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn a_user_is_held_to_its_share_of_a_tunnel() {
     let mut world = World::new(
         Config {

@@ -35,7 +35,7 @@ impl PopRole {
             // Closed while the dial ran; the answer no longer matters, a second one would.
             Phase::Closing(_) | Phase::Ended(_) => return Ok(()),
             Phase::Open => return Err(Code::Protocol),
-            Phase::Dialling if !session.is_created() => return Err(Code::Protocol),
+            Phase::Dialling if !session.is_announced() => return Err(Code::Protocol),
             Phase::Dialling => {}
         }
         let code = Code::from_wire(reply.code);
