@@ -331,9 +331,7 @@ impl<R: Role> Endpoint<R> {
         match (session.phase, mode) {
             (Phase::Ended(_), _) => {}
             (Phase::Closing(_), CloseMode::Drain) => {}
-            (Phase::Dialling | Phase::Open, CloseMode::Drain)
-                if session.is_announced() && !session.send.stopped && !session.send.is_done() =>
-            {
+            (Phase::Dialling | Phase::Open, CloseMode::Drain) if session.is_announced() => {
                 session.phase = Phase::Closing(code);
                 session.deadline = Some(deadline);
                 session.due.credit = false;

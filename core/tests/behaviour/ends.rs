@@ -130,6 +130,21 @@ fn close_drain_leaves_bytes_to_be_read_after_the_end() {
 }
 
 #[test]
+fn close_drain_after_half_close_is_still_a_drain() {
+    let mut world = World::new(config(), 1);
+    let (pop, edge) = world.connect();
+    world.send_up(pop, b"all of it");
+    world.pop.finish(world.now, pop);
+    world.run();
+    world
+        .pop
+        .close(world.now, pop, Code::Reset, CloseMode::Drain);
+    world.run();
+    assert_eq!(world.edge_ended(0, edge), Some(Code::Reset));
+    assert_eq!(world.read_up(0, edge), b"all of it");
+}
+
+#[test]
 fn a_drain_that_finds_no_credit_ends_at_the_write_deadline() {
     let mut world = World::new(
         Config {
