@@ -335,6 +335,10 @@ impl<R: Role> Endpoint<R> {
                 session.phase = Phase::Closing(code);
                 session.deadline = Some(deadline);
                 session.due.credit = false;
+                if let Some(side) = session.pop_mut() {
+                    // No other exit will be tried.
+                    side.early.take();
+                }
                 self.engine.arm_session(id, deadline);
             }
             (Phase::Dialling | Phase::Open | Phase::Closing(_), _) => {

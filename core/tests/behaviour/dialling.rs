@@ -361,6 +361,49 @@ fn a_client_that_stops_reading_before_the_reply_does_no_harm() {
 }
 
 #[test]
+fn a_client_that_breaks_off_a_dial_still_has_its_bytes_delivered_if_it_connects() {
+    let mut world = World::new(
+        Config {
+            early_max: 4,
+            ..config()
+        },
+        1,
+    );
+    let id = world.open();
+    let session = world.edges[0].opened.pop().unwrap();
+    world.send_up(id, b"abcdefgh");
+    world
+        .pop
+        .close(world.now, id, Code::Reset, CloseMode::Drain);
+    world.run();
+    world.dialled(0, session, Ok(()));
+    let got = world.read_up(0, session);
+    assert_eq!(got, b"abcdefgh", "numbered before CLOSE");
+    assert_eq!(world.edge_ended(0, session), Some(Code::Reset));
+    assert_eq!(world.pop.usage().sessions, 0);
+}
+
+#[test]
+fn a_client_that_breaks_off_a_dial_that_fails_is_forgotten_at_once() {
+    let mut world = World::new(
+        Config {
+            early_max: 4,
+            ..config()
+        },
+        2,
+    );
+    let id = world.open();
+    world.send_up(id, b"abcdefgh");
+    world
+        .pop
+        .close(world.now, id, Code::Reset, CloseMode::Drain);
+    world.run();
+    world.answer(Err(Code::TimedOut));
+    assert_eq!(dials(&world), 1);
+    assert_eq!(world.pop.usage().sessions, 0);
+}
+
+#[test]
 fn creates_of_different_users_may_overtake_each_other() {
     let mut world = World::new(config(), 1);
     let (bulk, _) = world.connect();

@@ -32,8 +32,17 @@ impl PopRole {
             return Ok(());
         };
         match session.phase {
-            // Closed while the dial ran; the answer no longer matters, a second one would.
-            Phase::Closing(_) | Phase::Ended(_) => return Ok(()),
+            Phase::Ended(_) => return Ok(()),
+            // Closed while the dial ran: what the client sent before still leaves, if it can.
+            Phase::Closing(closing) => {
+                if Code::from_wire(reply.code) == Code::Ok {
+                    session.send.raise(reply.upload_limit);
+                    engine.schedule(id);
+                } else {
+                    engine.end(now, id, closing, CloseMode::Abort);
+                }
+                return Ok(());
+            }
             Phase::Open => return Err(Code::Protocol),
             Phase::Dialling if !session.is_announced() => return Err(Code::Protocol),
             Phase::Dialling => {}
