@@ -172,7 +172,11 @@ impl Engine {
             if wake {
                 session.starved = false;
             }
+            let half_closed = session.send.is_done();
             self.recharge(session_id);
+            if half_closed {
+                self.rearm_idle(now, session_id);
+            }
             if wake {
                 self.wake(session_id);
             }

@@ -294,3 +294,37 @@ fn an_idle_session_ends_after_an_hour() {
     assert_eq!(world.ended(pop), Some(Code::IdleTimeout));
     assert_eq!(world.edge_ended(0, edge), Some(Code::IdleTimeout));
 }
+
+#[test]
+fn a_half_closed_idle_session_ends_after_five_minutes_on_either_side() {
+    for by_client in [true, false] {
+        let mut world = World::new(config(), 1);
+        let (pop, edge) = world.connect();
+        world.wait(secs(20));
+        if by_client {
+            world.pop.finish(world.now, pop);
+        } else {
+            world.edges[0].core.finish(world.now, edge);
+        }
+        world.wait(secs(300) - millis(1));
+        assert_eq!(world.ended(pop), None);
+        assert_eq!(world.edge_ended(0, edge), None);
+        // Neither hears the other's verdict: each must watch for itself.
+        let link = world.link(0);
+        world.links[link].to_pop.held = true;
+        world.links[link].to_edge.held = true;
+        world.wait(millis(1));
+        assert_eq!(world.ended(pop), Some(Code::IdleTimeout), "{by_client}");
+        assert_eq!(world.edge_ended(0, edge), Some(Code::IdleTimeout));
+    }
+}
+
+#[test]
+fn an_edge_that_stopped_a_silent_client_ends_too() {
+    let mut world = World::new(config(), 1);
+    let (pop, edge) = world.connect();
+    world.edges[0].core.stop(world.now, edge, Code::Reset);
+    world.wait(secs(300));
+    assert_eq!(world.ended(pop), Some(Code::IdleTimeout));
+    assert_eq!(world.edge_ended(0, edge), Some(Code::IdleTimeout));
+}
