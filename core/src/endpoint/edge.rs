@@ -31,6 +31,8 @@ pub struct EdgeRole {
     /// Tells this process from an earlier one of the same node.
     epoch: u64,
     attempt: u64,
+    /// What POPs are told this edge takes on; with every carrier, since a lost one may have lost it.
+    status: Option<wire::Status>,
 }
 
 /// What a driver has to dial.
@@ -56,6 +58,7 @@ impl Endpoint<EdgeRole> {
             guard,
             epoch,
             attempt: 0,
+            status: None,
         };
         Self { engine, role, now }
     }
@@ -133,9 +136,10 @@ impl Endpoint<EdgeRole> {
         self.leave(now);
     }
 
-    /// Tells every POP how much this edge takes on.
+    /// Tells every POP how much this edge takes on, now and whenever one is connected.
     pub fn set_status(&mut self, now: Instant, status: &wire::Status) {
         let now = self.enter(now);
+        self.role.status = Some(*status);
         for id in self.engine.tunnels.keys() {
             if let Some(tunnel) = self.engine.tunnels.get_mut(id) {
                 tunnel.status = Some(*status);

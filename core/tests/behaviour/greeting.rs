@@ -422,6 +422,35 @@ fn a_carrier_must_greet_in_time() {
 }
 
 #[test]
+fn what_an_edge_takes_on_is_told_again_to_every_tunnel_and_carrier() {
+    let mut world = World::new(config(), 1);
+    let link = world.link(0);
+    world.links[link].to_pop.held = true;
+    let status = wire::Status {
+        accepting: false,
+        sessions_max: 10,
+        ..wire::Status::default()
+    };
+    world.edges[0].core.set_status(world.now, &status);
+    world.run();
+    // The carrier takes it and dies.
+    world.cut(link);
+    world.wait(millis(200));
+    let demand = crate::common::demand();
+    assert_eq!(world.pop.open(world.now, demand.clone()), Err(Code::NoExit));
+    // The tunnel dies, too.
+    world.unplug(0);
+    world.wait(secs(60));
+    world.plug_in(0);
+    assert!(attached(&world));
+    assert_eq!(world.pop.open(world.now, demand), Err(Code::NoExit));
+    assert!(matches!(
+        world.events.last(),
+        Some(Event::NodeAttached { .. })
+    ));
+}
+
+#[test]
 fn an_order_reaches_the_edge_over_any_number_of_carriers() {
     let mut world = World::new(config(), 1);
     let tunnel = world.pop.nodes()[0].tunnel;

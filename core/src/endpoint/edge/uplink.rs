@@ -232,6 +232,7 @@ impl EdgeRole {
         if let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) {
             // The first acknowledgement tells the POP that its HELLO arrived.
             tunnel.ack = AckState::Now;
+            tunnel.status = self.status;
             tunnel.was_attached = true;
         }
         engine.mark(tunnel_id);
