@@ -359,6 +359,30 @@ fn a_replaced_edge_stays_away_for_as_long_as_it_is_told() {
 }
 
 #[test]
+fn an_edge_never_waits_for_ever() {
+    for retry_after_ms in [u64::MAX, u64::from(u32::MAX) * 1000] {
+        let mut world = World::new(config(), 1);
+        let link = world.link(0);
+        let bye = wire::Bye {
+            code: Code::ShuttingDown.wire(),
+            retry_after_ms,
+            detail: String::new(),
+        };
+        world.inject(link, ToEdge, Frame::Bye(bye));
+        world.wait(secs(3600));
+        assert!(attached(&world));
+    }
+    let mut world = World::new(config(), 0);
+    world.add_offline("node-0");
+    let site = &mut world.edges[0];
+    site.wants = false;
+    site.core
+        .handle_connect_failed(world.now, site.uplink, Duration::MAX);
+    world.wait(secs(3600));
+    assert!(world.edges[0].wants);
+}
+
+#[test]
 fn the_first_reconnection_is_near_and_later_ones_back_off() {
     let mut world = World::new(config(), 1);
     world.unplug(0);
