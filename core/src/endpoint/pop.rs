@@ -278,6 +278,7 @@ impl PopRole {
     fn place(&self, engine: &mut Engine, now: Instant, id: SessionId, tunnel_id: TunnelId) {
         let patience = engine.config.dial_timeout + DIAL_SLACK;
         let window = engine.initial_window();
+        let early_max = engine.config.early_max;
         let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
             return;
         };
@@ -288,7 +289,7 @@ impl PopRole {
         session.tunnel = tunnel_id;
         session.number = 0;
         session.mapped = true;
-        session.send.limit = tunnel.peer.early_max;
+        session.send.limit = tunnel.peer.early_max.min(early_max);
         let stopped = session.recv.stopped;
         session.recv = RecvHalf::new(now, window, window);
         session.recv.stopped = stopped;

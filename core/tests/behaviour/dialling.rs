@@ -49,6 +49,22 @@ fn without_early_window_nothing_leaves_before_the_reply() {
 }
 
 #[test]
+fn an_edge_that_promises_a_huge_early_window_does_not_make_the_pop_keep_it() {
+    let mut world = World::new(config(), 0);
+    world.rewrite = Some(Box::new(|_, frame| {
+        if let Frame::Hello(hello) = frame {
+            hello.limits.as_mut().unwrap().early_max = u64::MAX;
+        }
+    }));
+    world.add_edge("node-0");
+    let id = world.open();
+    assert_eq!(
+        world.pop.status(id).unwrap().send_room as u64,
+        world.config.early_max
+    );
+}
+
+#[test]
 fn a_refused_dial_moves_once() {
     let mut world = World::new(config(), 3);
     let id = world.open();
