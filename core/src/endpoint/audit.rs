@@ -86,7 +86,7 @@ impl Engine {
                 send.queue.is_consistent() && recv.queue.is_consistent(),
                 "I4: {id:?} queues"
             );
-            let early = session.pop().map_or(0, |side| side.early.len());
+            let early = session.pop().map_or(0, |side| side.early.charge());
             let held = if session.unsettled {
                 session.held
             } else {

@@ -170,7 +170,7 @@ impl Engine {
             return;
         };
         let held = session.recv.queue.charge() as u64;
-        let early = session.pop().map_or(0, |side| side.early.len());
+        let early = session.pop().map_or(0, |side| side.early.charge());
         let charge = held + session.send.queue.charge() as u64 + early;
         if charge != session.charged {
             self.memory.recharge(session.charged, charge);

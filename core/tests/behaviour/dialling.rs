@@ -65,6 +65,18 @@ fn an_edge_that_promises_a_huge_early_window_does_not_make_the_pop_keep_it() {
 }
 
 #[test]
+fn early_bytes_in_tiny_pieces_are_charged_for_what_they_pin() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    for _ in 0..1000 {
+        world.send_up(id, b"x");
+    }
+    assert!(world.pop.usage().session_bytes >= 32_000);
+    world.answer(Ok(()));
+    assert_eq!(world.pop.usage().session_bytes, 0);
+}
+
+#[test]
 fn a_refused_dial_moves_once() {
     let mut world = World::new(config(), 3);
     let id = world.open();
