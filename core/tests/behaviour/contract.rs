@@ -47,6 +47,73 @@ fn stale_ids_are_harmless() {
 }
 
 #[test]
+fn a_driver_may_release_more_than_is_left() {
+    let mut world = World::new(config(), 1);
+    let (pop, edge) = world.connect();
+    world.send_down(0, edge, b"bytes");
+    world.pop.release(world.now, pop, 6);
+    world.run();
+    assert_eq!(world.pop.status(pop).unwrap().readable, 0);
+    world.send_down(0, edge, b"more");
+    assert_eq!(world.read_down(pop), b"more");
+}
+
+#[test]
+fn every_pair_of_commands_in_every_phase_is_legal() {
+    type Command = fn(&mut World, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
+    let commands: [Command; 14] = [
+        |w, pop, _| w.pop.write(w.now, pop, Bytes::from_static(b"up")),
+        |w, pop, _| w.pop.finish(w.now, pop),
+        |w, pop, _| w.pop.stop(w.now, pop, Code::Reset),
+        |w, pop, _| w.pop.release(w.now, pop, 1),
+        |w, pop, _| w.pop.close(w.now, pop, Code::Reset, CloseMode::Drain),
+        |w, pop, _| w.pop.close(w.now, pop, Code::Kicked, CloseMode::Abort),
+        |w, _, edge| {
+            w.edges[0]
+                .core
+                .write(w.now, edge, Bytes::from_static(b"dn"))
+        },
+        |w, _, edge| w.edges[0].core.finish(w.now, edge),
+        |w, _, edge| w.edges[0].core.stop(w.now, edge, Code::Reset),
+        |w, _, edge| w.edges[0].core.release(w.now, edge, 1),
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.close(w.now, edge, Code::Reset, CloseMode::Drain);
+        },
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.close(w.now, edge, Code::Kicked, CloseMode::Abort);
+        },
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.dialled(w.now, edge, Ok(Dialled::default()));
+        },
+        |w, _, edge| w.edges[0].core.dialled(w.now, edge, Err(Code::TimedOut)),
+    ];
+    let base = config();
+    for first in commands {
+        for second in commands {
+            for third in commands {
+                for between in [false, true] {
+                    let mut world = World::new(base.clone(), 1);
+                    let pop = world.open();
+                    let edge = world.edges[0].opened[0];
+                    for command in [first, second, third] {
+                        command(&mut world, pop, edge);
+                        if between {
+                            world.run();
+                        }
+                    }
+                    world.run();
+                    assert_eq!(world.pop.counters().faults, 0);
+                    assert_eq!(world.edges[0].core.counters().faults, 0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn every_session_ends_when_its_drivers_let_go() {
     for first in [CloseMode::Abort, CloseMode::Drain] {
         for second in [CloseMode::Abort, CloseMode::Drain] {
