@@ -368,6 +368,9 @@ impl Engine {
         tunnel.grace_until = None;
         tunnel.stall = Stall::None;
         tunnel.withheld_since = None;
+        // HELLO tells the count.
+        tunnel.numbering.tell();
+        tunnel.ack = AckState::By(None);
         if let Some(old) = old {
             if let Some(old) = self.carriers.get_mut(old) {
                 // Not lost: the tunnel has moved.
