@@ -132,6 +132,7 @@ impl<R: Role> Endpoint<R> {
         let envelope = Envelope::decode(message).map_err(|error| error.code())?;
         let numbered = is_numbered(envelope.kind);
         let payload_len = envelope.payload.len();
+        let unanswered = carrier.hello.is_some();
         let frame = Frame::decode(envelope).map_err(|error| error.code())?;
         let tunnel = engine.bearing(id);
         match frame {
@@ -155,8 +156,12 @@ impl<R: Role> Endpoint<R> {
             | Frame::Credit { .. }
             | Frame::Status(_) => {}
         }
-        // Nothing but HELLO is allowed before HELLO.
+        // Nothing but HELLO is allowed before HELLO, and nothing numbered before its answer: that
+        // says what was received before.
         let tunnel = tunnel.ok_or(Code::Protocol)?;
+        if numbered && unanswered {
+            return Err(Code::Protocol);
+        }
         match frame {
             Frame::Ack { received } => {
                 engine.receive_ack(tunnel, received)?;

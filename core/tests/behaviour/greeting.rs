@@ -40,6 +40,23 @@ fn nothing_numbered_may_come_before_hello() {
 }
 
 #[test]
+fn an_edge_must_wait_for_the_pops_hello_before_it_numbers_frames() {
+    let mut world = World::new(config(), 1);
+    let (pop, _) = world.connect();
+    world.edges[0].online = false;
+    world.cut(world.link(0));
+    world.wait(millis(200));
+    let link = world.connect_as(0, "node-0");
+    world.links[link].to_edge.blocked = true;
+    world.run();
+    // The POP has taken the HELLO and not yet answered; its count is in the answer.
+    let data = bytes::Bytes::from_static(b"twice");
+    world.inject(link, ToPop, Frame::Data { session: 1, data });
+    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+    assert_eq!(world.ended(pop), Some(Code::TunnelLost));
+}
+
+#[test]
 fn another_version_is_refused() {
     for version in [0, 1, 3, u32::MAX] {
         let mut world = World::new(config(), 0);
