@@ -192,6 +192,9 @@ impl EdgeRole {
         }
         tunnel.opened = number;
         let full = tunnel.sessions.len() >= sessions_max;
+        if tunnel.sessions.len() >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
+            return Err(Code::ExitLimit);
+        }
         let target = from_wire(create.target.as_ref());
         let verdict = match &target {
             _ if full => Err(Code::ExitLimit),
@@ -252,6 +255,10 @@ impl EdgeRole {
         Ok(())
     }
 }
+
+/// Sessions that are over but for frames nobody takes, beyond twice the limit: a POP that opens more
+/// does not mean to use them.
+const REPLIES_MAX: usize = 1024;
 
 /// Stands in a session that is refused before it is dialled.
 const NO_TARGET: Target = Target {

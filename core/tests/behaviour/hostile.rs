@@ -123,6 +123,26 @@ fn sessions_beyond_the_edges_limit_are_refused() {
 }
 
 #[test]
+fn a_flood_of_creates_whose_replies_nobody_takes_ends_the_tunnel() {
+    let (mut world, link) = lonely_edge(Config {
+        sessions_max: 10,
+        ..config()
+    });
+    world.links[link].to_pop.blocked = true;
+    for session in 1..=3000 {
+        let create = create();
+        let frame = crate::common::encode(Frame::Create { session, create });
+        let carrier = world.links[link].at_edge.unwrap();
+        world.edges[0]
+            .core
+            .handle_message(world.now, carrier, &frame);
+    }
+    world.run();
+    assert_eq!(world.edges[0].core.counters().faults, 1);
+    assert!(world.edges[0].core.usage().sessions <= 10);
+}
+
+#[test]
 fn a_peer_cannot_speak_for_the_other_role() {
     let (mut world, link) = lonely_edge(config());
     let reply = wire::Reply::default();
