@@ -49,6 +49,28 @@ fn a_carrier_is_pinged_after_five_seconds_of_silence() {
 }
 
 #[test]
+fn any_byte_is_life_and_silence_counts_from_it() {
+    let mut world = World::new(config(), 1);
+    isolate(&mut world);
+    let carrier = world.links[world.link(0)].pop.unwrap();
+    world.wait(secs(7));
+    pull(&mut world);
+    world.pop.handle_alive(world.now, carrier);
+    world.wait(secs(5) - millis(1));
+    assert!(!pull(&mut world).iter().any(is_ping));
+    world.wait(millis(1));
+    assert!(pull(&mut world).iter().any(is_ping), "five seconds again");
+    world.wait(secs(10) - millis(1));
+    assert!(world.links[world.link(0)].pop.is_some());
+    world.wait(millis(1));
+    let severed = Event::Sever {
+        carrier,
+        code: Code::Silent,
+    };
+    assert!(world.events.contains(&severed), "dead at fifteen");
+}
+
+#[test]
 fn what_was_received_counts_before_deadlines_that_passed_meanwhile() {
     let mut world = World::new(config(), 1);
     isolate(&mut world);
