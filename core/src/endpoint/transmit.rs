@@ -137,10 +137,11 @@ impl Engine {
             let Some(tunnel) = self.tunnels.get_mut(id) else {
                 return;
             };
-            if batch.is_full() || (pressed && tunnel.numbering.charge() > RESEND_UNDER_PRESSURE) {
+            if batch.is_full() {
                 return;
             }
-            if !tunnel.numbering.takes_data() {
+            let scarce = pressed && tunnel.numbering.charge() > RESEND_UNDER_PRESSURE;
+            if scarce || !tunnel.numbering.takes_data() {
                 tunnel.withheld_since.get_or_insert(now);
                 return;
             }

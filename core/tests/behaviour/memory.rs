@@ -247,6 +247,31 @@ fn a_tunnel_is_held_to_its_share() {
 }
 
 #[test]
+fn a_peer_that_withholds_acknowledgement_under_pressure_is_cut_off() {
+    let mut world = poor_pop(poor());
+    let ids = several(&mut world, [1; 4]);
+    for id in &ids[..3] {
+        fill(&mut world, *id, 240_000);
+    }
+    world.rewrite = Some(Box::new(|way, frame| {
+        if let Frame::Ack { received } = frame
+            && way == crate::common::Way::ToPop
+        {
+            *received = 0;
+        }
+    }));
+    world.send_up(ids[3].0, &vec![1; 150_000]);
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Refusing);
+    let resend = world.pop.usage().resend_bytes;
+    assert!(resend > 64 << 10 && resend < 150_000, "{resend}");
+    world.wait(secs(15) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    world.wait(millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+    assert_eq!(world.pop.usage().resend_bytes, 0);
+}
+
+#[test]
 fn windows_are_small_under_pressure() {
     let mut world = poor_pop(poor());
     let ids = several(&mut world, [1; 5]);
