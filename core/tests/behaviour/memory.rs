@@ -230,6 +230,24 @@ fn a_user_is_held_to_its_share_of_a_tunnel() {
 }
 
 #[test]
+fn a_users_cap_is_not_paid_by_a_session_that_only_sends() {
+    let mut world = poor_pop(Config {
+        group_held_max: 100_000,
+        early_max: 1000,
+        window_base: 100_000,
+        ..config()
+    });
+    let (sends, _) = world.connect();
+    // Much waits to be sent, nothing for the client's socket.
+    world.send_up(sends, &vec![1; 250_000]);
+    let first = hold(&mut world, 1, 60_000);
+    let second = hold(&mut world, 1, 50_000);
+    assert_eq!(world.ended(sends), None);
+    assert_eq!(world.ended(first), Some(Code::Memory));
+    assert_eq!(world.ended(second), None);
+}
+
+#[test]
 fn a_tunnel_is_held_to_its_share() {
     let mut world = World::new(
         Config {
