@@ -299,6 +299,15 @@ fn the_client_hears_the_targets_answer_and_not_that_of_a_broken_exit() {
 }
 
 #[test]
+fn the_client_hears_the_targets_first_answer() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    world.answer(Err(Code::TimedOut));
+    world.answer(Err(Code::NotResolved));
+    assert_eq!(world.ended(id), Some(Code::TimedOut));
+}
+
+#[test]
 fn there_is_one_reply_per_create_also_after_close() {
     let mut world = World::new(config(), 1);
     for mode in [CloseMode::Abort, CloseMode::Drain] {

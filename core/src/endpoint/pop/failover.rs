@@ -96,7 +96,7 @@ impl PopRole {
             return;
         }
         if !is_exit_failure(code) {
-            side.verdict = Some(code);
+            side.verdict.get_or_insert(code);
         }
         let allowed = may_move(side, code);
         if allowed && let Some(tunnel) = self.another(engine, now, id) {
