@@ -132,6 +132,7 @@ impl<R: Role> Endpoint<R> {
         let envelope = Envelope::decode(message).map_err(|error| error.code())?;
         let numbered = is_numbered(envelope.kind);
         let payload_len = envelope.payload.len();
+        let unanswered = carrier.hello.is_some();
         let frame = Frame::decode(envelope).map_err(|error| error.code())?;
         let tunnel = engine.bearing(id);
         match frame {
@@ -155,8 +156,12 @@ impl<R: Role> Endpoint<R> {
             | Frame::Credit { .. }
             | Frame::Status(_) => {}
         }
-        // Nothing but HELLO is allowed before HELLO.
+        // Nothing but HELLO is allowed before HELLO, and nothing numbered before its answer: that
+        // says what was received before.
         let tunnel = tunnel.ok_or(Code::Protocol)?;
+        if numbered && unanswered {
+            return Err(Code::Protocol);
+        }
         match frame {
             Frame::Ack { received } => {
                 engine.receive_ack(now, tunnel, received)?;
@@ -340,18 +345,15 @@ impl<R: Role> Endpoint<R> {
         match (session.phase, mode) {
             (Phase::Ended(_), _) => {}
             (Phase::Closing(_), CloseMode::Drain) => {}
-            (Phase::Dialling | Phase::Open, CloseMode::Drain) if session.is_created() => {
-                if session.send.stopped || session.send.is_done() {
-                    // Nothing is left to send; what the peer holds is still delivered.
-                    session.due.close = Some((code, CloseMode::Drain));
-                    self.engine.end(now, id, code, CloseMode::Abort);
-                    self.engine.owe(id);
-                } else {
-                    session.phase = Phase::Closing(code);
-                    session.deadline = Some(deadline);
-                    session.due.credit = false;
-                    self.engine.arm_session(id, deadline);
+            (Phase::Dialling | Phase::Open, CloseMode::Drain) if session.is_announced() => {
+                session.phase = Phase::Closing(code);
+                session.deadline = Some(deadline);
+                session.due.credit = false;
+                if let Some(side) = session.pop_mut() {
+                    // No other exit will be tried.
+                    side.early.take();
                 }
+                self.engine.arm_session(id, deadline);
             }
             (Phase::Dialling | Phase::Open | Phase::Closing(_), _) => {
                 self.engine.reset(now, id, code);

@@ -77,9 +77,9 @@ impl Due {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) tunnel: TunnelId,
-    /// The session's number on its tunnel.
+    /// The session's number on its tunnel; zero until CREATE is framed.
     pub(crate) number: u64,
-    /// The tunnel still knows the number.
+    /// The tunnel still knows the session.
     pub(crate) mapped: bool,
     pub(crate) group: u32,
     pub(crate) weight: u32,
@@ -166,12 +166,30 @@ pub(crate) struct EdgeSide {
 }
 
 impl Session {
-    /// Tells whether CREATE has gone out or come in, so that the peer knows the number.
-    pub(crate) fn is_created(&self) -> bool {
+    /// Tells whether frames may follow: the POP's CREATE is framed, the edge's reply is due.
+    pub(crate) fn is_announced(&self) -> bool {
         match &self.side {
             Side::Pop(side) => side.created,
-            Side::Edge(_) => true,
+            Side::Edge(_) => self.phase != Phase::Dialling,
         }
+    }
+
+    /// Tells whether this is an edge's session whose CREATE is not answered yet.
+    pub(crate) fn owes_reply(&self) -> bool {
+        self.phase == Phase::Dialling && matches!(self.side, Side::Edge(_))
+    }
+
+    /// Answers the CREATE with a failure, which proves that nothing was written to a target.
+    pub(crate) fn refuse(&mut self, code: Code) {
+        let code = if code == Code::Ok {
+            Code::Cancelled
+        } else {
+            code
+        };
+        self.due.reply = Some(Box::new(wire::Reply {
+            code: code.wire(),
+            ..wire::Reply::default()
+        }));
     }
 
     pub(crate) const fn is_ended(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::arena::{CarrierId, SessionId, UplinkId};
 use crate::time::Instant;
 use crate::timer::Armed;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use numbering::Numbering;
 use pace::Pace;
 use rtt::Rtt;
@@ -34,6 +34,8 @@ pub(crate) struct Tunnel {
     pub(crate) numbering: Numbering,
     pub(crate) peer: PeerLimits,
     pub(crate) sessions: BTreeMap<u64, SessionId>,
+    /// Sessions whose CREATE is not framed yet; it is what gives them a number.
+    pub(crate) unnumbered: BTreeSet<SessionId>,
     /// Highest session number ever opened.
     pub(crate) opened: u64,
     pub(crate) scheduler: Scheduler,
@@ -120,6 +122,7 @@ impl Tunnel {
             numbering,
             peer,
             sessions: BTreeMap::new(),
+            unnumbered: BTreeSet::new(),
             opened: 0,
             scheduler: Scheduler::default(),
             control: VecDeque::new(),
@@ -146,6 +149,11 @@ impl Tunnel {
             || (self.numbering.takes_control()
                 && !(self.control.is_empty() && self.closes.is_empty() && self.commands.is_empty()))
             || (self.numbering.takes_data() && !self.scheduler.is_empty())
+    }
+
+    /// Returns the sessions on this tunnel, numbered ones first.
+    pub(crate) fn session_ids(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.values().chain(&self.unnumbered).copied()
     }
 
     pub(crate) fn node(&self) -> Option<&str> {

@@ -86,7 +86,7 @@ impl Engine {
                 send.queue.is_consistent() && recv.queue.is_consistent(),
                 "I4: {id:?} queues"
             );
-            let early = session.pop().map_or(0, |side| side.early.len());
+            let early = session.pop().map_or(0, |side| side.early.charge());
             let held = if session.unsettled {
                 session.held
             } else {
@@ -117,10 +117,15 @@ impl Engine {
                     .tunnels
                     .get(session.tunnel)
                     .expect("a mapped session's tunnel");
-                assert_eq!(
-                    tunnel.sessions.get(&session.number),
-                    Some(&id),
+                assert!(
+                    tunnel.sessions.get(&session.number) == Some(&id)
+                        || (session.number == 0 && tunnel.unnumbered.contains(&id)),
                     "{id:?} is mapped"
+                );
+                assert_eq!(
+                    session.number == 0,
+                    session.due.create,
+                    "{id:?} gets its number with its CREATE"
                 );
                 assert_eq!(
                     tunnel.scheduler.contains(session.group, id),
@@ -128,13 +133,13 @@ impl Engine {
                     "{id:?} scheduled"
                 );
                 let ready = session.due.create
-                    || (session.is_created() && !session.is_ended() && send.is_ready());
+                    || (session.is_announced() && !session.is_ended() && send.is_ready());
                 assert!(
                     !ready || session.in_scheduler,
                     "I5: {id:?} waits for no turn"
                 );
                 assert!(
-                    !session.due.control() || session.in_control,
+                    !session.due.control() || session.in_control || !session.is_announced(),
                     "I6: {id:?} owes frames that nobody will make"
                 );
             } else {
@@ -166,11 +171,13 @@ impl Engine {
             assert!(tunnel.numbering.is_consistent(), "I2: {id:?} numbering");
             resend += tunnel.numbering.charge();
             let mut held = BTreeMap::<u32, u64>::new();
-            for (number, session_id) in &tunnel.sessions {
+            for number in tunnel.sessions.keys() {
                 assert!(*number <= tunnel.opened, "{id:?} numbers grow");
+            }
+            for session_id in tunnel.session_ids() {
                 let session = self
                     .sessions
-                    .get(*session_id)
+                    .get(session_id)
                     .expect("a tunnel's session exists");
                 assert_eq!(
                     session.tunnel, id,

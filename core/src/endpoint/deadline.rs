@@ -83,9 +83,14 @@ impl Engine {
                 let asked = carrier.pinged_at.is_some_and(|at| at > carrier.received_at);
                 let ping_at = carrier.pinged_at.unwrap_or(now) + PING_INTERVAL;
                 let next = if asked {
-                    (carrier.received_at + dead_after)
-                        .min(now + ping_after)
-                        .min(ping_at)
+                    // Something may be received meanwhile: silence counts from there again.
+                    let dead_at = (carrier.received_at + dead_after).min(ping_at);
+                    let again = carrier.pinged_at.unwrap_or(now) + ping_after;
+                    if again > now {
+                        dead_at.min(again)
+                    } else {
+                        dead_at
+                    }
                 } else {
                     (carrier.received_at + ping_after).min(ping_at)
                 };

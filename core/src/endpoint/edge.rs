@@ -31,6 +31,8 @@ pub struct EdgeRole {
     /// Tells this process from an earlier one of the same node.
     epoch: u64,
     attempt: u64,
+    /// What POPs are told this edge takes on; with every carrier, since a lost one may have lost it.
+    status: Option<wire::Status>,
 }
 
 /// What a driver has to dial.
@@ -56,6 +58,7 @@ impl Endpoint<EdgeRole> {
             guard,
             epoch,
             attempt: 0,
+            status: None,
         };
         Self { engine, role, now }
     }
@@ -124,6 +127,7 @@ impl Endpoint<EdgeRole> {
                     upload_limit: limit,
                 }));
                 self.engine.owe(id);
+                self.engine.schedule(id);
                 self.engine.rearm_idle(now, id);
                 self.engine.wake(id);
             }
@@ -132,9 +136,10 @@ impl Endpoint<EdgeRole> {
         self.leave(now);
     }
 
-    /// Tells every POP how much this edge takes on.
+    /// Tells every POP how much this edge takes on, now and whenever one is connected.
     pub fn set_status(&mut self, now: Instant, status: &wire::Status) {
         let now = self.enter(now);
+        self.role.status = Some(*status);
         for id in self.engine.tunnels.keys() {
             if let Some(tunnel) = self.engine.tunnels.get_mut(id) {
                 tunnel.status = Some(*status);
@@ -162,10 +167,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        session.due.reply = Some(Box::new(wire::Reply {
-            code: code.wire(),
-            ..wire::Reply::default()
-        }));
+        session.refuse(code);
         self.end(now, id, code, CloseMode::Abort);
         self.owe(id);
     }
@@ -190,6 +192,9 @@ impl EdgeRole {
         }
         tunnel.opened = number;
         let full = tunnel.sessions.len() >= sessions_max;
+        if tunnel.sessions.len() >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
+            return Err(Code::ExitLimit);
+        }
         let target = from_wire(create.target.as_ref());
         let verdict = match &target {
             _ if full => Err(Code::ExitLimit),
@@ -250,6 +255,10 @@ impl EdgeRole {
         Ok(())
     }
 }
+
+/// Sessions that are over but for frames nobody takes, beyond twice the limit: a POP that opens more
+/// does not mean to use them.
+const REPLIES_MAX: usize = 1024;
 
 /// Stands in a session that is refused before it is dialled.
 const NO_TARGET: Target = Target {

@@ -118,7 +118,7 @@ impl Engine {
             return;
         };
         let ready = session.due.create
-            || (session.is_created() && !session.is_ended() && session.send.is_ready());
+            || (session.is_announced() && !session.is_ended() && session.send.is_ready());
         if session.in_scheduler || !ready || !session.mapped {
             return;
         }
@@ -151,6 +151,10 @@ impl Engine {
         if session.in_control || !session.due.control() || !session.mapped {
             return;
         }
+        if !session.is_announced() {
+            // What is owed follows CREATE or reply.
+            return;
+        }
         let Some(tunnel) = self.tunnels.get_mut(session.tunnel) else {
             return;
         };
@@ -166,7 +170,7 @@ impl Engine {
             return;
         };
         let held = session.recv.queue.charge() as u64;
-        let early = session.pop().map_or(0, |side| side.early.len());
+        let early = session.pop().map_or(0, |side| side.early.charge());
         let charge = held + session.send.queue.charge() as u64 + early;
         if charge != session.charged {
             self.memory.recharge(session.charged, charge);
@@ -203,9 +207,7 @@ impl Engine {
             Phase::Closing(code) => {
                 if session.send.queue.is_empty() {
                     session.phase = Phase::Ended(code);
-                    if session.is_created() {
-                        session.due.close = Some((code, CloseMode::Drain));
-                    }
+                    session.due.close = Some((code, CloseMode::Drain));
                     session.due.create = false;
                     session.due.stop = None;
                     self.unschedule(id);
@@ -263,7 +265,11 @@ impl Engine {
                     tunnel.held_by_group.remove(&session.group);
                 }
             }
-            tunnel.sessions.remove(&session.number);
+            if session.number == 0 {
+                tunnel.unnumbered.remove(&id);
+            } else {
+                tunnel.sessions.remove(&session.number);
+            }
             self.left.push(session.tunnel);
         }
         // The bytes that still wait are charged to the process alone.
@@ -302,7 +308,9 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if !session.is_ended() && session.is_created() {
+        if session.owes_reply() {
+            session.refuse(code);
+        } else if !session.is_ended() && session.is_announced() {
             session.due.close = Some((code, CloseMode::Abort));
         }
         self.end(now, id, code, CloseMode::Abort);
@@ -360,6 +368,9 @@ impl Engine {
         tunnel.grace_until = None;
         tunnel.stall = Stall::None;
         tunnel.withheld_since = None;
+        // HELLO tells the count.
+        tunnel.numbering.tell();
+        tunnel.ack = AckState::By(None);
         if let Some(old) = old {
             if let Some(old) = self.carriers.get_mut(old) {
                 // Not lost: the tunnel has moved.
@@ -474,9 +485,11 @@ impl Engine {
         if let Some(carrier) = tunnel.carrier {
             self.dismiss(now, carrier, code, retry);
         }
-        let sessions = core::mem::take(&mut tunnel.sessions);
+        let sessions: Vec<SessionId> = tunnel.session_ids().collect();
+        tunnel.sessions.clear();
+        tunnel.unnumbered.clear();
         let of_node = matches!(tunnel.owner, Owner::Node { .. });
-        for (_, session_id) in sessions {
+        for session_id in sessions {
             let Some(session) = self.sessions.get_mut(session_id) else {
                 continue;
             };

@@ -178,7 +178,7 @@ impl Endpoint<PopRole> {
                     ..
                 }
             )
-            .then(|| (id, tunnel.carrier.is_some(), tunnel.sessions.len()))
+            .then(|| (id, tunnel.carrier.is_some(), tunnel.session_ids().count()))
         };
         self.engine
             .tunnels
@@ -278,21 +278,24 @@ impl PopRole {
     fn place(&self, engine: &mut Engine, now: Instant, id: SessionId, tunnel_id: TunnelId) {
         let patience = engine.config.dial_timeout + DIAL_SLACK;
         let window = engine.initial_window();
+        let early_max = engine.config.early_max;
         let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
             return;
         };
         let Some(session) = engine.sessions.get_mut(id) else {
             return;
         };
-        tunnel.opened += 1;
-        tunnel.sessions.insert(tunnel.opened, id);
+        tunnel.unnumbered.insert(id);
         session.tunnel = tunnel_id;
-        session.number = tunnel.opened;
+        session.number = 0;
         session.mapped = true;
-        session.send.limit = tunnel.peer.early_max;
+        session.send.limit = tunnel.peer.early_max.min(early_max);
+        let stopped = session.recv.stopped;
         session.recv = RecvHalf::new(now, window, window);
+        session.recv.stopped = stopped;
         session.due = Due {
             create: true,
+            stop: stopped.then_some(Code::Reset),
             ..Due::default()
         };
         let Side::Pop(side) = &mut session.side else {

@@ -1,9 +1,10 @@
 //! Held bytes: what is copied, what is charged, and who goes when too much is held (invariant I4).
 
 use super::engine::Engine;
-use crate::arena::{SessionId, TunnelId};
+use crate::arena::SessionId;
 use crate::config::SHED_AFTER;
 use crate::memory::{MemoryLevel, WINDOW_UNDER_PRESSURE};
+use crate::session::Session;
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
 use titan_proto::Code;
@@ -82,7 +83,11 @@ impl Engine {
                 MemoryLevel::Shedding => SHED_AFTER,
                 MemoryLevel::Full => Duration::ZERO,
             };
-            let Some(id) = self.largest(now, patience, |_| true) else {
+            let charged = |session: &Session| {
+                let idle = now.since(session.moved_at) >= patience;
+                if idle { session.charged } else { 0 }
+            };
+            let Some(id) = self.largest(charged) else {
                 break;
             };
             self.shed(now, id);
@@ -103,18 +108,17 @@ impl Engine {
         };
         let group_held = tunnel.held_by_group.get(&group).copied().unwrap_or(0);
         if group_held > self.config.group_held_max {
-            self.shed_largest_of(now, |session_tunnel, session_group| {
-                session_tunnel == tunnel_id && session_group == group
+            self.shed_holder(now, |session| {
+                session.tunnel == tunnel_id && session.group == group
             });
         } else if tunnel.held > self.config.tunnel_held_max {
-            self.shed_largest_of(now, |session_tunnel, _| session_tunnel == tunnel_id);
+            self.shed_holder(now, |session| session.tunnel == tunnel_id);
         }
     }
 
-    fn shed_largest_of(&mut self, now: Instant, of: impl Fn(TunnelId, u32) -> bool) {
-        if let Some(id) = self.largest(now, Duration::ZERO, |session| {
-            of(session.tunnel, session.group)
-        }) {
+    /// Resets whoever holds most for its socket among those whom a cap is about.
+    fn shed_holder(&mut self, now: Instant, of: impl Fn(&Session) -> bool) {
+        if let Some(id) = self.largest(|session| if of(session) { session.held } else { 0 }) {
             self.shed(now, id);
         }
     }
@@ -124,20 +128,13 @@ impl Engine {
         self.reset(now, id, Code::Memory);
     }
 
-    /// Finds the session that holds most among those without progress for `patience`. O(sessions);
-    /// only under pressure.
-    fn largest(
-        &self,
-        now: Instant,
-        patience: Duration,
-        eligible: impl Fn(&crate::session::Session) -> bool,
-    ) -> Option<SessionId> {
+    /// Finds the session of the largest weight above zero. O(sessions); only under pressure.
+    fn largest(&self, weight: impl Fn(&Session) -> u64) -> Option<SessionId> {
         self.sessions
             .iter()
-            .filter(|(_, session)| {
-                session.charged > 0 && now.since(session.moved_at) >= patience && eligible(session)
-            })
-            .max_by_key(|(id, session)| (session.charged, core::cmp::Reverse(*id)))
-            .map(|(id, _)| id)
+            .map(|(id, session)| (weight(session), core::cmp::Reverse(id)))
+            .filter(|&(weight, _)| weight > 0)
+            .max()
+            .map(|(_, core::cmp::Reverse(id))| id)
     }
 }

@@ -197,12 +197,7 @@ impl Engine {
             match &session.side {
                 Side::Pop(_) => return Err(Code::Protocol),
                 // Every CREATE is answered exactly once, also when nobody waits any more.
-                Side::Edge(_) => {
-                    session.due.reply = Some(alloc::boxed::Box::new(wire::Reply {
-                        code: Code::Cancelled.wire(),
-                        ..wire::Reply::default()
-                    }));
-                }
+                Side::Edge(_) => session.refuse(Code::Cancelled),
             }
         }
         // The peer has closed; a CLOSE of ours would only be dropped.

@@ -141,8 +141,8 @@ impl Engine {
             if batch.is_full() {
                 return;
             }
-            let short = pressed && tunnel.numbering.charge() > RESEND_UNDER_PRESSURE;
-            if short || !tunnel.numbering.takes_data() {
+            let scarce = pressed && tunnel.numbering.charge() > RESEND_UNDER_PRESSURE;
+            if scarce || !tunnel.numbering.takes_data() {
                 tunnel.withheld_since.get_or_insert(now);
                 return;
             }
@@ -155,10 +155,15 @@ impl Engine {
                 continue;
             };
             session.moved_at = now;
-            let (frame, cost) = next_data(
-                session,
-                data_max.min(tunnel.peer.data_max).min(tunnel.pace.burst()),
-            );
+            if session.due.create {
+                // Numbers grow in the order of the CREATEs on the wire, which the scheduler decides.
+                tunnel.opened += 1;
+                session.number = tunnel.opened;
+                tunnel.unnumbered.remove(&session_id);
+                tunnel.sessions.insert(session.number, session_id);
+            }
+            let frame_max = data_max.min(tunnel.peer.data_max).min(tunnel.pace.burst());
+            let (frame, cost) = next_data(session, frame_max);
             number(&mut self.memory.resend, tunnel, frame, batch);
             let more = session.send.is_ready();
             tunnel.scheduler.charge(group, session_id, cost, more);
@@ -170,10 +175,15 @@ impl Engine {
             if wake {
                 session.starved = false;
             }
+            let half_closed = session.send.is_done();
             self.recharge(session_id);
+            if half_closed {
+                self.rearm_idle(now, session_id);
+            }
             if wake {
                 self.wake(session_id);
             }
+            self.owe(session_id);
             self.advance(session_id);
         }
     }

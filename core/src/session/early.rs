@@ -1,5 +1,6 @@
 //! Client bytes that were framed before the reply, kept for another exit (requirement B2).
 
+use crate::config::FRAME_OVERHEAD;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -16,6 +17,11 @@ pub(crate) struct Early {
 impl Early {
     pub(crate) const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Returns what keeping it costs, the pieces' own allocations included.
+    pub(crate) const fn charge(&self) -> u64 {
+        self.len + self.pieces.len() as u64 * FRAME_OVERHEAD
     }
 
     /// Keeps a framed piece. The early window bounds the sum.

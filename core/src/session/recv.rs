@@ -82,8 +82,9 @@ impl RecvHalf {
         Ok(())
     }
 
-    /// Notes that bytes were written to the socket.
+    /// Notes that bytes were written to the socket; some may have been dropped meanwhile.
     pub(crate) fn release(&mut self, count: usize) {
+        let count = count.min(self.queue.len());
         self.queue.advance(count);
         self.released += count as u64;
     }

@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     leaves_at: Option<u64>,
     chunk: u64,
     finished: bool,
+    /// Its driver has a reason to look at it.
+    pub(crate) awake: bool,
     /// The other side's end was seen.
     pub(crate) saw_end: bool,
     /// How it ended, once it did.
@@ -54,6 +56,7 @@ impl Peer {
             leaves_at: plan.client_leaves_at,
             chunk: plan.chunk,
             finished: false,
+            awake: true,
             saw_end: false,
             ended: None,
         }

@@ -103,6 +103,13 @@ struct EdgeHost {
     dialling: BTreeMap<SessionId, (usize, Answer)>,
 }
 
+impl EdgeHost {
+    fn check_faults(&self) {
+        let faults = self.core.counters().faults;
+        assert_eq!(faults, 0, "an edge found fault with an honest POP");
+    }
+}
+
 /// A POP, edges, carriers, clients and targets.
 #[derive(Debug)]
 pub struct World {
@@ -123,6 +130,8 @@ pub struct World {
     actions: u64,
     trace: u64,
     healed: bool,
+    /// Carriers that said they have output, by edge and by the POP, until they had no more.
+    ready: BTreeSet<(Option<usize>, CarrierId)>,
 }
 
 impl World {
@@ -149,6 +158,7 @@ impl World {
             actions: 0,
             trace: seed,
             healed: false,
+            ready: BTreeSet::new(),
             options,
         };
         for _ in 0..world.options.edges {
@@ -206,6 +216,11 @@ impl World {
     }
 
     fn check_leaks(&self) {
+        assert_eq!(
+            self.pop.counters().faults,
+            0,
+            "the POP found fault with an honest edge"
+        );
         let usage = self.pop.usage();
         let calm = Usage {
             carriers: usage.carriers,
@@ -219,6 +234,7 @@ impl World {
             "I6: timers {usage:?}"
         );
         for host in &self.edges {
+            host.check_faults();
             let usage = host.core.usage();
             assert_eq!(
                 usage.sessions, 0,
@@ -268,13 +284,17 @@ impl World {
         if action.is_some_and(|at| at <= self.now) {
             let (_, _, action) = self.queue.pop_first().expect("it was just there");
             self.act(action);
+            self.drain();
+            // Input first: what is due at this very moment has its turn after it.
+            self.check_deadlines(self.now);
         } else {
             self.pop.handle_timeout(self.now);
             for host in &mut self.edges {
                 host.core.handle_timeout(self.now);
             }
+            self.drain();
+            self.check_deadlines(self.now + Duration::from_nanos(1));
         }
-        self.drain();
         if !self.healed && self.now >= Instant::EPOCH + self.options.heal_at {
             self.healed = true;
         }
@@ -308,7 +328,15 @@ impl World {
                     self.enter_fault(self.options.restart_every, Action::Restart);
                 }
             }
-            Action::Look => {}
+            Action::Look => {
+                let targets = self
+                    .edges
+                    .iter_mut()
+                    .flat_map(|host| host.sessions.values_mut());
+                for peer in self.clients.values_mut().chain(targets) {
+                    peer.awake = true;
+                }
+            }
         }
     }
 
@@ -436,6 +464,8 @@ impl World {
                 self.cut(link, false);
             }
         }
+        self.edges[edge].check_faults();
+        self.ready.retain(|&(at, _)| at != Some(edge));
         self.edges[edge] = self.new_edge(life);
     }
 
@@ -534,6 +564,17 @@ impl World {
         }
     }
 
+    /// Checks that no drained endpoint wants to be called before `earliest`.
+    fn check_deadlines(&self, earliest: Instant) {
+        let edges = self
+            .edges
+            .iter()
+            .filter_map(|host| host.core.poll_timeout());
+        for due in edges.chain(self.pop.poll_timeout()) {
+            assert!(due.at >= earliest, "{due:?} has passed at {:?}", self.now);
+        }
+    }
+
     fn drain_events(&mut self) -> bool {
         let mut moved = false;
         while let Some(event) = self.pop.poll_event() {
@@ -625,30 +666,46 @@ impl World {
 
     fn drain_sockets(&mut self) -> bool {
         let mut moved = false;
-        while self.pop.poll_woken().is_some() {}
+        while let Some(id) = self.pop.poll_woken() {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.awake = true;
+            }
+        }
         let ids: Vec<SessionId> = self.clients.keys().copied().collect();
         for id in ids {
             let Some(client) = self.clients.get_mut(&id) else {
                 continue;
             };
-            moved |= client.pump(self.now, &mut self.pop, id, true);
+            // Nobody looks without a reason: a wake-up that is lost is a flow that never ends.
+            if client.awake {
+                client.awake = client.pump(self.now, &mut self.pop, id, true);
+                moved |= client.awake;
+            }
             if let Some(code) = client.ended {
                 self.ended.push((client.flow, code));
                 self.clients.remove(&id);
             }
         }
         for host in &mut self.edges {
-            while host.core.poll_woken().is_some() {}
+            while let Some(id) = host.core.poll_woken() {
+                if let Some(target) = host.sessions.get_mut(&id) {
+                    target.awake = true;
+                }
+            }
             let ids: Vec<SessionId> = host.sessions.keys().copied().collect();
             for id in ids {
                 let Some(target) = host.sessions.get_mut(&id) else {
                     continue;
                 };
+                if !target.awake {
+                    continue;
+                }
                 let may_send = host
                     .core
                     .status(id)
                     .is_some_and(|status| status.dial == Dial::Connected);
-                moved |= target.pump(self.now, &mut host.core, id, may_send);
+                target.awake = target.pump(self.now, &mut host.core, id, may_send);
+                moved |= target.awake;
                 if target.ended.is_some() {
                     host.sessions.remove(&id);
                 }
@@ -659,9 +716,13 @@ impl World {
 
     fn drain_carriers(&mut self) -> bool {
         let mut moved = false;
-        while self.pop.poll_ready().is_some() {}
-        for host in &mut self.edges {
-            while host.core.poll_ready().is_some() {}
+        while let Some(id) = self.pop.poll_ready() {
+            self.ready.insert((None, id));
+        }
+        for (edge, host) in self.edges.iter_mut().enumerate() {
+            while let Some(id) = host.core.poll_ready() {
+                self.ready.insert((Some(edge), id));
+            }
         }
         let mut batch = Batch::new(16 << 10);
         for link in 0..self.links.len() {
@@ -684,18 +745,27 @@ impl World {
         if pipe.bytes >= self.options.carrier_window {
             return false;
         }
-        match (to_pop, state.at_edge, state.pop) {
+        let announced = match (to_pop, state.at_edge, state.pop) {
             (true, Some(id), _) if live => {
                 self.edges[state.edge]
                     .core
                     .poll_transmit(self.now, id, batch);
+                (Some(state.edge), id)
             }
-            (false, _, Some(id)) => self.pop.poll_transmit(self.now, id, batch),
+            (false, _, Some(id)) => {
+                self.pop.poll_transmit(self.now, id, batch);
+                (None, id)
+            }
             _ => return false,
-        }
+        };
         if batch.is_empty() {
+            self.ready.remove(&announced);
             return false;
         }
+        assert!(
+            self.ready.contains(&announced),
+            "I6: {announced:?} has output that nobody was told of"
+        );
         let items: Vec<Item> = batch.drain().collect();
         for item in items {
             let parcel = Parcel::new(item);

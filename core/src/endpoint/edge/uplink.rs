@@ -25,6 +25,9 @@ const RESUMABLE_WAIT_MAX: Duration = Duration::from_secs(3);
 /// Largest wait between attempts otherwise.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Longest wait that a POP can ask for: whatever it says, an edge comes back.
+const HINT_MAX: Duration = Duration::from_secs(3600);
+
 #[derive(Debug)]
 pub(crate) struct Uplink {
     state: State,
@@ -232,6 +235,7 @@ impl EdgeRole {
         if let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) {
             // The first acknowledgement tells the POP that its HELLO arrived.
             tunnel.ack = AckState::Now;
+            tunnel.status = self.status;
             tunnel.was_attached = true;
         }
         engine.mark(tunnel_id);
@@ -328,7 +332,7 @@ impl EdgeRole {
             (FIRST_JITTER * 2u32.saturating_pow(uplink.failures.min(16))).min(cap)
         };
         uplink.failures = uplink.failures.saturating_add(1);
-        let hint = core::mem::take(&mut uplink.hint);
+        let hint = core::mem::take(&mut uplink.hint).min(HINT_MAX);
         let wait = engine.rng.jitter(limit).max(hint);
         engine
             .timers

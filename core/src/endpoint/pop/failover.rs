@@ -32,10 +32,19 @@ impl PopRole {
             return Ok(());
         };
         match session.phase {
-            // Closed while the dial ran; the answer no longer matters, a second one would.
-            Phase::Closing(_) | Phase::Ended(_) => return Ok(()),
+            Phase::Ended(_) => return Ok(()),
+            // Closed while the dial ran: what the client sent before still leaves, if it can.
+            Phase::Closing(closing) => {
+                if Code::from_wire(reply.code) == Code::Ok {
+                    session.send.raise(reply.upload_limit);
+                    engine.schedule(id);
+                } else {
+                    engine.end(now, id, closing, CloseMode::Abort);
+                }
+                return Ok(());
+            }
             Phase::Open => return Err(Code::Protocol),
-            Phase::Dialling if !session.is_created() => return Err(Code::Protocol),
+            Phase::Dialling if !session.is_announced() => return Err(Code::Protocol),
             Phase::Dialling => {}
         }
         let code = Code::from_wire(reply.code);
@@ -87,7 +96,7 @@ impl PopRole {
             return;
         }
         if !is_exit_failure(code) {
-            side.verdict = Some(code);
+            side.verdict.get_or_insert(code);
         }
         let allowed = may_move(side, code);
         if allowed && let Some(tunnel) = self.another(engine, now, id) {
@@ -126,7 +135,7 @@ impl PopRole {
         let Some(tunnel) = engine.tunnels.get(tunnel_id) else {
             return;
         };
-        let dialling: alloc::vec::Vec<SessionId> = tunnel.sessions.values().copied().collect();
+        let dialling: alloc::vec::Vec<SessionId> = tunnel.session_ids().collect();
         for id in dialling {
             self.leave_silent_exit(engine, now, id);
         }

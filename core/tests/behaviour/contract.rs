@@ -1,0 +1,148 @@
+//! Any order of calls is legal, and a stale id names nothing.
+
+use crate::common::{World, config, millis, secs};
+use bytes::Bytes;
+use titan_core::endpoint::{Batch, CloseMode, Dialled};
+use titan_core::time::Duration;
+use titan_proto::{Code, wire};
+
+#[test]
+fn stale_ids_are_harmless() {
+    let mut world = World::new(config(), 1);
+    let (pop, edge) = world.connect();
+    let carrier = world.links[world.link(0)].pop.unwrap();
+    let tunnel = world.pop.nodes()[0].tunnel;
+    world.pop.close(world.now, pop, Code::Ok, CloseMode::Abort);
+    world.run();
+    let core = &mut world.edges[0].core;
+    core.close(world.now, edge, Code::Ok, CloseMode::Abort);
+    world.unplug(0);
+    world.wait(secs(31));
+    let now = world.now;
+    let core = &mut world.pop;
+    assert_eq!(core.status(pop), None);
+    core.write(now, pop, Bytes::from_static(b"x"));
+    core.finish(now, pop);
+    core.stop(now, pop, Code::Ok);
+    core.release(now, pop, 5);
+    core.close(now, pop, Code::Ok, CloseMode::Drain);
+    assert_eq!(core.readable(pop).count(), 0);
+    assert_eq!((core.reply(pop), core.node_of(pop)), (None, None));
+    assert_eq!((core.tunnel_of(pop), core.node(tunnel)), (None, None));
+    core.command(now, tunnel, wire::Command::default());
+    core.handle_message(now, carrier, &Bytes::from_static(b"x"));
+    core.handle_pong(now, carrier, &[0; 8]);
+    core.handle_alive(now, carrier);
+    core.handle_carrier_closed(now, carrier, Code::Reset);
+    core.handle_carrier_fault(now, carrier, Code::Malformed);
+    let mut batch = Batch::new(100);
+    core.poll_transmit(now, carrier, &mut batch);
+    assert!(batch.is_empty());
+    let core = &mut world.edges[0].core;
+    core.dialled(now, edge, Ok(Dialled::default()));
+    core.dialled(now, edge, Err(Code::Refused));
+    assert_eq!(core.dial_request(edge), None);
+    world.run();
+    assert_eq!(world.pop.usage().sessions, 0);
+}
+
+#[test]
+fn a_driver_may_release_more_than_is_left() {
+    let mut world = World::new(config(), 1);
+    let (pop, edge) = world.connect();
+    world.send_down(0, edge, b"bytes");
+    world.pop.release(world.now, pop, 6);
+    world.run();
+    assert_eq!(world.pop.status(pop).unwrap().readable, 0);
+    world.send_down(0, edge, b"more");
+    assert_eq!(world.read_down(pop), b"more");
+}
+
+#[test]
+fn every_pair_of_commands_in_every_phase_is_legal() {
+    type Command = fn(&mut World, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
+    let commands: [Command; 14] = [
+        |w, pop, _| w.pop.write(w.now, pop, Bytes::from_static(b"up")),
+        |w, pop, _| w.pop.finish(w.now, pop),
+        |w, pop, _| w.pop.stop(w.now, pop, Code::Reset),
+        |w, pop, _| w.pop.release(w.now, pop, 1),
+        |w, pop, _| w.pop.close(w.now, pop, Code::Reset, CloseMode::Drain),
+        |w, pop, _| w.pop.close(w.now, pop, Code::Kicked, CloseMode::Abort),
+        |w, _, edge| {
+            w.edges[0]
+                .core
+                .write(w.now, edge, Bytes::from_static(b"dn"))
+        },
+        |w, _, edge| w.edges[0].core.finish(w.now, edge),
+        |w, _, edge| w.edges[0].core.stop(w.now, edge, Code::Reset),
+        |w, _, edge| w.edges[0].core.release(w.now, edge, 1),
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.close(w.now, edge, Code::Reset, CloseMode::Drain);
+        },
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.close(w.now, edge, Code::Kicked, CloseMode::Abort);
+        },
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.dialled(w.now, edge, Ok(Dialled::default()));
+        },
+        |w, _, edge| w.edges[0].core.dialled(w.now, edge, Err(Code::TimedOut)),
+    ];
+    let base = config();
+    for first in commands {
+        for second in commands {
+            for third in commands {
+                for between in [false, true] {
+                    let mut world = World::new(base.clone(), 1);
+                    let pop = world.open();
+                    let edge = world.edges[0].opened[0];
+                    for command in [first, second, third] {
+                        command(&mut world, pop, edge);
+                        if between {
+                            world.run();
+                        }
+                    }
+                    world.run();
+                    assert_eq!(world.pop.counters().faults, 0);
+                    assert_eq!(world.edges[0].core.counters().faults, 0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_session_ends_when_its_drivers_let_go() {
+    for first in [CloseMode::Abort, CloseMode::Drain] {
+        for second in [CloseMode::Abort, CloseMode::Drain] {
+            let mut world = World::new(config(), 1);
+            let (pop, edge) = world.connect();
+            world.send_up(pop, &vec![1; 300 << 10]);
+            world.send_down(0, edge, &vec![2; 300 << 10]);
+            world.pop.close(world.now, pop, Code::Reset, first);
+            let core = &mut world.edges[0].core;
+            core.close(world.now, edge, Code::Reset, second);
+            world.wait(secs(61));
+            assert_eq!(world.pop.usage().sessions, 0);
+            assert_eq!(world.edges[0].core.usage().sessions, 0);
+            assert_eq!(world.pop.usage().session_bytes, 0);
+            assert_eq!(world.pop.usage().resend_bytes, 0);
+        }
+    }
+}
+
+#[test]
+fn an_uplink_that_is_not_connecting_ignores_connections() {
+    let mut world = World::new(config(), 1);
+    let uplink = world.edges[0].uplink;
+    let core = &mut world.edges[0].core;
+    assert_eq!(
+        core.handle_connected(world.now, uplink, [0; 16], true),
+        None
+    );
+    core.handle_connect_failed(world.now, uplink, Duration::ZERO);
+    assert!(core.is_attached(uplink));
+    world.wait(millis(1));
+}

@@ -1,0 +1,19 @@
+//! What a POP and its edges do, told in sentences.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests look for one thing among many"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod contract;
+mod credit;
+mod dialling;
+mod ends;
+mod fairness;
+mod greeting;
+mod hostile;
+mod liveness;
+mod memory;

@@ -1,0 +1,747 @@
+//! A POP and edges joined by carriers in memory, under a clock that a test moves by hand.
+//!
+//! Carriers have no delay. Each direction of one can be held (frames wait), blocked (the sender's
+//! connection has no room) or cut, and frames can be rewritten on their way or made by the test. After
+//! every step the whole world is drained, audited, and held to the contract of [`Endpoint`].
+#![allow(dead_code, reason = "not every test uses everything")]
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use titan_core::endpoint::{
+    Batch, CarrierId, Config, Dialled, Edge, Endpoint, Event, Item, Open, Pop, Role, SessionId,
+    UplinkId,
+};
+use titan_core::exit::guard::Guard;
+use titan_core::target::{Host, Target};
+use titan_core::time::{Duration, Instant};
+use titan_proto::{Code, Envelope, Frame, encode_header, limits, wire};
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    ToPop,
+    ToEdge,
+}
+
+use Way::{ToEdge, ToPop};
+
+/// What changes frames on their way.
+pub(crate) type Rewrite = Box<dyn FnMut(Way, &mut Frame)>;
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) config: Config,
+    pub(crate) pop: Pop,
+    pub(crate) edges: Vec<Site>,
+    pub(crate) links: Vec<Link>,
+    /// Every frame that arrived.
+    pub(crate) wire: Vec<Seen>,
+    /// Sessions opened at the POP.
+    pub(crate) pop_sessions: Vec<SessionId>,
+    /// Everything the POP told its driver.
+    pub(crate) events: Vec<Event>,
+    pub(crate) rewrite: Option<Rewrite>,
+    /// New carriers cannot be read on the way.
+    pub(crate) encrypted: bool,
+    /// Most bytes per batch.
+    pub(crate) batch: usize,
+}
+
+/// An edge and its driver.
+pub(crate) struct Site {
+    pub(crate) core: Edge,
+    pub(crate) node: String,
+    pub(crate) uplink: UplinkId,
+    /// Connects when the core asks; otherwise the wish waits.
+    pub(crate) online: bool,
+    pub(crate) wants: bool,
+    pub(crate) opened: Vec<SessionId>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// A carrier. An end that is `None` is gone, or played by the test.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) edge: usize,
+    pub(crate) pop: Option<CarrierId>,
+    pub(crate) at_edge: Option<CarrierId>,
+    pub(crate) to_pop: Pipe,
+    pub(crate) to_edge: Pipe,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    items: VecDeque<Parcel>,
+    /// Nothing arrives.
+    pub(crate) held: bool,
+    /// Nothing can be sent.
+    pub(crate) blocked: bool,
+}
+
+#[derive(Debug)]
+enum Parcel {
+    Frame(Frame),
+    Ping([u8; 8]),
+    Pong([u8; 8]),
+    Close(Code),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) link: usize,
+    pub(crate) way: Way,
+    pub(crate) frame: Frame,
+}
+
+/// Limits that allow resuming over the world's plain carriers.
+pub(crate) fn config() -> Config {
+    Config {
+        resume_over_plaintext: true,
+        ..Config::default()
+    }
+}
+
+pub(crate) fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// What a client of user 1 asks for.
+pub(crate) fn demand() -> Open {
+    Open {
+        target: Target {
+            host: Host::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
+            port: 80,
+        },
+        group: 1,
+        weight: 1,
+        family: wire::create::Family::Any,
+        country: None,
+        strict: false,
+        trace: [7; 16],
+    }
+}
+
+/// A HELLO of an edge without a tunnel.
+pub(crate) fn hello(epoch: u64, attempt: u64) -> wire::Hello {
+    wire::Hello {
+        version: limits::VERSION,
+        epoch,
+        attempt,
+        limits: Some(wire::Limits {
+            data_max: 64 << 10,
+            resend_max: 4 << 20,
+            early_max: 64 << 10,
+            sessions_max: 1000,
+        }),
+        ..wire::Hello::default()
+    }
+}
+
+/// The HELLO of a POP that accepts a new tunnel.
+pub(crate) fn welcome() -> wire::Hello {
+    wire::Hello {
+        tunnel: 99,
+        next: 1,
+        resume_key: Bytes::from_static(&[3; 32]),
+        ..hello(0, 0)
+    }
+}
+
+/// A CREATE as the POP makes it.
+pub(crate) fn create() -> wire::Create {
+    wire::Create {
+        target: Some(wire::Target {
+            ip: Bytes::from_static(&[10, 0, 0, 1]),
+            name: String::new(),
+            port: 80,
+        }),
+        dial_timeout_ms: 10_000,
+        group: 1,
+        weight: 1,
+        download_limit: 256 << 10,
+        trace_id: Bytes::from_static(&[7; 16]),
+        ..wire::Create::default()
+    }
+}
+
+pub(crate) fn encode(frame: Frame) -> Bytes {
+    let (kind, session, payload) = frame.encode();
+    message(kind, session, &payload)
+}
+
+pub(crate) fn message(kind: u32, session: u64, payload: &[u8]) -> Bytes {
+    let mut message = BytesMut::new();
+    encode_header(kind, session, payload.len(), &mut message);
+    message.put_slice(payload);
+    message.freeze()
+}
+
+impl World {
+    /// Makes a POP and edges `node-0`, `node-1`, … that have tunnels already.
+    pub(crate) fn new(config: Config, edges: usize) -> Self {
+        let now = Instant::from_nanos(1_000_000_000);
+        let pop = Pop::new(config.clone(), [1; 32], String::new(), now);
+        let mut world = Self {
+            now,
+            config,
+            pop,
+            edges: Vec::new(),
+            links: Vec::new(),
+            wire: Vec::new(),
+            pop_sessions: Vec::new(),
+            events: Vec::new(),
+            rewrite: None,
+            encrypted: false,
+            batch: 64 << 10,
+        };
+        for edge in 0..edges {
+            world.add_edge(&format!("node-{edge}"));
+        }
+        world
+    }
+
+    /// Starts another edge process under a node's name.
+    pub(crate) fn add_edge(&mut self, node: &str) -> usize {
+        let edge = self.add_offline(node);
+        self.plug_in(edge);
+        edge
+    }
+
+    /// Starts another edge process that waits to be connected.
+    pub(crate) fn add_offline(&mut self, node: &str) -> usize {
+        let edge = self.edges.len();
+        let seed = [u8::try_from(edge).unwrap() + 2; 32];
+        let guard = Guard::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let mut core = Edge::new(self.config.clone(), seed, guard, self.now);
+        let uplink = core.add_uplink(self.now);
+        self.edges.push(Site {
+            core,
+            node: node.into(),
+            uplink,
+            online: false,
+            wants: false,
+            opened: Vec::new(),
+            events: Vec::new(),
+        });
+        self.run();
+        edge
+    }
+
+    // --- Time -----------------------------------------------------------------------------------
+
+    /// Lets everything happen that can happen now.
+    pub(crate) fn run(&mut self) {
+        loop {
+            let mut moved = self.deliver();
+            self.pop.settle(self.now);
+            for site in &mut self.edges {
+                site.core.settle(self.now);
+            }
+            moved |= self.drain_events();
+            moved |= self.transmit();
+            if !moved {
+                break;
+            }
+        }
+        check(&mut self.pop, self.now);
+        for site in &mut self.edges {
+            check(&mut site.core, self.now);
+        }
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        self.run();
+        let end = self.now + duration;
+        let mut steps = 0;
+        loop {
+            let edges = self
+                .edges
+                .iter()
+                .filter_map(|site| site.core.poll_timeout());
+            let next = edges.chain(self.pop.poll_timeout()).map(|due| due.at).min();
+            self.now = next.unwrap_or(end).clamp(self.now, end);
+            self.pop.handle_timeout(self.now);
+            for site in &mut self.edges {
+                site.core.handle_timeout(self.now);
+            }
+            self.run();
+            steps += 1;
+            assert!(steps < 100_000, "time stands still at {:?}", self.now);
+            if self.now == end {
+                return;
+            }
+        }
+    }
+
+    // --- Carriers -------------------------------------------------------------------------------
+
+    /// Returns the latest carrier of an edge.
+    pub(crate) fn link(&self, edge: usize) -> usize {
+        self.links
+            .iter()
+            .rposition(|link| link.edge == edge)
+            .unwrap()
+    }
+
+    /// Opens a carrier whose edge end is played by the test.
+    pub(crate) fn raw_edge(&mut self, node: &str) -> usize {
+        let nonce = self.pop.nonce();
+        let pop = self
+            .pop
+            .handle_carrier(self.now, node, nonce, self.encrypted);
+        self.links.push(Link::new(usize::MAX, Some(pop), None));
+        self.links.len() - 1
+    }
+
+    /// Opens a carrier of an edge whose POP end is played by the test.
+    pub(crate) fn raw_pop(&mut self, edge: usize) -> usize {
+        let site = &mut self.edges[edge];
+        assert!(core::mem::take(&mut site.wants), "the edge wants a carrier");
+        let carrier = site
+            .core
+            .handle_connected(self.now, site.uplink, [9; 16], self.encrypted);
+        self.links.push(Link::new(edge, None, carrier));
+        self.run();
+        self.links.len() - 1
+    }
+
+    /// Connects an edge that waits for it, under any node's name.
+    pub(crate) fn connect_as(&mut self, edge: usize, node: &str) -> usize {
+        let nonce = self.pop.nonce();
+        let site = &mut self.edges[edge];
+        assert!(core::mem::take(&mut site.wants), "the edge wants a carrier");
+        let pop = self
+            .pop
+            .handle_carrier(self.now, node, nonce, self.encrypted);
+        let at_edge = site
+            .core
+            .handle_connected(self.now, site.uplink, nonce, self.encrypted);
+        self.links.push(Link::new(edge, Some(pop), at_edge));
+        self.links.len() - 1
+    }
+
+    /// Ends a carrier: what is on its way is lost, and both ends learn of it.
+    pub(crate) fn cut(&mut self, link: usize) {
+        self.cut_end(link, ToPop);
+        self.cut_end(link, ToEdge);
+        self.run();
+    }
+
+    /// Ends a carrier for one end; the other hears nothing any more.
+    pub(crate) fn cut_end(&mut self, link: usize, end: Way) {
+        let state = &mut self.links[link];
+        state.to_pop.items.clear();
+        state.to_edge.items.clear();
+        match end {
+            ToPop => {
+                if let Some(id) = state.pop.take() {
+                    self.pop.handle_carrier_closed(self.now, id, Code::Reset);
+                }
+            }
+            ToEdge => {
+                if let Some(id) = state.at_edge.take() {
+                    self.edges[state.edge]
+                        .core
+                        .handle_carrier_closed(self.now, id, Code::Reset);
+                }
+            }
+        }
+    }
+
+    /// Takes an edge off the net: its carrier is cut and no new one comes.
+    pub(crate) fn unplug(&mut self, edge: usize) {
+        self.edges[edge].online = false;
+        self.cut(self.link(edge));
+    }
+
+    /// Lets an edge connect again.
+    pub(crate) fn plug_in(&mut self, edge: usize) {
+        self.edges[edge].online = true;
+        self.run();
+    }
+
+    /// Hands a frame to one end of a carrier as if the other had sent it.
+    pub(crate) fn inject(&mut self, link: usize, way: Way, frame: Frame) {
+        self.inject_raw(link, way, &encode(frame));
+    }
+
+    pub(crate) fn inject_raw(&mut self, link: usize, way: Way, message: &Bytes) {
+        let state = &self.links[link];
+        match way {
+            ToPop => self
+                .pop
+                .handle_message(self.now, state.pop.unwrap(), message),
+            ToEdge => self.edges[state.edge].core.handle_message(
+                self.now,
+                state.at_edge.unwrap(),
+                message,
+            ),
+        }
+        self.run();
+    }
+
+    // --- Sessions -------------------------------------------------------------------------------
+
+    pub(crate) fn open(&mut self) -> SessionId {
+        self.open_with(demand())
+    }
+
+    pub(crate) fn open_with(&mut self, open: Open) -> SessionId {
+        let id = self.pop.open(self.now, open).unwrap();
+        self.pop_sessions.push(id);
+        self.run();
+        id
+    }
+
+    /// Opens a session of user 1 and lets `edge`, the only one, connect it.
+    pub(crate) fn connect(&mut self) -> (SessionId, SessionId) {
+        self.connect_with(demand())
+    }
+
+    pub(crate) fn connect_with(&mut self, open: Open) -> (SessionId, SessionId) {
+        let pop = self.open_with(open);
+        let edge = self.edges[0].opened.pop().unwrap();
+        self.dialled(0, edge, Ok(()));
+        (pop, edge)
+    }
+
+    pub(crate) fn dialled(&mut self, edge: usize, id: SessionId, outcome: Result<(), Code>) {
+        let outcome = outcome.map(|()| Dialled::default());
+        let failed = outcome.is_err();
+        let site = &mut self.edges[edge];
+        site.core.dialled(self.now, id, outcome);
+        if failed {
+            let abort = titan_core::endpoint::CloseMode::Abort;
+            site.core.close(self.now, id, Code::Cancelled, abort);
+        }
+        self.run();
+    }
+
+    /// Answers the latest dial wherever it is, and tells where that was.
+    pub(crate) fn answer(&mut self, outcome: Result<(), Code>) -> usize {
+        let edge = self
+            .edges
+            .iter()
+            .position(|site| !site.opened.is_empty())
+            .unwrap();
+        let id = self.edges[edge].opened.pop().unwrap();
+        self.dialled(edge, id, outcome);
+        edge
+    }
+
+    /// The client sends.
+    pub(crate) fn send_up(&mut self, id: SessionId, bytes: &[u8]) {
+        self.pop.write(self.now, id, Bytes::copy_from_slice(bytes));
+        self.run();
+    }
+
+    /// A target sends.
+    pub(crate) fn send_down(&mut self, edge: usize, id: SessionId, bytes: &[u8]) {
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.edges[edge].core.write(self.now, id, bytes);
+        self.run();
+    }
+
+    /// The client takes everything that waits for it.
+    pub(crate) fn read_down(&mut self, id: SessionId) -> Vec<u8> {
+        let bytes = read(&mut self.pop, self.now, id);
+        self.run();
+        bytes
+    }
+
+    /// A target takes everything that waits for it.
+    pub(crate) fn read_up(&mut self, edge: usize, id: SessionId) -> Vec<u8> {
+        let bytes = read(&mut self.edges[edge].core, self.now, id);
+        self.run();
+        bytes
+    }
+
+    pub(crate) fn ended(&mut self, id: SessionId) -> Option<Code> {
+        self.pop.status(id).unwrap().ended
+    }
+
+    pub(crate) fn edge_ended(&mut self, edge: usize, id: SessionId) -> Option<Code> {
+        self.edges[edge].core.status(id).unwrap().ended
+    }
+
+    // --- Looking --------------------------------------------------------------------------------
+
+    pub(crate) fn count(&self, matches: impl Fn(&Frame) -> bool) -> usize {
+        self.wire.iter().filter(|seen| matches(&seen.frame)).count()
+    }
+
+    /// Returns the payload bytes that went one way.
+    pub(crate) fn data(&self, way: Way) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for seen in self.wire.iter().filter(|seen| seen.way == way) {
+            if let Frame::Data { data, .. } = &seen.frame {
+                bytes.extend_from_slice(data);
+            }
+        }
+        bytes
+    }
+
+    pub(crate) fn byes(&self) -> Vec<(Code, u64)> {
+        let mut byes = Vec::new();
+        for seen in &self.wire {
+            if let Frame::Bye(bye) = &seen.frame {
+                byes.push((Code::from_wire(bye.code), bye.retry_after_ms));
+            }
+        }
+        byes
+    }
+
+    /// Returns the latest HELLO that went one way.
+    pub(crate) fn last_hello(&self, way: Way) -> wire::Hello {
+        self.wire
+            .iter()
+            .rev()
+            .filter(|seen| seen.way == way)
+            .find_map(|seen| match &seen.frame {
+                Frame::Hello(hello) => Some(hello.clone()),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    pub(crate) fn tunnel_gone(&self) -> Option<Code> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::NodeGone { code, .. } => Some(*code),
+            _ => None,
+        })
+    }
+
+    // --- Draining -------------------------------------------------------------------------------
+
+    fn drain_events(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.pop.poll_event() {
+            moved = true;
+            if let Event::Sever { carrier, .. } = event {
+                self.sever(|link| (link.pop == Some(carrier)).then_some(ToPop));
+            }
+            self.events.push(event);
+        }
+        while self.pop.poll_woken().is_some() {}
+        for edge in 0..self.edges.len() {
+            while self.edges[edge].core.poll_woken().is_some() {}
+            while let Some(event) = self.edges[edge].core.poll_event() {
+                moved = true;
+                match &event {
+                    Event::Connect { .. } => self.edges[edge].wants = true,
+                    Event::Opened { session } => self.edges[edge].opened.push(*session),
+                    Event::Sever { carrier, .. } => {
+                        let carrier = *carrier;
+                        self.sever(|link| {
+                            (link.edge == edge && link.at_edge == Some(carrier)).then_some(ToEdge)
+                        });
+                    }
+                    _ => {}
+                }
+                self.edges[edge].events.push(event);
+            }
+            if self.edges[edge].wants && self.edges[edge].online {
+                moved = true;
+                let node = self.edges[edge].node.clone();
+                self.connect_as(edge, &node);
+            }
+        }
+        moved
+    }
+
+    /// An end gave a carrier up: the other sees its connection close.
+    fn sever(&mut self, which: impl Fn(&Link) -> Option<Way>) {
+        let found = self
+            .links
+            .iter()
+            .enumerate()
+            .find_map(|(number, link)| Some((number, which(link)?)));
+        let Some((number, end)) = found else { return };
+        match end {
+            ToPop => self.links[number].pop = None,
+            ToEdge => self.links[number].at_edge = None,
+        }
+        self.links[number].pipe(end.back()).items.clear();
+        let close = Parcel::Close(Code::Reset);
+        self.links[number].pipe(end.back()).items.push_back(close);
+    }
+
+    fn transmit(&mut self) -> bool {
+        let mut moved = false;
+        let mut batch = Batch::new(self.batch);
+        while self.pop.poll_ready().is_some() {}
+        for site in &mut self.edges {
+            while site.core.poll_ready().is_some() {}
+        }
+        for link in &mut self.links {
+            if let Some(id) = link.at_edge.filter(|_| !link.to_pop.blocked) {
+                let core = &mut self.edges[link.edge].core;
+                while transmit(core, self.now, id, &mut batch, &mut link.to_pop) {
+                    moved = true;
+                }
+                if link.to_pop.is_closed() {
+                    link.at_edge = None;
+                }
+            }
+            if let Some(id) = link.pop.filter(|_| !link.to_edge.blocked) {
+                while transmit(&mut self.pop, self.now, id, &mut batch, &mut link.to_edge) {
+                    moved = true;
+                }
+                if link.to_edge.is_closed() {
+                    link.pop = None;
+                }
+            }
+        }
+        moved
+    }
+
+    fn deliver(&mut self) -> bool {
+        let mut moved = false;
+        for number in 0..self.links.len() {
+            for way in [ToPop, ToEdge] {
+                let count = self.links[number].pipe(way).items.len();
+                for _ in 0..count {
+                    let pipe = self.links[number].pipe(way);
+                    if pipe.held {
+                        break;
+                    }
+                    let Some(parcel) = pipe.items.pop_front() else {
+                        break;
+                    };
+                    moved = true;
+                    self.arrive(number, way, parcel);
+                }
+            }
+        }
+        moved
+    }
+
+    fn arrive(&mut self, number: usize, way: Way, parcel: Parcel) {
+        let parcel = match parcel {
+            Parcel::Frame(mut frame) => {
+                if let Some(rewrite) = &mut self.rewrite {
+                    rewrite(way, &mut frame);
+                }
+                self.wire.push(Seen {
+                    link: number,
+                    way,
+                    frame: frame.clone(),
+                });
+                Parcel::Frame(frame)
+            }
+            other => other,
+        };
+        let link = &mut self.links[number];
+        if let Parcel::Ping(payload) = parcel {
+            link.pipe(way.back()).items.push_back(Parcel::Pong(payload));
+        }
+        let close = matches!(parcel, Parcel::Close(_));
+        match way {
+            ToPop => {
+                if let Some(id) = link.pop {
+                    hand_in(&mut self.pop, self.now, id, parcel);
+                }
+                if close {
+                    link.pop = None;
+                }
+            }
+            ToEdge => {
+                if let Some(id) = link.at_edge {
+                    hand_in(&mut self.edges[link.edge].core, self.now, id, parcel);
+                }
+                if close {
+                    link.at_edge = None;
+                }
+            }
+        }
+    }
+}
+
+impl Way {
+    pub(crate) fn back(self) -> Self {
+        match self {
+            ToPop => ToEdge,
+            ToEdge => ToPop,
+        }
+    }
+}
+
+impl Link {
+    fn new(edge: usize, pop: Option<CarrierId>, at_edge: Option<CarrierId>) -> Self {
+        Self {
+            edge,
+            pop,
+            at_edge,
+            to_pop: Pipe::default(),
+            to_edge: Pipe::default(),
+        }
+    }
+
+    pub(crate) fn pipe(&mut self, way: Way) -> &mut Pipe {
+        match way {
+            ToPop => &mut self.to_pop,
+            ToEdge => &mut self.to_edge,
+        }
+    }
+}
+
+impl Pipe {
+    fn is_closed(&self) -> bool {
+        matches!(self.items.back(), Some(Parcel::Close(_)))
+    }
+}
+
+fn transmit<R: Role>(
+    endpoint: &mut Endpoint<R>,
+    now: Instant,
+    id: CarrierId,
+    batch: &mut Batch,
+    pipe: &mut Pipe,
+) -> bool {
+    endpoint.poll_transmit(now, id, batch);
+    if batch.is_empty() {
+        return false;
+    }
+    for item in batch.drain() {
+        pipe.items.push_back(match item {
+            Item::Frame(frame) => {
+                let message = message(frame.kind, frame.session, &frame.payload);
+                Parcel::Frame(Frame::decode(Envelope::decode(&message).unwrap()).unwrap())
+            }
+            Item::Ping(payload) => Parcel::Ping(payload),
+            Item::Close(code) => Parcel::Close(code),
+        });
+    }
+    true
+}
+
+fn hand_in<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: CarrierId, parcel: Parcel) {
+    match parcel {
+        Parcel::Frame(frame) => endpoint.handle_message(now, id, &encode(frame)),
+        Parcel::Ping(_) => endpoint.handle_alive(now, id),
+        Parcel::Pong(payload) => endpoint.handle_pong(now, id, &payload),
+        Parcel::Close(code) => endpoint.handle_carrier_closed(now, id, code),
+    }
+}
+
+pub(crate) fn read<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: SessionId) -> Vec<u8> {
+    let bytes: Vec<u8> = endpoint.readable(id).flatten().copied().collect();
+    endpoint.release(now, id, bytes.len());
+    bytes
+}
+
+/// Holds a drained endpoint to the contract.
+fn check<R: Role>(endpoint: &mut Endpoint<R>, now: Instant) {
+    endpoint.audit();
+    if let Some(due) = endpoint.poll_timeout() {
+        assert!(due.at > now, "{due:?} is not in the future of {now:?}");
+    }
+    assert_eq!(endpoint.poll_woken(), None);
+    assert_eq!(endpoint.poll_event(), None);
+}
