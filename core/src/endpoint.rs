@@ -107,6 +107,7 @@ impl<R: Role> Endpoint<R> {
 
     fn leave(&mut self, now: Instant) {
         self.role.follow_up(&mut self.engine, now);
+        self.engine.relax();
     }
 
     /// Takes the payload of one binary message. It may be a slice of a shared block: call

@@ -10,7 +10,7 @@ use crate::session::{CloseMode, Phase, Session};
 use crate::time::{Duration, Instant};
 use crate::timer::{Armed, Timer, Timers};
 use crate::tunnel::{AckState, Owner, Stall, Tunnel};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use titan_proto::Code;
 
@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     pub(crate) ready: VecDeque<CarrierId>,
     pub(crate) woken: VecDeque<SessionId>,
     pub(crate) unsettled: Vec<SessionId>,
+    /// Tunnels whose data waits until memory is less short, or for an acknowledgement.
+    pub(crate) scarce: BTreeSet<TunnelId>,
     /// For the role: sessions that were dialling over what is gone.
     pub(crate) orphaned: VecDeque<(SessionId, Code)>,
     /// For the role: carriers that are gone.
@@ -68,6 +70,7 @@ impl Engine {
             ready: VecDeque::new(),
             woken: VecDeque::new(),
             unsettled: Vec::new(),
+            scarce: BTreeSet::new(),
             orphaned: VecDeque::new(),
             lost: VecDeque::new(),
             left: Vec::new(),
@@ -482,6 +485,7 @@ impl Engine {
         };
         self.timers.arm(Timer::Tunnel(id), &mut tunnel.timer, None);
         self.memory.resend -= tunnel.numbering.charge();
+        self.scarce.remove(&id);
         if let Some(carrier) = tunnel.carrier {
             self.dismiss(now, carrier, code, retry);
         }

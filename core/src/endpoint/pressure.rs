@@ -37,6 +37,16 @@ impl Engine {
         }
     }
 
+    /// Lets tunnels send again whose data waited for memory.
+    pub(crate) fn relax(&mut self) {
+        if self.scarce.is_empty() || self.level() >= MemoryLevel::Refusing {
+            return;
+        }
+        for tunnel in core::mem::take(&mut self.scarce) {
+            self.mark(tunnel);
+        }
+    }
+
     /// Books bytes that left for a socket, and returns the credit for them.
     pub(crate) fn release(&mut self, now: Instant, id: SessionId, count: usize) {
         let level = self.level();

@@ -144,6 +144,9 @@ impl Engine {
             let scarce = pressed && tunnel.numbering.charge() > RESEND_UNDER_PRESSURE;
             if scarce || !tunnel.numbering.takes_data() {
                 tunnel.withheld_since.get_or_insert(now);
+                if scarce {
+                    self.scarce.insert(id);
+                }
                 return;
             }
             let Some((group, session_id)) = tunnel.scheduler.pop() else {

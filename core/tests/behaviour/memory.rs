@@ -310,3 +310,19 @@ fn windows_are_small_under_pressure() {
     let room = world.edges[0].core.status(ids[4].1).unwrap().send_room;
     assert!((48 << 10..=64 << 10).contains(&room), "{room}");
 }
+
+#[test]
+fn data_that_waits_for_memory_leaves_as_soon_as_there_is_some() {
+    let mut world = poor_pop(poor());
+    let ids = several(&mut world, [1; 4]);
+    for id in &ids[..3] {
+        fill(&mut world, *id, 240_000);
+    }
+    // No acknowledgement comes to the rescue.
+    let link = world.link(0);
+    world.links[link].to_pop.held = true;
+    world.send_up(ids[3].0, &vec![1; 150_000]);
+    assert!(world.data(ToEdge).len() < 150_000);
+    world.read_down(ids[0].0);
+    assert_eq!(world.data(ToEdge).len(), 150_000);
+}

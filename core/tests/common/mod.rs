@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{
     Batch, CarrierId, Config, Dialled, Edge, Endpoint, Event, Item, Open, Pop, Role, SessionId,
@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) encrypted: bool,
     /// Most bytes per batch.
     pub(crate) batch: usize,
+    /// Carriers that said they have output, of an edge or the POP, until they had no more.
+    ready: BTreeSet<(Option<usize>, CarrierId)>,
 }
 
 /// An edge and its driver.
@@ -198,6 +200,7 @@ impl World {
             rewrite: None,
             encrypted: false,
             batch: 64 << 10,
+            ready: BTreeSet::new(),
         };
         for edge in 0..edges {
             world.add_edge(&format!("node-{edge}"));
@@ -575,14 +578,20 @@ impl World {
     fn transmit(&mut self) -> bool {
         let mut moved = false;
         let mut batch = Batch::new(self.batch);
-        while self.pop.poll_ready().is_some() {}
-        for site in &mut self.edges {
-            while site.core.poll_ready().is_some() {}
+        while let Some(id) = self.pop.poll_ready() {
+            self.ready.insert((None, id));
+        }
+        for (edge, site) in self.edges.iter_mut().enumerate() {
+            while let Some(id) = site.core.poll_ready() {
+                self.ready.insert((Some(edge), id));
+            }
         }
         for link in &mut self.links {
             if let Some(id) = link.at_edge.filter(|_| !link.to_pop.blocked) {
                 let core = &mut self.edges[link.edge].core;
+                let told = self.ready.remove(&(Some(link.edge), id));
                 while transmit(core, self.now, id, &mut batch, &mut link.to_pop) {
+                    assert!(told, "nobody was told of the edge's output");
                     moved = true;
                 }
                 if link.to_pop.is_closed() {
@@ -590,7 +599,9 @@ impl World {
                 }
             }
             if let Some(id) = link.pop.filter(|_| !link.to_edge.blocked) {
+                let told = self.ready.remove(&(None, id));
                 while transmit(&mut self.pop, self.now, id, &mut batch, &mut link.to_edge) {
+                    assert!(told, "nobody was told of the POP's output");
                     moved = true;
                 }
                 if link.to_edge.is_closed() {
