@@ -15,11 +15,12 @@ pub(crate) struct Carrier {
     pub(crate) encrypted: bool,
     /// Our HELLO, until it is sent.
     pub(crate) hello: Option<Box<wire::Hello>>,
-    pub(crate) opened_at: Instant,
     /// When anything was last received.
     pub(crate) received_at: Instant,
     pub(crate) pinged_at: Option<Instant>,
     pub(crate) ping_due: bool,
+    /// When the ping that is not answered yet was sent.
+    pub(crate) asked_at: Option<Instant>,
     /// In the queue of carriers with output.
     pub(crate) ready: bool,
     pub(crate) timer: Armed,

@@ -206,9 +206,10 @@ impl<R: Role> Endpoint<R> {
             return;
         };
         let sent = Instant::from_nanos(u64::from_be_bytes(sent));
-        if sent < carrier.opened_at || sent > now {
+        if carrier.asked_at != Some(sent) {
             return;
         }
+        carrier.asked_at = None;
         if let Some(tunnel) = self.engine.tunnels.get_mut(tunnel) {
             tunnel.rtt.sample(now.since(sent));
         }

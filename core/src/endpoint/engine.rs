@@ -343,10 +343,10 @@ impl Engine {
             nonce,
             encrypted,
             hello: None,
-            opened_at: now,
             received_at: now,
             pinged_at: None,
             ping_due: false,
+            asked_at: None,
             ready: false,
             timer: None,
         });

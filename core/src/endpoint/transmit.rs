@@ -43,6 +43,7 @@ impl Engine {
             return;
         }
         if core::mem::take(&mut carrier.ping_due) {
+            carrier.asked_at = Some(now);
             batch.push_ping(now.as_nanos().to_be_bytes());
         }
         if let CarrierState::Bearing(tunnel) = carrier.state {

@@ -134,6 +134,53 @@ fn every_session_ends_when_its_drivers_let_go() {
 }
 
 #[test]
+fn drivers_are_woken_for_whatever_changed() {
+    type Change = fn(&mut World, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
+    let changes: [Change; 7] = [
+        |w, _, edge| w.send_down(0, edge, b"bytes"),
+        |w, _, edge| w.edges[0].core.finish(w.now, edge),
+        |w, _, edge| w.edges[0].core.stop(w.now, edge, Code::Reset),
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.close(w.now, edge, Code::Reset, CloseMode::Drain);
+        },
+        |w, _, edge| {
+            let core = &mut w.edges[0].core;
+            core.close(w.now, edge, Code::Reset, CloseMode::Abort);
+        },
+        |w, _, _| {
+            w.unplug(0);
+            w.wait(secs(30));
+        },
+        |w, pop, _| {
+            // Room: the carrier takes what filled the queue.
+            let link = w.link(0);
+            w.links[link].to_edge.blocked = true;
+            let room = w.pop.status(pop).unwrap().send_room;
+            w.send_up(pop, &vec![1; room]);
+            assert_eq!(w.pop.status(pop).unwrap().send_room, 0);
+            assert_eq!(w.woken, []);
+            w.links[link].to_edge.blocked = false;
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut world = World::new(
+            titan_core::endpoint::Config {
+                send_queue_max: 10_000,
+                ..config()
+            },
+            1,
+        );
+        let (pop, edge) = world.connect();
+        assert_eq!(world.woken.last(), Some(&pop), "the reply");
+        world.woken.clear();
+        change(&mut world, pop, edge);
+        world.run();
+        assert_eq!(world.woken, [pop], "change {number}");
+    }
+}
+
+#[test]
 fn an_uplink_that_is_not_connecting_ignores_connections() {
     let mut world = World::new(config(), 1);
     let uplink = world.edges[0].uplink;

@@ -1,6 +1,9 @@
 //! HELLO: who bears which tunnel.
 
 use crate::common::{Way::ToEdge, Way::ToPop, World, config, encode, hello, millis, secs, welcome};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use titan_core::endpoint::{CloseMode, Config, Event};
 use titan_core::time::Duration;
 use titan_proto::{Code, Frame, wire};
@@ -50,7 +53,7 @@ fn an_edge_must_wait_for_the_pops_hello_before_it_numbers_frames() {
     world.links[link].to_edge.blocked = true;
     world.run();
     // The POP has taken the HELLO and not yet answered; its count is in the answer.
-    let data = bytes::Bytes::from_static(b"twice");
+    let data = Bytes::from_static(b"twice");
     world.inject(link, ToPop, Frame::Data { session: 1, data });
     assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
     assert_eq!(world.ended(pop), Some(Code::TunnelLost));
@@ -139,7 +142,7 @@ fn an_honest_resume_goes_on() {
 fn a_forged_proof_is_refused() {
     let forgeries: [fn(&mut wire::Hello); 5] = [
         |hello| hello.proof = vec![0; 32].into(),
-        |hello| hello.proof = bytes::Bytes::new(),
+        |hello| hello.proof = Bytes::new(),
         |hello| hello.attempt += 1,
         |hello| hello.epoch ^= 1,
         |hello| hello.tunnel ^= 1,
@@ -319,7 +322,7 @@ fn a_new_carrier_stops_the_old_one_for_good() {
     world.cut_end(old, ToEdge);
     world.wait(millis(200));
     assert_eq!(world.pop.counters().resumes, 1);
-    let data = bytes::Bytes::from_static(b"ghost");
+    let data = Bytes::from_static(b"ghost");
     if let Some(id) = world.links[old].pop {
         let message = encode(Frame::Data { session: 1, data });
         world.pop.handle_message(world.now, id, &message);
@@ -327,6 +330,58 @@ fn a_new_carrier_stops_the_old_one_for_good() {
     world.run();
     assert_eq!(world.read_down(pop), b"");
     assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.byes(), [(Code::Replaced, 0)]);
+}
+
+/// Proves a tunnel as the wire document says.
+fn prove(key: &[u8], nonce: [u8; 16], hello: &wire::Hello) -> Bytes {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(b"titan resume v2");
+    mac.update(&nonce);
+    for number in [hello.tunnel, hello.epoch, hello.attempt] {
+        mac.update(&number.to_be_bytes());
+    }
+    Bytes::copy_from_slice(&mac.finalize().into_bytes())
+}
+
+#[test]
+fn only_the_process_that_opened_a_tunnel_resumes_it() {
+    for (epoch, answer) in [(1, vec![]), (2, vec![(Code::ResumeRefused, 0)])] {
+        let mut world = World::new(config(), 0);
+        let link = world.raw_edge("node-0");
+        world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
+        let ours = world.last_hello(ToEdge);
+        world.cut(link);
+        let mut hello = wire::Hello {
+            tunnel: ours.tunnel,
+            ..hello(epoch, 2)
+        };
+        let nonce = [5; 16];
+        hello.proof = prove(&ours.resume_key, nonce, &hello);
+        let link = world.raw_edge_with("node-0", nonce);
+        world.inject(link, ToPop, Frame::Hello(hello));
+        assert_eq!(world.byes(), answer, "epoch {epoch}");
+    }
+}
+
+#[test]
+fn a_session_that_ended_makes_room_at_its_exit() {
+    let mut world = World::new(
+        Config {
+            sessions_max: 2,
+            ..config()
+        },
+        1,
+    );
+    for _ in 0..5 {
+        let sessions = [world.connect(), world.connect()];
+        let demand = crate::common::demand();
+        assert_eq!(world.pop.open(world.now, demand), Err(Code::NoExit));
+        for (id, _) in sessions {
+            world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+        }
+        world.run();
+    }
 }
 
 #[test]

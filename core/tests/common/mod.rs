@@ -39,6 +39,9 @@ pub(crate) struct World {
     pub(crate) wire: Vec<Seen>,
     /// Sessions opened at the POP.
     pub(crate) pop_sessions: Vec<SessionId>,
+    /// Sessions of the POP and of edges whose drivers were woken.
+    pub(crate) woken: Vec<SessionId>,
+    pub(crate) edge_woken: Vec<(usize, SessionId)>,
     /// Everything the POP told its driver.
     pub(crate) events: Vec<Event>,
     pub(crate) rewrite: Option<Rewrite>,
@@ -196,6 +199,8 @@ impl World {
             links: Vec::new(),
             wire: Vec::new(),
             pop_sessions: Vec::new(),
+            woken: Vec::new(),
+            edge_woken: Vec::new(),
             events: Vec::new(),
             rewrite: None,
             encrypted: false,
@@ -295,6 +300,10 @@ impl World {
     /// Opens a carrier whose edge end is played by the test.
     pub(crate) fn raw_edge(&mut self, node: &str) -> usize {
         let nonce = self.pop.nonce();
+        self.raw_edge_with(node, nonce)
+    }
+
+    pub(crate) fn raw_edge_with(&mut self, node: &str, nonce: [u8; 16]) -> usize {
         let pop = self
             .pop
             .handle_carrier(self.now, node, nonce, self.encrypted);
@@ -531,9 +540,13 @@ impl World {
             }
             self.events.push(event);
         }
-        while self.pop.poll_woken().is_some() {}
+        while let Some(id) = self.pop.poll_woken() {
+            self.woken.push(id);
+        }
         for edge in 0..self.edges.len() {
-            while self.edges[edge].core.poll_woken().is_some() {}
+            while let Some(id) = self.edges[edge].core.poll_woken() {
+                self.edge_woken.push((edge, id));
+            }
             while let Some(event) = self.edges[edge].core.poll_event() {
                 moved = true;
                 match &event {
