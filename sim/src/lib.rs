@@ -8,10 +8,12 @@
     allow(clippy::unwrap_used, reason = "a test may fail by panicking")
 )]
 
-#[cfg(test)]
+#[cfg(all(test, feature = "daemons"))]
 mod carrier;
-#[cfg(test)]
+#[cfg(all(test, feature = "daemons"))]
 mod dial;
+#[cfg(feature = "daemons")]
 pub mod net;
+#[cfg(feature = "daemons")]
 pub mod overlay;
 pub mod pure;

@@ -1,6 +1,7 @@
 //! Numbered frames: each arrives exactly once and in order, over any number of carriers.
 
 use crate::config::{ACK_BYTES, ACK_SHARE, CONTROL_RESERVE, FRAME_OVERHEAD};
+use crate::planted::{self, Planted};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
@@ -140,7 +141,7 @@ impl Numbering {
         }
         self.replayed = self.kept.len();
         let freed = self.acknowledge(received)?;
-        self.replayed = 0;
+        self.replayed = usize::from(planted::on(Planted::ResendOffByOne) && !self.kept.is_empty());
         Ok(freed)
     }
 

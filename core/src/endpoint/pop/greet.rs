@@ -6,6 +6,7 @@ use super::{PopRole, exit_state, key_of};
 use crate::arena::{CarrierId, TunnelId};
 use crate::carrier::Peer;
 use crate::config::DUPLICATE_RETRY;
+use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};
 use crate::tunnel::numbering::Numbering;
 use crate::tunnel::proof::{Claim, verify};
@@ -97,6 +98,7 @@ impl PopRole {
             };
             self.admit_resumed(engine, now, &node, hello, claim, encrypted)
                 .inspect_err(|_| {
+                    mark::hit(Mark::ResumeRefused);
                     engine.counters.resumes_refused += 1;
                 })?
         };
