@@ -1,29 +1,59 @@
 //! The pure loop: real cores, modelled carriers, clients and targets, virtual time, one seed.
 //!
 //! ```text
-//!  clients ─▶ POP core ═ carriers (delay, cuts, late bytes) ═ edge cores ─▶ targets
+//!  clients ─▶ POP cores ═ carriers (delay, bandwidth, cuts, late bytes, …) ═ edge cores ─▶ targets
 //! ```
 //!
-//! Everything that happens is an action in one queue ordered by time and number of
-//! entry. After each the endpoints are drained and audited. Payload is a function of (flow,
+//! A seed becomes a [`Scenario`], in which every host, limit, flow and fault is written out; that is
+//! run. Everything that happens is an action in one queue ordered by time and number of entry. After
+//! each, the cores that it touched are drained and audited. Payload is a function of (flow,
 //! direction, offset), so that a byte that is lost, doubled or moved is seen where it arrives. A run
-//! has two phases: faults happen, then the world heals and every flow has to end.
+//! has two phases: faults happen; then the world heals, and every flow has to end, first those that
+//! nothing holds up, while the others still stall.
 
 mod chooser;
-mod flow;
-mod plan;
+mod draw;
+mod oracle;
+mod peer;
+mod scenario;
 mod world;
 
 pub use chooser::Chooser;
-pub use plan::{Answer, Options, Plan};
-pub use world::{Outcome, World};
+pub use oracle::{Kind, Violation};
+pub use scenario::{
+    Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way,
+};
+pub use world::Outcome;
 
-/// Runs one seed from options drawn from it.
+use std::panic::AssertUnwindSafe;
+use world::{Log, World};
+
+/// Runs the scenario of a seed.
 ///
-/// # Panics
-/// Panics on the first violation, naming the seed.
+/// # Errors
+/// Returns the first violation.
+pub fn run_seed(seed: u64) -> Result<Outcome, Violation> {
+    run(&Scenario::draw(seed))
+}
+
+/// Runs a scenario.
+///
+/// # Errors
+/// Returns the first violation.
+pub fn run(scenario: &Scenario) -> Result<Outcome, Violation> {
+    let scenario = scenario.clone();
+    oracle::guarded(|| World::new(scenario).run())
+}
+
+/// Runs a scenario and notes line by line what happens, up to the violation if there is one.
 #[must_use]
-pub fn run(seed: u64) -> Outcome {
-    let options = Options::draw(seed);
-    World::new(seed, options).run()
+pub fn run_with_log(scenario: &Scenario) -> (Result<Outcome, Violation>, Vec<String>) {
+    let log = Log::default();
+    let world = (scenario.clone(), Log::clone(&log));
+    let result = oracle::guarded(AssertUnwindSafe(|| {
+        let mut run = World::new(world.0);
+        run.keep_log(&world.1);
+        run.run()
+    }));
+    (result, log.take())
 }

@@ -1,0 +1,268 @@
+//! Draws a scenario from a seed, by swarm: each kind of trouble is off, rare or heavy, so that runs
+//! differ in what they are about instead of all being about a little of everything.
+
+use super::chooser::Chooser;
+use super::scenario::{Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way};
+
+/// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
+const CALM_ONE_IN: u64 = 24;
+
+/// How much of one kind of trouble there is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Off,
+    Rare,
+    Heavy,
+}
+
+impl Level {
+    fn draw(choose: &mut Chooser) -> Self {
+        match choose.below(10) {
+            0..=5 => Self::Off,
+            6..=7 => Self::Rare,
+            _ => Self::Heavy,
+        }
+    }
+
+    /// Returns how often something happens.
+    fn count(self, choose: &mut Chooser, heavy: u64) -> u64 {
+        match self {
+            Self::Off => 0,
+            Self::Rare => choose.between(1, 2),
+            Self::Heavy => choose.between(heavy / 2, heavy),
+        }
+    }
+
+    /// Returns a probability in per cent.
+    const fn percent(self) -> u64 {
+        match self {
+            Self::Off => 0,
+            Self::Rare => 10,
+            Self::Heavy => 40,
+        }
+    }
+}
+
+impl Scenario {
+    /// Draws the scenario of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut choose = Chooser::new(seed ^ 0x7363_656e_6172_696f);
+        let choose = &mut choose;
+        let pops = if choose.chance(25) { 2 } else { 1 };
+        let edges = choose.between(1, 4) as usize;
+        let heal_at = choose.between(6, 20) * 1_000;
+        let network = network(choose);
+        let mut limits = limits(choose);
+        let calm = choose.below(CALM_ONE_IN) == 0;
+        if calm {
+            limits.memory_budget = 1 << 30;
+        }
+        let flows = flows(choose, pops, heal_at);
+        let faults = if calm {
+            Vec::new()
+        } else {
+            faults(choose, pops, edges, heal_at)
+        };
+        Self {
+            seed,
+            pops,
+            edges,
+            heal_at,
+            network,
+            limits,
+            flows,
+            faults,
+        }
+    }
+}
+
+fn network(choose: &mut Chooser) -> Network {
+    Network {
+        delay: [1, 5, 20, 100][choose.below(4) as usize],
+        jitter: [0, 3, 40][choose.below(3) as usize],
+        bandwidth: [0, 20, 200, 2_000][choose.below(4) as usize],
+        window: [16 << 10, 256 << 10][choose.below(2) as usize],
+    }
+}
+
+fn limits(choose: &mut Chooser) -> Limits {
+    let usual = Limits::default();
+    let small = choose.chance(50);
+    let rarely = |choose: &mut Chooser, low: u64, usual: u64| {
+        if choose.chance(15) { low } else { usual }
+    };
+    Limits {
+        window_base: if small { 8 << 10 } else { 64 << 10 },
+        early_max: [0, 1, 3 << 10, 64 << 10][choose.below(4) as usize],
+        resend_max: if small { 64 << 10 } else { 1 << 20 },
+        data_max: [1 << 10, 4 << 10, 16 << 10][choose.below(3) as usize],
+        send_queue_max: if small { 2 << 10 } else { 32 << 10 },
+        sessions_max: if choose.chance(10) { 3 } else { usual.sessions_max },
+        memory_budget: [48 << 10, 128 << 10, 1 << 20, 1 << 30, 1 << 30, 1 << 30]
+            [choose.below(6) as usize],
+        tunnel_held_max: rarely(choose, 64 << 10, usual.tunnel_held_max),
+        group_held_max: rarely(choose, 32 << 10, usual.group_held_max),
+        idle: rarely(choose, 20_000, usual.idle),
+        idle_half_closed: rarely(choose, 5_000, usual.idle_half_closed),
+        grace: [5_000, 10_000, 30_000][choose.below(3) as usize],
+    }
+}
+
+fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
+    let refusals = Level::draw(choose).percent();
+    let slow = Level::draw(choose).percent();
+    let rude = Level::draw(choose).percent();
+    let stalls = Level::draw(choose).percent() / 2;
+    let count = choose.between(2, 10);
+    (0..count)
+        .map(|_| {
+            let size = |choose: &mut Chooser| match choose.below(6) {
+                0 => choose.below(3),
+                1 => choose.below(2_000),
+                2 => choose.below(150_000),
+                _ => choose.below(40_000),
+            };
+            let answer = |choose: &mut Chooser| match choose.below(100) {
+                roll if roll < refusals / 2 => Answer::Refuses,
+                roll if roll < refusals => Answer::Hangs,
+                _ => Answer::Connects,
+            };
+            let up = size(choose);
+            let down = size(choose);
+            let mut habit = |incoming: u64| Habit {
+                chunk: [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize],
+                pause: [0, 2, 10, 100][choose.below(4) as usize],
+                reads_from: if choose.chance(slow) {
+                    choose.below(heal_at)
+                } else {
+                    0
+                },
+                sends_after: if choose.chance(40) { incoming } else { 0 },
+                stalls_at: choose.chance(stalls).then(|| choose.below(incoming + 1)),
+                stops_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
+                fails_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
+            };
+            let mut client = habit(down);
+            let target = habit(up);
+            if target.sends_after > 0 {
+                // Two who wait for each other's last byte would wait for ever.
+                client.sends_after = 0;
+            }
+            if target.sends_after > 0 && target.stalls_at.is_some() {
+                // The client's idle wait is the target's doing; that is fine.
+                client.stalls_at = None;
+            }
+            Flow {
+                start: 500 + choose.below(heal_at * 3 / 4),
+                pop: choose.below(pops as u64) as usize,
+                group: choose.between(1, 3) as u32,
+                up,
+                down,
+                dial: [0, 10, 300, 2_000][choose.below(4) as usize],
+                answers: (0..3).map(|_| answer(choose)).collect(),
+                private: choose.chance(4),
+                client,
+                target,
+            }
+        })
+        .collect()
+}
+
+fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<Timed> {
+    let mut faults = Vec::new();
+    // Some trouble is certain: every run that is not calm breaks carriers.
+    let certain = choose.between(2, 4);
+    for kind in 0..KINDS {
+        let level = Level::draw(choose);
+        let heavy = match kind {
+            0 => 10,
+            1..=5 => 6,
+            _ => 3,
+        };
+        let mut count = level.count(choose, heavy);
+        if kind == 0 {
+            count += certain;
+        }
+        for _ in 0..count {
+            // Many at nearly the same time find more than the same number spread out.
+            let at = if choose.chance(30) {
+                let burst = 1_000 + choose.below(4) * heal_at / 5;
+                burst + choose.below(50)
+            } else {
+                300 + choose.below(heal_at.saturating_sub(300))
+            };
+            let fault = fault(choose, kind, pops, edges);
+            faults.push(Timed { at, fault });
+        }
+    }
+    faults.sort_by_key(|timed| timed.at);
+    faults
+}
+
+const KINDS: u64 = 11;
+
+fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
+    let edge = choose.below(edges as u64) as usize;
+    let pop = choose.below(pops as u64) as usize;
+    let way = if choose.chance(50) { Way::Up } else { Way::Down };
+    let sees = |choose: &mut Chooser| {
+        (!choose.chance(20)).then(|| [0, 3, 50, 1_000][choose.below(4) as usize])
+    };
+    match kind {
+        0 => Fault::Cut {
+            edge,
+            way: choose.chance(20).then_some(way),
+            pop_sees: sees(choose),
+            edge_sees: sees(choose),
+        },
+        1 => Fault::Freeze {
+            edge,
+            lasts: [100, 1_000, 6_000, 20_000][choose.below(4) as usize],
+            edge_sees: sees(choose),
+        },
+        2 => Fault::LateHello {
+            edge,
+            lasts: choose.between(200, 9_000),
+            edge_sees: choose.below(100),
+        },
+        3 => Fault::MuteAcks {
+            edge,
+            way,
+            lasts: [500, 3_000, 18_000][choose.below(3) as usize],
+        },
+        4 => Fault::Lag {
+            edge,
+            by: choose.between(50, 2_000),
+            lasts: choose.between(100, 5_000),
+        },
+        5 => Fault::Storm {
+            sees: choose.below(300),
+        },
+        6 => Fault::RestartEdge {
+            edge,
+            down: choose.below(5_000),
+        },
+        7 => Fault::Twin {
+            edge,
+            lasts: choose.between(100, 8_000),
+        },
+        8 => Fault::RestartPop {
+            pop,
+            down: choose.below(5_000),
+        },
+        9 => Fault::Drain { pop },
+        _ => Fault::Forge {
+            edge,
+            way,
+            message: [
+                Forged::Garbage,
+                Forged::Overrun,
+                Forged::Ack,
+                Forged::Hello,
+                Forged::Creates,
+                Forged::Stranger,
+            ][choose.below(6) as usize],
+        },
+    }
+}

@@ -1,0 +1,334 @@
+//! The two ends of a flow: a client at a POP, a target at an edge, and the pattern between them.
+
+use super::chooser::mix;
+use super::oracle::violated;
+use super::scenario::{Flow, Habit};
+use bytes::{Bytes, BytesMut};
+use titan_core::endpoint::{CloseMode, Endpoint, Role, SessionId, SessionStatus};
+use titan_core::time::{Duration, Instant};
+use titan_proto::Code;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Direction {
+    /// From client to target.
+    Up,
+    /// From target to client.
+    Down,
+}
+
+/// Returns eight bytes of the pattern of a direction, from a multiple of eight on.
+fn word(flow: usize, direction: Direction, offset: u64) -> [u8; 8] {
+    let tag = (flow as u64) << 33 | u64::from(direction == Direction::Up) << 32;
+    mix(tag ^ mix(offset / 8)).to_le_bytes()
+}
+
+/// Makes the bytes of a direction from `offset` on.
+pub(super) fn pattern(flow: usize, direction: Direction, offset: u64, len: u64) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(len as usize);
+    let end = offset + len;
+    let mut at = offset;
+    while at < end {
+        let word = word(flow, direction, at);
+        let from = (at % 8) as usize;
+        let take = (8 - from).min((end - at) as usize);
+        bytes.extend_from_slice(&word[from..from + take]);
+        at += take as u64;
+    }
+    bytes.freeze()
+}
+
+/// Returns how many of these bytes are not those of the pattern from `offset` on: zero, or at least
+/// the first wrong one.
+fn is_pattern(flow: usize, direction: Direction, offset: u64, bytes: &[u8]) -> Result<(), u64> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let at = offset + done as u64;
+        let word = word(flow, direction, at);
+        let from = (at % 8) as usize;
+        let take = (8 - from).min(bytes.len() - done);
+        if bytes[done..done + take] != word[from..from + take] {
+            return Err(at);
+        }
+        done += take;
+    }
+    Ok(())
+}
+
+/// What came of looking at a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Looked {
+    /// Something moved: look again.
+    Moved,
+    /// Nothing to do until it is woken.
+    Idle,
+    /// Nothing to do until this time.
+    Until(Instant),
+}
+
+/// A socket with a program behind it.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) flow: usize,
+    out: Direction,
+    habit: Habit,
+    to_send: u64,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    expected: u64,
+    next_read: Instant,
+    next_write: Instant,
+    slow_until: Instant,
+    finished: bool,
+    pub(super) stopped: bool,
+    /// Its stall, if it has one, is over.
+    pub(super) freed: bool,
+    pub(super) awake: bool,
+    saw_end: bool,
+    /// Its own socket failed.
+    pub(super) failed: bool,
+    /// How it ended, once it did.
+    pub(super) ended: Option<Code>,
+    /// Somebody made data up: the bytes mean nothing.
+    pub(super) poisoned: bool,
+}
+
+impl Peer {
+    pub(super) fn client(index: usize, flow: &Flow, slow_until: Instant) -> Self {
+        Self {
+            flow: index,
+            out: Direction::Up,
+            habit: flow.client.clone(),
+            to_send: flow.up,
+            sent: 0,
+            received: 0,
+            expected: flow.down,
+            next_read: Instant::EPOCH + Duration::from_millis(flow.client.reads_from),
+            next_write: Instant::EPOCH,
+            slow_until,
+            finished: false,
+            stopped: false,
+            freed: false,
+            awake: true,
+            saw_end: false,
+            failed: false,
+            ended: None,
+            poisoned: false,
+        }
+    }
+
+    pub(super) fn target(index: usize, flow: &Flow, slow_until: Instant) -> Self {
+        Self {
+            out: Direction::Down,
+            habit: flow.target.clone(),
+            to_send: flow.down,
+            expected: flow.up,
+            next_read: Instant::EPOCH + Duration::from_millis(flow.target.reads_from),
+            ..Self::client(index, flow, slow_until)
+        }
+    }
+
+    const fn incoming(&self) -> Direction {
+        match self.out {
+            Direction::Up => Direction::Down,
+            Direction::Down => Direction::Up,
+        }
+    }
+
+    /// Does what a driver with this socket would do.
+    pub(super) fn look<R: Role>(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint<R>,
+        id: SessionId,
+        connected: bool,
+    ) -> Looked {
+        if self.ended.is_some() {
+            return Looked::Idle;
+        }
+        let Some(status) = endpoint.status(id) else {
+            return Looked::Idle;
+        };
+        let mut looked = Looked::Idle;
+        if status.ended.is_none()
+            && self
+                .habit
+                .fails_at
+                .is_some_and(|at| self.received >= at && (at > 0 || self.sent > 0))
+        {
+            endpoint.close(now, id, Code::Reset, CloseMode::Drain);
+            self.failed = true;
+            self.ended = Some(Code::Reset);
+            return Looked::Moved;
+        }
+        self.read(now, endpoint, id, status, &mut looked);
+        if connected && status.ended.is_none() {
+            self.send(now, endpoint, id, status, &mut looked);
+        }
+        let Some(status) = endpoint.status(id) else {
+            return looked;
+        };
+        if let Some(code) = status.ended
+            && status.readable == 0
+        {
+            if code == Code::Ok
+                && !self.stopped
+                && !self.poisoned
+                && self.received != self.expected {
+                violated(
+                    1,
+                    format_args!(
+                        "flow {} {:?} ended cleanly after {} of {} bytes",
+                        self.flow,
+                        self.incoming(),
+                        self.received,
+                        self.expected
+                    ),
+                );
+            }
+            endpoint.close(now, id, Code::Ok, CloseMode::Abort);
+            self.ended = Some(code);
+            return Looked::Moved;
+        }
+        looked
+    }
+
+    fn after_pause(&self, now: Instant) -> Instant {
+        if now < self.slow_until {
+            now + Duration::from_millis(self.habit.pause)
+        } else {
+            now
+        }
+    }
+
+    fn stalls(&self) -> bool {
+        !self.freed && self.habit.stalls_at.is_some_and(|at| self.received >= at)
+    }
+
+    fn read<R: Role>(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint<R>,
+        id: SessionId,
+        status: SessionStatus,
+        looked: &mut Looked,
+    ) {
+        if self.habit.stops_at.is_some_and(|at| self.received >= at)
+            && !self.stopped
+            && !self.saw_end
+            && status.ended.is_none()
+        {
+            endpoint.stop(now, id, Code::Reset);
+            self.stopped = true;
+            *looked = Looked::Moved;
+            return;
+        }
+        if self.stopped {
+            return;
+        }
+        if status.readable > 0 && !self.stalls() {
+            if now < self.next_read {
+                *looked = Looked::Until(self.next_read);
+                return;
+            }
+            self.take(now, endpoint, id);
+            self.next_read = self.after_pause(now);
+            *looked = Looked::Moved;
+        }
+        if status.recv_finished && status.readable == 0 && !self.saw_end {
+            if self.received != self.expected && !self.poisoned {
+                violated(
+                    1,
+                    format_args!(
+                        "flow {} {:?} is finished after {} of {} bytes",
+                        self.flow,
+                        self.incoming(),
+                        self.received,
+                        self.expected
+                    ),
+                );
+            }
+            self.saw_end = true;
+        }
+    }
+
+    fn take<R: Role>(&mut self, now: Instant, endpoint: &mut Endpoint<R>, id: SessionId) {
+        let mut left = self.habit.chunk as usize;
+        let mut count = 0;
+        for slice in endpoint.readable(id) {
+            let slice = &slice[..slice.len().min(left)];
+            let offset = self.received + count as u64;
+            if let Err(at) = is_pattern(self.flow, self.incoming(), offset, slice)
+                && !self.poisoned
+            {
+                violated(
+                    if at < self.expected { 2 } else { 1 },
+                    format_args!(
+                        "flow {} {:?}: a wrong byte at offset {at}",
+                        self.flow,
+                        self.incoming()
+                    ),
+                );
+            }
+            count += slice.len();
+            left -= slice.len();
+            if left == 0 {
+                break;
+            }
+        }
+        self.received += count as u64;
+        endpoint.release(now, id, count);
+    }
+
+    fn send<R: Role>(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint<R>,
+        id: SessionId,
+        status: SessionStatus,
+        looked: &mut Looked,
+    ) {
+        let waits = self.received < self.habit.sends_after && !self.stopped;
+        if self.finished || status.send_stopped || waits {
+            return;
+        }
+        if now < self.next_write {
+            if *looked != Looked::Moved {
+                *looked = match *looked {
+                    Looked::Until(at) => Looked::Until(at.min(self.next_write)),
+                    Looked::Idle | Looked::Moved => Looked::Until(self.next_write),
+                };
+            }
+            return;
+        }
+        let len = (self.to_send - self.sent)
+            .min(self.habit.chunk)
+            .min(status.send_room as u64);
+        if len > 0 {
+            endpoint.write(now, id, pattern(self.flow, self.out, self.sent, len));
+            self.sent += len;
+            self.next_write = self.after_pause(now);
+            *looked = Looked::Moved;
+        }
+        if self.sent == self.to_send {
+            endpoint.finish(now, id);
+            self.finished = true;
+            *looked = Looked::Moved;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Direction, is_pattern, pattern};
+
+    #[test]
+    fn a_shifted_or_swapped_byte_is_seen() {
+        let bytes = pattern(3, Direction::Up, 5, 100);
+        assert_eq!(is_pattern(3, Direction::Up, 5, &bytes), Ok(()));
+        assert_eq!(is_pattern(3, Direction::Up, 6, &bytes), Err(6));
+        assert_eq!(is_pattern(3, Direction::Down, 5, &bytes), Err(5));
+        assert_eq!(is_pattern(4, Direction::Up, 5, &bytes), Err(5));
+        assert_eq!(is_pattern(3, Direction::Up, 50, &bytes[45..]), Ok(()));
+    }
+}

@@ -1,0 +1,458 @@
+//! Carriers: two pipes with delay, jitter and bandwidth, and what can become of them.
+
+use super::super::chooser::{Chooser, mix};
+use super::hosts::Host;
+use super::{Action, World};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use std::collections::VecDeque;
+use titan_core::endpoint::{CarrierId, Endpoint, Item, Role};
+use titan_core::time::{Duration, Instant};
+use titan_proto::wire::MessageType;
+use titan_proto::{Code, Envelope, encode_header};
+
+/// A carrier between an edge and a POP.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) edge: usize,
+    pub(super) pop: usize,
+    /// The POP's end, until it knows the carrier gone.
+    pub(super) pop_id: Option<CarrierId>,
+    /// The edge's end, likewise.
+    pub(super) edge_id: Option<CarrierId>,
+    pub(super) up: Pipe,
+    pub(super) down: Pipe,
+    choose: Chooser,
+}
+
+/// One direction of a carrier.
+#[derive(Debug, Default)]
+pub(super) struct Pipe {
+    items: VecDeque<(Instant, Parcel)>,
+    bytes: usize,
+    /// When the last byte taken has left, by the bandwidth.
+    busy_until: Instant,
+    /// Nothing arrives any more.
+    pub(super) dead: bool,
+    /// Nothing arrives before.
+    pub(super) frozen_until: Instant,
+    /// Acknowledgements are lost until then.
+    pub(super) mute_until: Instant,
+    /// This much more delay until then.
+    pub(super) lag: Duration,
+    pub(super) lag_until: Instant,
+    /// The first message waits until then.
+    pub(super) first_held_until: Option<Instant>,
+    /// A session seen in DATA, for who makes messages up.
+    pub(super) seen_session: u64,
+}
+
+/// Something on its way.
+#[derive(Clone, Debug)]
+pub(super) enum Parcel {
+    Message(Bytes),
+    Ping([u8; 8]),
+    Pong([u8; 8]),
+    Close(Code),
+}
+
+impl Link {
+    /// Tells whether both ends take it for alive and nothing is broken.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.pop_id.is_some() && self.edge_id.is_some() && !self.up.dead && !self.down.dead
+    }
+
+    pub(super) const fn pipe(&mut self, up: bool) -> &mut Pipe {
+        if up { &mut self.up } else { &mut self.down }
+    }
+}
+
+impl World {
+    pub(super) fn add_link(
+        &mut self,
+        edge: usize,
+        pop: usize,
+        pop_id: CarrierId,
+        edge_id: Option<CarrierId>,
+    ) {
+        let index = self.links.len();
+        self.bearers.insert((Host::Pop(pop), pop_id), index);
+        if let Some(id) = edge_id {
+            self.bearers.insert((Host::Edge(edge), id), index);
+        }
+        let host = &mut self.edges[edge];
+        host.carriers += 1;
+        let own = (edge as u64) << 32 | host.carriers;
+        let late_hello = host.late_hello.take();
+        let mut link = Link {
+            edge,
+            pop,
+            pop_id: Some(pop_id),
+            edge_id,
+            up: Pipe::default(),
+            down: Pipe::default(),
+            choose: Chooser::new(mix(self.scenario.seed ^ mix(own))),
+        };
+        if let Some((late, edge_sees)) = late_hello
+            && !self.is_healed()
+        {
+            self.record.fired += 1;
+            link.up.first_held_until = Some(self.now + Duration::from_millis(late));
+            self.enter_in(
+                edge_sees,
+                Action::CloseSeen {
+                    link: index,
+                    at_pop: false,
+                },
+            );
+        }
+        self.links.push(link);
+    }
+
+    /// Returns the newest carrier of an edge that is whole.
+    pub(super) fn whole_link(&self, edge: usize) -> Option<usize> {
+        self.links
+            .iter()
+            .rposition(|link| link.edge == edge && link.is_whole())
+    }
+
+    // --- Endings ----------------------------------------------------------------------------------
+
+    /// Breaks both directions; the ends learn of it after so many milliseconds, or never.
+    pub(super) fn break_link(&mut self, link: usize, pop_sees: Option<u64>, edge_sees: Option<u64>) {
+        for up in [true, false] {
+            self.break_pipe(link, up);
+        }
+        for (at_pop, sees) in [(true, pop_sees), (false, edge_sees)] {
+            if let Some(millis) = sees {
+                self.enter_in(millis, Action::CloseSeen { link, at_pop });
+            }
+        }
+    }
+
+    pub(super) fn break_pipe(&mut self, link: usize, up: bool) {
+        let pipe = self.links[link].pipe(up);
+        pipe.dead = true;
+        pipe.items.clear();
+        pipe.bytes = 0;
+    }
+
+    /// One end learns that its connection is gone.
+    pub(super) fn close_seen(&mut self, link: usize, at_pop: bool) {
+        let now = self.now;
+        let state = &mut self.links[link];
+        if at_pop {
+            let host = &mut self.pops[state.pop];
+            if let Some(id) = state.pop_id.take()
+                && let Some(core) = &mut host.core
+            {
+                host.touched = true;
+                core.handle_carrier_closed(now, id, Code::Reset);
+            }
+        } else {
+            let host = &mut self.edges[state.edge];
+            if let Some(id) = state.edge_id.take()
+                && let Some(core) = &mut host.core
+            {
+                host.touched = true;
+                core.handle_carrier_closed(now, id, Code::Reset);
+            }
+        }
+    }
+
+    /// A core wants its end aborted: what was under way from it is lost, and the other end sees it.
+    pub(super) fn severed(&mut self, host: Host, carrier: CarrierId) {
+        let Some(link) = self.bearers.remove(&(host, carrier)) else {
+            return;
+        };
+        let state = &mut self.links[link];
+        let at_pop = matches!(host, Host::Pop(_));
+        if at_pop {
+            state.pop_id = None;
+        } else {
+            state.edge_id = None;
+        }
+        let reachable = !state.pipe(!at_pop).dead;
+        for up in [true, false] {
+            self.break_pipe(link, up);
+        }
+        if reachable {
+            let delay = self.scenario.network.delay;
+            self.enter_in(
+                delay,
+                Action::CloseSeen {
+                    link,
+                    at_pop: !at_pop,
+                },
+            );
+        }
+    }
+
+    // --- On the way -------------------------------------------------------------------------------
+
+    /// Hands what has arrived to the end it is for.
+    pub(super) fn deliver(&mut self, link: usize, up: bool) {
+        let now = self.now;
+        let pipe = self.links[link].pipe(up);
+        let Some(&(at, _)) = pipe.items.front() else {
+            return;
+        };
+        let held = pipe.frozen_until.max(pipe.first_held_until.unwrap_or(at));
+        if at.max(held) > now {
+            // A freeze came over it, or an earlier one was longer.
+            self.enter(at.max(held), Action::Deliver { link, up });
+            return;
+        }
+        pipe.first_held_until = None;
+        let (_, parcel) = pipe.items.pop_front().expect("it was just there");
+        pipe.bytes -= parcel.len();
+        self.trace = mix(self.trace ^ parcel.hash());
+        if self.log.is_some() {
+            let (edge, pop) = (self.links[link].edge, self.links[link].pop);
+            let arrow = if up { "->" } else { "<-" };
+            let what = parcel.describe();
+            self.note(|| format!("edge {edge} {arrow} pop {pop}: {what}"));
+        }
+        // The sender has room again.
+        self.touch(link, !up);
+        let (edge, pop) = (self.links[link].edge, self.links[link].pop);
+        self.touch(link, up);
+        if let Parcel::Ping(payload) = parcel {
+            self.send(link, !up, Parcel::Pong(payload));
+        }
+        let state = &self.links[link];
+        match (up, state.pop_id, state.edge_id) {
+            (true, Some(id), _) => {
+                if let Some(core) = &mut self.pops[pop].core {
+                    hand_in(&mut **core, now, id, &parcel);
+                }
+            }
+            (false, _, Some(id)) => {
+                if let Some(core) = &mut self.edges[edge].core {
+                    hand_in(&mut **core, now, id, &parcel);
+                }
+            }
+            _ => {}
+        }
+        if let Parcel::Close(_) = parcel {
+            let state = &mut self.links[link];
+            if up {
+                state.pop_id = None;
+            } else {
+                state.edge_id = None;
+            }
+            for up in [true, false] {
+                self.break_pipe(link, up);
+            }
+        }
+    }
+
+    fn touch(&mut self, link: usize, pop: bool) {
+        let state = &self.links[link];
+        if pop {
+            self.pops[state.pop].touched = true;
+        } else {
+            self.edges[state.edge].touched = true;
+        }
+    }
+
+    /// Puts something into a pipe.
+    pub(super) fn send(&mut self, link: usize, up: bool, parcel: Parcel) {
+        let network = self.scenario.network;
+        let now = self.now;
+        let state = &mut self.links[link];
+        let jitter = state.choose.below(network.jitter * 1_000 + 1);
+        let pipe = state.pipe(up);
+        if pipe.dead {
+            // Written into a dead connection.
+            return;
+        }
+        if now < pipe.mute_until && parcel.is_ack() {
+            return;
+        }
+        let start = pipe.busy_until.max(now);
+        let takes = match network.bandwidth {
+            0 => Duration::ZERO,
+            rate => Duration::from_micros(parcel.len() as u64 * 1_000 / rate),
+        };
+        pipe.busy_until = start + takes;
+        let lag = if now < pipe.lag_until {
+            pipe.lag
+        } else {
+            Duration::ZERO
+        };
+        let delay = Duration::from_millis(network.delay) + Duration::from_micros(jitter) + lag;
+        let at = pipe.busy_until + delay;
+        let at = pipe.items.back().map_or(at, |&(last, _)| last.max(at));
+        let at = at.max(pipe.frozen_until);
+        pipe.bytes += parcel.len();
+        if let Some(session) = parcel.data_session() {
+            pipe.seen_session = session;
+        }
+        pipe.items.push_back((at, parcel));
+        self.enter(at, Action::Deliver { link, up });
+    }
+
+    // --- Output of the cores ----------------------------------------------------------------------
+
+    /// Moves what fits from the carriers that have said they have output.
+    pub(super) fn transmit_ready(&mut self, host: Host) -> bool {
+        let mut moved = false;
+        let mut index = 0;
+        while let Some(&carrier) = self.ready(host).get(index) {
+            match self.transmit(host, carrier) {
+                Transmitted::Some => moved = true,
+                Transmitted::Nothing => {
+                    self.ready(host).swap_remove(index);
+                }
+                Transmitted::NoRoom => index += 1,
+            }
+        }
+        moved
+    }
+
+    fn ready(&mut self, host: Host) -> &mut Vec<CarrierId> {
+        match host {
+            Host::Pop(pop) => &mut self.pops[pop].ready,
+            Host::Edge(edge) => &mut self.edges[edge].ready,
+        }
+    }
+
+    pub(super) fn transmit(&mut self, host: Host, carrier: CarrierId) -> Transmitted {
+        let Some(&link) = self.bearers.get(&(host, carrier)) else {
+            return Transmitted::Nothing;
+        };
+        let up = matches!(host, Host::Edge(_));
+        let own = if up {
+            self.links[link].edge_id
+        } else {
+            self.links[link].pop_id
+        };
+        if own != Some(carrier) {
+            return Transmitted::Nothing;
+        }
+        let window = self.scenario.network.window;
+        if self.links[link].pipe(up).bytes >= window {
+            return Transmitted::NoRoom;
+        }
+        match host {
+            Host::Pop(pop) => {
+                if let Some(core) = &mut self.pops[pop].core {
+                    core.poll_transmit(self.now, carrier, &mut self.batch);
+                }
+            }
+            Host::Edge(edge) => {
+                if let Some(core) = &mut self.edges[edge].core {
+                    core.poll_transmit(self.now, carrier, &mut self.batch);
+                }
+            }
+        }
+        if self.batch.is_empty() {
+            return Transmitted::Nothing;
+        }
+        let items: Vec<Item> = self.batch.drain().collect();
+        for item in items {
+            let parcel = Parcel::new(item);
+            if let Parcel::Close(_) = parcel {
+                if up {
+                    self.links[link].edge_id = None;
+                } else {
+                    self.links[link].pop_id = None;
+                }
+            }
+            self.send(link, up, parcel);
+        }
+        Transmitted::Some
+    }
+}
+
+/// What came of asking a carrier for output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Transmitted {
+    Some,
+    Nothing,
+    NoRoom,
+}
+
+impl Parcel {
+    fn new(item: Item) -> Self {
+        match item {
+            Item::Frame(frame) => Self::frame(frame.kind, frame.session, &frame.payload),
+            Item::Ping(payload) => Self::Ping(payload),
+            Item::Close(code) => Self::Close(code),
+        }
+    }
+
+    pub(super) fn frame(kind: u32, session: u64, payload: &[u8]) -> Self {
+        let mut message = BytesMut::with_capacity(payload.len() + 32);
+        encode_header(kind, session, payload.len(), &mut message);
+        message.put_slice(payload);
+        Self::Message(message.freeze())
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Ping(_) | Self::Pong(_) | Self::Close(_) => 8,
+        }
+    }
+
+    fn envelope(&self) -> Option<Envelope> {
+        let Self::Message(message) = self else {
+            return None;
+        };
+        Envelope::decode(message).ok()
+    }
+
+    fn is_ack(&self) -> bool {
+        self.envelope()
+            .is_some_and(|envelope| envelope.kind == MessageType::Ack as u32)
+    }
+
+    fn data_session(&self) -> Option<u64> {
+        let envelope = self.envelope()?;
+        (envelope.kind == MessageType::ProxySessionData as u32).then_some(envelope.session)
+    }
+
+    fn describe(&self) -> String {
+        match (self, self.envelope()) {
+            (Self::Message(_), Some(envelope)) => format!(
+                "{} session {} ({} bytes)",
+                MessageType::try_from(i32::try_from(envelope.kind).unwrap_or(-1))
+                    .map_or("UNKNOWN", |kind| kind.as_str_name()),
+                envelope.session,
+                envelope.payload.len()
+            ),
+            (Self::Message(message), None) => format!("no frame ({} bytes)", message.len()),
+            (parcel, _) => format!("{parcel:?}"),
+        }
+    }
+
+    fn hash(&self) -> u64 {
+        match self {
+            Self::Message(message) => {
+                let words = message.chunks(8).map(|chunk| {
+                    let mut word = [0; 8];
+                    word[..chunk.len()].copy_from_slice(chunk);
+                    u64::from_le_bytes(word)
+                });
+                words.fold(message.len() as u64, |hash, word| mix(hash ^ word))
+            }
+            Self::Ping(payload) | Self::Pong(payload) => mix(u64::from_le_bytes(*payload)),
+            Self::Close(code) => u64::from(code.wire()),
+        }
+    }
+}
+
+fn hand_in<R: Role>(
+    endpoint: &mut Endpoint<R>,
+    now: Instant,
+    carrier: CarrierId,
+    parcel: &Parcel,
+) {
+    match parcel {
+        Parcel::Message(message) => endpoint.handle_message(now, carrier, message),
+        Parcel::Ping(_) => endpoint.handle_alive(now, carrier),
+        Parcel::Pong(payload) => endpoint.handle_pong(now, carrier, payload),
+        Parcel::Close(_) => endpoint.handle_carrier_closed(now, carrier, Code::Cancelled),
+    }
+}

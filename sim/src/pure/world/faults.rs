@@ -1,0 +1,215 @@
+//! What each fault does. One that finds no victim does nothing and does not count.
+
+use super::super::scenario::{Fault, Forged, Way};
+use super::carriers::Parcel;
+use super::hosts::EdgeHost;
+use super::{Action, World};
+use titan_core::time::Duration;
+use titan_proto::wire::{self, MessageType};
+use titan_proto::{Frame, limits};
+
+impl World {
+    pub(super) fn fault(&mut self, index: usize) {
+        let fault = self.scenario.faults[index].fault.clone();
+        let fired = self.strike(&fault);
+        self.note(|| format!("fault {fault:?}{}", if fired { "" } else { " (no victim)" }));
+        self.record.fired += u64::from(fired);
+    }
+
+    fn strike(&mut self, fault: &Fault) -> bool {
+        match *fault {
+            Fault::Cut {
+                edge,
+                way,
+                pop_sees,
+                edge_sees,
+            } => {
+                let Some(link) = self.whole_link(edge) else {
+                    return false;
+                };
+                match way {
+                    None => self.break_link(link, pop_sees, edge_sees),
+                    Some(way) => self.break_pipe(link, way == Way::Up),
+                }
+                true
+            }
+            Fault::Freeze {
+                edge,
+                lasts,
+                edge_sees,
+            } => self.freeze(edge, lasts, edge_sees),
+            Fault::LateHello {
+                edge,
+                lasts,
+                edge_sees,
+            } => {
+                // Counted when it strikes.
+                self.edges[edge].late_hello = Some((lasts, edge_sees));
+                let link = self.whole_link(edge);
+                if let Some(link) = link {
+                    self.break_link(link, Some(0), Some(0));
+                }
+                link.is_some()
+            }
+            Fault::Storm { sees } => {
+                let links: Vec<usize> = (0..self.links.len())
+                    .filter(|&link| self.links[link].is_whole())
+                    .collect();
+                for &link in &links {
+                    let (pop, edge) = (self.choose.below(sees + 1), self.choose.below(sees + 1));
+                    self.break_link(link, Some(pop), Some(edge));
+                }
+                !links.is_empty()
+            }
+            Fault::MuteAcks { edge, way, lasts } => {
+                let until = self.now + Duration::from_millis(lasts);
+                self.record.muted = true;
+                let Some(link) = self.whole_link(edge) else {
+                    return false;
+                };
+                self.links[link].pipe(way == Way::Up).mute_until = until;
+                true
+            }
+            Fault::Lag { edge, by, lasts } => {
+                let until = self.now + Duration::from_millis(lasts);
+                let Some(link) = self.whole_link(edge) else {
+                    return false;
+                };
+                for up in [true, false] {
+                    let pipe = self.links[link].pipe(up);
+                    pipe.lag = Duration::from_millis(by);
+                    pipe.lag_until = until;
+                }
+                true
+            }
+            Fault::RestartEdge { edge, down } => {
+                if self.edges[edge].core.is_none() {
+                    return false;
+                }
+                self.record.node_unsafe(edge);
+                self.stop_edge(edge);
+                self.enter_in(down, Action::StartEdge { edge });
+                true
+            }
+            Fault::Twin { edge, lasts } => {
+                if self.edges[edge].core.is_none() {
+                    return false;
+                }
+                self.record.node_unsafe(edge);
+                let twin = self.edges.len();
+                self.edges.push(EdgeHost::new(edge));
+                self.start_edge(twin);
+                let life = self.edges[twin].life;
+                self.enter_in(lasts, Action::StopEdge { edge: twin, life });
+                true
+            }
+            Fault::RestartPop { pop, down } => {
+                if self.pops[pop].core.is_none() {
+                    return false;
+                }
+                self.record.pop_restarted = true;
+                self.stop_pop(pop);
+                self.enter_in(down, Action::StartPop { pop });
+                true
+            }
+            Fault::Drain { pop } => {
+                let others = (0..self.pops.len()).any(|other| {
+                    other != pop && !self.pops[other].draining && self.pops[other].core.is_some()
+                });
+                let host = &mut self.pops[pop];
+                if host.core.is_none() || host.draining || !others {
+                    return false;
+                }
+                host.draining = true;
+                host.touched = true;
+                self.send_away(pop);
+                true
+            }
+            Fault::Forge { edge, way, message } => self.forge(edge, way, message),
+        }
+    }
+
+    fn freeze(&mut self, edge: usize, lasts: u64, edge_sees: Option<u64>) -> bool {
+        let until = self.now + Duration::from_millis(lasts);
+        let Some(link) = self.whole_link(edge) else {
+            return false;
+        };
+        for up in [true, false] {
+            self.links[link].pipe(up).frozen_until = until;
+        }
+        if let Some(millis) = edge_sees {
+            self.enter_in(
+                millis,
+                Action::CloseSeen {
+                    link,
+                    at_pop: false,
+                },
+            );
+        }
+        true
+    }
+
+    fn forge(&mut self, edge: usize, way: Way, message: Forged) -> bool {
+        let Some(link) = self.whole_link(edge) else {
+            return false;
+        };
+        let up = way == Way::Up;
+        let seen = self.links[link].pipe(up).seen_session;
+        let own = self.scenario.limits;
+        let parcels = match message {
+            Forged::Garbage => vec![Parcel::frame(MessageType::Ack as u32, 0, &[0xff; 40])],
+            Forged::Ack => vec![framed(Frame::Ack { received: 1 << 40 })],
+            Forged::Hello => vec![framed(Frame::Hello(wire::Hello {
+                version: limits::VERSION,
+                epoch: 7,
+                ..wire::Hello::default()
+            }))],
+            Forged::Stranger => vec![framed(Frame::Credit {
+                session: 1 << 40,
+                limit: 1,
+            })],
+            Forged::Overrun => {
+                if seen == 0 {
+                    return false;
+                }
+                self.record.poisoned = true;
+                let count = own.window_base.max(own.early_max) / (64 << 10) + 1;
+                let payload = vec![0xee; limits::DATA_MAX];
+                (0..count)
+                    .map(|_| Parcel::frame(MessageType::ProxySessionData as u32, seen, &payload))
+                    .collect()
+            }
+            Forged::Creates => {
+                if up || own.sessions_max > 64 {
+                    return false;
+                }
+                (0..u64::from(own.sessions_max) + 8)
+                    .map(|nth| {
+                        framed(Frame::Create {
+                            session: (1 << 40) + nth,
+                            create: wire::Create {
+                                target: Some(wire::Target {
+                                    ip: vec![10, 255, 0, 1].into(),
+                                    port: 80,
+                                    ..wire::Target::default()
+                                }),
+                                ..wire::Create::default()
+                            },
+                        })
+                    })
+                    .collect()
+            }
+        };
+        self.record.node_unsafe(self.edges[edge].node);
+        self.record.forged = true;
+        for parcel in parcels {
+            self.send(link, up, parcel);
+        }
+        true
+    }
+}
+
+fn framed(frame: Frame) -> Parcel {
+    let (kind, session, payload) = frame.encode();
+    Parcel::frame(kind, session, &payload)
+}

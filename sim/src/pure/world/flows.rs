@@ -1,0 +1,286 @@
+//! Flows: clients ask, edges dial, both sockets are looked at when there is a reason.
+
+use super::super::peer::{Looked, Peer};
+use super::super::scenario::Answer;
+use super::hosts::{Host, Sockets};
+use super::{Action, World};
+use std::net::{IpAddr, Ipv4Addr};
+use titan_core::endpoint::{
+    CloseMode, Dial, Dialled, Endpoint, Open, Role, SessionId,
+};
+use titan_core::target::{Host as Name, Target};
+use titan_core::time::Instant;
+use titan_proto::{Code, wire};
+
+/// The address that nobody may reach.
+const PRIVATE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
+
+/// The first byte of the addresses of targets; the rest is the flow's number.
+const TARGET: u32 = 10 << 24;
+
+impl World {
+    pub(super) fn start_flow(&mut self, index: usize) {
+        let flow = self.scenario.flows[index].clone();
+        let usable = |pop: usize| self.pops[pop].core.is_some() && !self.pops[pop].draining;
+        let pop = if usable(flow.pop) {
+            Some(flow.pop)
+        } else {
+            (0..self.pops.len()).find(|&pop| usable(pop))
+        };
+        let Some(pop) = pop else {
+            self.flow_ended(index, Code::ShuttingDown);
+            return;
+        };
+        // The address names the flow; the guard of the edges allows just this range.
+        let address = if flow.private {
+            PRIVATE
+        } else {
+            Ipv4Addr::from(TARGET | index as u32)
+        };
+        let open = Open {
+            target: Target {
+                host: Name::Ip(IpAddr::V4(address)),
+                port: 80,
+            },
+            group: flow.group,
+            weight: 1,
+            family: wire::create::Family::Any,
+            country: None,
+            strict: false,
+            trace: [0; 16],
+        };
+        let now = self.now;
+        let host = &mut self.pops[pop];
+        let Some(core) = &mut host.core else { return };
+        host.touched = true;
+        let opened = core.open(now, open);
+        self.note(|| format!("flow {index} asks pop {pop}: {opened:?}"));
+        match opened {
+            Ok(id) => {
+                let mut client = Peer::client(index, &flow, self.heals_at());
+                client.freed = self.record.released;
+                self.pops[pop].clients.insert(id, client);
+            }
+            Err(code) => self.flow_ended(index, code),
+        }
+    }
+
+    pub(super) fn opened(&mut self, edge: usize, session: SessionId) {
+        let now = self.now;
+        let life = self.edges[edge].life;
+        let Some(core) = &mut self.edges[edge].core else {
+            return;
+        };
+        let Some(request) = core.dial_request(session) else {
+            core.close(now, session, Code::Cancelled, CloseMode::Abort);
+            return;
+        };
+        let Name::Ip(IpAddr::V4(address)) = request.target.host else {
+            return;
+        };
+        self.judge_dial(address);
+        let index = (u32::from(address) ^ TARGET) as usize;
+        let Some(flow) = self.scenario.flows.get(index) else {
+            // Made up by somebody on the path.
+            let core = self.edges[edge].core.as_mut().expect("it was just there");
+            core.dialled(now, session, Err(Code::TimedOut));
+            return;
+        };
+        let nth = self.record.dials.entry(index).or_default();
+        let answer = flow.answer(*nth);
+        *nth += 1;
+        let at = match answer {
+            Answer::Hangs => request.deadline,
+            Answer::Connects | Answer::Refuses => {
+                now + titan_core::time::Duration::from_millis(flow.dial)
+            }
+        };
+        self.edges[edge].dialling.insert(session, (index, answer));
+        self.enter(
+            at,
+            Action::Dialled {
+                edge,
+                life,
+                session,
+            },
+        );
+    }
+
+    pub(super) fn dialled(&mut self, edge: usize, life: u64, session: SessionId) {
+        let (now, heals_at) = (self.now, self.heals_at());
+        let host = &mut self.edges[edge];
+        if host.life != life {
+            return;
+        }
+        let Some((index, answer)) = host.dialling.remove(&session) else {
+            return;
+        };
+        let Some(core) = &mut host.core else { return };
+        host.touched = true;
+        let outcome = match answer {
+            Answer::Connects => Ok(Dialled::default()),
+            Answer::Refuses => Err(Code::Refused),
+            Answer::Hangs => Err(Code::TimedOut),
+        };
+        let wanted = core.dial_request(session).is_some();
+        let connected = outcome.is_ok() && wanted;
+        core.dialled(now, session, outcome);
+        if connected {
+            let mut target = Peer::target(index, &self.scenario.flows[index], heals_at);
+            target.freed = self.record.released;
+            host.targets.insert(session, target);
+        } else {
+            core.close(now, session, Code::Cancelled, CloseMode::Abort);
+        }
+    }
+
+    // --- Sockets ----------------------------------------------------------------------------------
+
+    pub(super) fn pop_sockets(&mut self, pop: usize) -> bool {
+        let now = self.now;
+        let host = &mut self.pops[pop];
+        let Some(core) = &mut host.core else {
+            return false;
+        };
+        let mut later = Vec::new();
+        let mut ended = Vec::new();
+        let poisoned = self.record.poisoned;
+        let moved = look_at_all(now, core, &mut host.clients, poisoned, true, &mut later, &mut ended);
+        let life = host.life;
+        for (at, session) in later {
+            self.enter(
+                at,
+                Action::Look {
+                    host: Host::Pop(pop),
+                    life,
+                    session,
+                },
+            );
+        }
+        for client in ended {
+            self.client_ended(&client);
+        }
+        moved
+    }
+
+    pub(super) fn edge_sockets(&mut self, edge: usize) -> bool {
+        let now = self.now;
+        let host = &mut self.edges[edge];
+        let Some(core) = &mut host.core else {
+            return false;
+        };
+        let mut later = Vec::new();
+        let mut ended = Vec::new();
+        let poisoned = self.record.poisoned;
+        let moved = look_at_all(now, core, &mut host.targets, poisoned, false, &mut later, &mut ended);
+        let life = host.life;
+        for (at, session) in later {
+            self.enter(
+                at,
+                Action::Look {
+                    host: Host::Edge(edge),
+                    life,
+                    session,
+                },
+            );
+        }
+        for target in &ended {
+            self.judge_target(edge, target);
+        }
+        moved
+    }
+
+    pub(super) fn look_later(&mut self, host: Host, life: u64, session: SessionId) {
+        match host {
+            Host::Pop(pop) if self.pops[pop].life == life => {
+                self.pops[pop].clients.wake(session);
+                self.pops[pop].touched = true;
+            }
+            Host::Edge(edge) if self.edges[edge].life == life => {
+                self.edges[edge].targets.wake(session);
+                self.edges[edge].touched = true;
+            }
+            Host::Pop(_) | Host::Edge(_) => {}
+        }
+    }
+
+    /// Lets those who stalled read on.
+    pub(super) fn release_stalled(&mut self) {
+        let clients = self.pops.iter_mut().map(|host| {
+            host.touched = true;
+            &mut host.clients
+        });
+        let targets = self.edges.iter_mut().map(|host| {
+            host.touched = true;
+            &mut host.targets
+        });
+        for sockets in clients.chain(targets) {
+            let ids: Vec<SessionId> = sockets.peers.keys().copied().collect();
+            for id in ids {
+                if let Some(peer) = sockets.peers.get_mut(&id) {
+                    peer.freed = true;
+                }
+                sockets.wake(id);
+            }
+        }
+        self.record.released = true;
+        self.drain();
+    }
+
+    fn client_ended(&mut self, client: &Peer) {
+        let Some(code) = client.ended else { return };
+        self.judge_client(client, code);
+        self.flow_ended(client.flow, code);
+    }
+
+    pub(super) fn flow_ended(&mut self, flow: usize, code: Code) {
+        self.note(|| format!("flow {flow} ended: {}", code.tag()));
+        if self.ended.insert(flow, code).is_none() {
+            if self.scenario.flows[flow].stalls() {
+                self.stalled_left -= 1;
+            } else {
+                self.others_left -= 1;
+            }
+        }
+    }
+}
+
+fn look_at_all<R: Role>(
+    now: Instant,
+    core: &mut Endpoint<R>,
+    sockets: &mut Sockets,
+    poisoned: bool,
+    early: bool,
+    later: &mut Vec<(Instant, SessionId)>,
+    ended: &mut Vec<Peer>,
+) -> bool {
+    while let Some(id) = core.poll_woken() {
+        sockets.wake(id);
+    }
+    let mut moved = false;
+    let mut awake = core::mem::take(&mut sockets.awake);
+    // In an order that does not depend on who woke whom first.
+    awake.sort_unstable();
+    for id in awake {
+        let Some(peer) = sockets.peers.get_mut(&id) else {
+            continue;
+        };
+        peer.awake = false;
+        let connected = core
+            .status(id)
+            .is_some_and(|status| early || status.dial == Dial::Connected);
+        peer.poisoned |= poisoned;
+        match peer.look(now, core, id, connected) {
+            Looked::Moved => {
+                moved = true;
+                sockets.wake(id);
+            }
+            Looked::Until(at) => later.push((at, id)),
+            Looked::Idle => {}
+        }
+        if sockets.peers.get(&id).is_some_and(|peer| peer.ended.is_some()) {
+            ended.extend(sockets.peers.remove(&id));
+        }
+    }
+    moved
+}

@@ -1,0 +1,384 @@
+//! Processes: their cores, their lives, and letting them do what they can.
+
+use super::super::chooser::{Chooser, mix};
+use super::super::peer::Peer;
+use super::super::scenario::Answer;
+use super::{Action, World};
+use std::collections::BTreeMap;
+use titan_core::endpoint::{CarrierId, Edge, Endpoint, Event, Pop, Role, SessionId, UplinkId};
+use titan_core::exit::guard::Guard;
+use titan_core::time::{Duration, Instant};
+use titan_proto::wire;
+
+/// A process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Host {
+    Pop(usize),
+    Edge(usize),
+}
+
+/// A POP's place; its process may be down.
+#[derive(Debug, Default)]
+pub(super) struct PopHost {
+    pub(super) core: Option<Box<Pop>>,
+    pub(super) life: u64,
+    pub(super) clients: Sockets,
+    pub(super) ready: Vec<CarrierId>,
+    pub(super) touched: bool,
+    pub(super) draining: bool,
+}
+
+/// An edge's place.
+#[derive(Debug)]
+pub(super) struct EdgeHost {
+    /// The number of its node: a twin has that of its original.
+    pub(super) node: usize,
+    pub(super) core: Option<Box<Edge>>,
+    pub(super) life: u64,
+    pub(super) targets: Sockets,
+    pub(super) dialling: BTreeMap<SessionId, (usize, Answer)>,
+    /// Which POP each uplink goes to.
+    pub(super) uplinks: BTreeMap<UplinkId, usize>,
+    pub(super) ready: Vec<CarrierId>,
+    pub(super) touched: bool,
+    /// Carriers so far; for jitter.
+    pub(super) carriers: u64,
+    /// What the next carrier's HELLO suffers: how late it is, and when the edge gives up, in ms.
+    pub(super) late_hello: Option<(u64, u64)>,
+}
+
+/// The sockets of a process.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    pub(super) peers: BTreeMap<SessionId, Peer>,
+    /// Those with a reason to be looked at.
+    pub(super) awake: Vec<SessionId>,
+}
+
+impl Sockets {
+    pub(super) fn insert(&mut self, id: SessionId, peer: Peer) {
+        self.peers.insert(id, peer);
+        self.awake.push(id);
+    }
+
+    /// Nobody looks without a reason: a wake-up that is lost is a flow that never ends.
+    pub(super) fn wake(&mut self, id: SessionId) {
+        if let Some(peer) = self.peers.get_mut(&id)
+            && !peer.awake
+        {
+            peer.awake = true;
+            self.awake.push(id);
+        }
+    }
+}
+
+impl EdgeHost {
+    pub(super) fn new(node: usize) -> Self {
+        Self {
+            node,
+            core: None,
+            life: 0,
+            targets: Sockets::default(),
+            dialling: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
+            ready: Vec::new(),
+            touched: false,
+            carriers: 0,
+            late_hello: None,
+        }
+    }
+}
+
+/// Returns the host part of the flows' targets.
+pub(super) const TARGETS: &str = "10.0.0.0/8";
+
+impl World {
+    // --- Lives ------------------------------------------------------------------------------------
+
+    /// Returns a seed of its own for each life of each process.
+    fn endpoint_seed(&self, host: Host, life: u64) -> [u8; 32] {
+        let (kind, index) = match host {
+            Host::Pop(index) => (1, index as u64),
+            Host::Edge(index) => (2, index as u64),
+        };
+        Chooser::new(mix(self.scenario.seed ^ mix(kind << 32 | index << 16 | life))).seed()
+    }
+
+    pub(super) fn start_pop(&mut self, pop: usize) {
+        if self.pops[pop].core.is_some() {
+            return;
+        }
+        let life = self.pops[pop].life + 1;
+        let seed = self.endpoint_seed(Host::Pop(pop), life);
+        let config = self.scenario.limits.config();
+        let core = Pop::new(config, seed, format!("pop-{pop}"), self.now);
+        self.pops[pop] = PopHost {
+            core: Some(Box::new(core)),
+            life,
+            touched: true,
+            ..PopHost::default()
+        };
+    }
+
+    pub(super) fn stop_pop(&mut self, pop: usize) {
+        let Some(core) = self.pops[pop].core.take() else {
+            return;
+        };
+        self.judge_pop(pop, &core);
+        self.record.counters.push(core.counters());
+        for link in 0..self.links.len() {
+            if self.links[link].pop == pop && self.links[link].pop_id.take().is_some() {
+                self.break_link(link, None, Some(20));
+            }
+        }
+        self.bearers.retain(|&(host, _), _| host != Host::Pop(pop));
+        let clients = core::mem::take(&mut self.pops[pop].clients);
+        for client in clients.peers.into_values() {
+            self.flow_ended(client.flow, titan_proto::Code::ShuttingDown);
+        }
+        self.pops[pop].ready.clear();
+    }
+
+    pub(super) fn start_edge(&mut self, edge: usize) {
+        if self.edges[edge].core.is_some() {
+            return;
+        }
+        let life = self.edges[edge].life + 1;
+        let guard = Guard::new(vec![TARGETS.parse().expect("a network")]);
+        let seed = self.endpoint_seed(Host::Edge(edge), life);
+        let config = self.scenario.limits.config();
+        let mut core = Edge::new(config, seed, guard, self.now);
+        let node = self.edges[edge].node;
+        let uplink = core.add_uplink(self.now);
+        let carriers = self.edges[edge].carriers;
+        let late_hello = self.edges[edge].late_hello;
+        let mut host = EdgeHost {
+            core: Some(Box::new(core)),
+            life,
+            touched: true,
+            carriers,
+            late_hello,
+            ..EdgeHost::new(node)
+        };
+        host.uplinks.insert(uplink, node % self.scenario.pops);
+        self.edges[edge] = host;
+    }
+
+    pub(super) fn stop_edge(&mut self, edge: usize) {
+        let Some(core) = self.edges[edge].core.take() else {
+            return;
+        };
+        self.judge_edge(edge, &core);
+        for link in 0..self.links.len() {
+            if self.links[link].edge == edge && self.links[link].edge_id.take().is_some() {
+                self.break_link(link, Some(20), None);
+            }
+        }
+        self.bearers.retain(|&(host, _), _| host != Host::Edge(edge));
+        let host = &mut self.edges[edge];
+        host.targets = Sockets::default();
+        host.dialling.clear();
+        host.ready.clear();
+    }
+
+    // --- Time -------------------------------------------------------------------------------------
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let pops = self.pops.iter().filter_map(|host| host.core.as_ref());
+        let edges = self.edges.iter().filter_map(|host| host.core.as_ref());
+        let pops = pops.filter_map(|core| core.poll_timeout());
+        let edges = edges.filter_map(|core| core.poll_timeout());
+        pops.chain(edges).map(|deadline| deadline.at).min()
+    }
+
+    pub(super) fn handle_timeouts(&mut self) {
+        for host in &mut self.pops {
+            if let Some(core) = &mut host.core {
+                host.touched |= is_due(core, self.now);
+            }
+        }
+        for host in &mut self.edges {
+            if let Some(core) = &mut host.core {
+                host.touched |= is_due(core, self.now);
+            }
+        }
+    }
+
+    // --- Draining ---------------------------------------------------------------------------------
+
+    /// Lets every process that something happened to do what it can now.
+    pub(super) fn drain(&mut self) {
+        loop {
+            let mut moved = false;
+            for pop in 0..self.pops.len() {
+                if self.pops[pop].touched && self.pops[pop].core.is_some() {
+                    moved |= self.pop_events(pop);
+                    moved |= self.pop_sockets(pop);
+                    let host = &mut self.pops[pop];
+                    if let Some(core) = &mut host.core {
+                        core.settle(self.now);
+                        collect_ready(core, &mut host.ready);
+                    }
+                    moved |= self.transmit_ready(Host::Pop(pop));
+                }
+            }
+            for edge in 0..self.edges.len() {
+                if self.edges[edge].touched && self.edges[edge].core.is_some() {
+                    moved |= self.edge_events(edge);
+                    moved |= self.edge_sockets(edge);
+                    let host = &mut self.edges[edge];
+                    if let Some(core) = &mut host.core {
+                        core.settle(self.now);
+                        collect_ready(core, &mut host.ready);
+                    }
+                    moved |= self.transmit_ready(Host::Edge(edge));
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+        self.judge_touched();
+        if self.thorough {
+            self.judge_silence();
+        }
+        for host in &mut self.pops {
+            host.touched = false;
+        }
+        for host in &mut self.edges {
+            host.touched = false;
+        }
+    }
+
+    fn pop_events(&mut self, pop: usize) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.pops[pop]
+            .core
+            .as_mut()
+            .and_then(|core| core.poll_event())
+        {
+            moved = true;
+            self.note(|| format!("pop {pop}: {event:?}"));
+            match event {
+                Event::Sever { carrier, .. } => self.severed(Host::Pop(pop), carrier),
+                Event::NodeAttached { .. } | Event::NodeDetached { .. } | Event::NodeGone { .. } => {
+                    self.judge_node(pop, &event);
+                    if self.pops[pop].draining {
+                        self.send_away(pop);
+                    }
+                }
+                _ => {}
+            }
+        }
+        moved
+    }
+
+    fn edge_events(&mut self, edge: usize) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.edges[edge]
+            .core
+            .as_mut()
+            .and_then(|core| core.poll_event())
+        {
+            moved = true;
+            self.note(|| format!("edge {edge}: {event:?}"));
+            match event {
+                Event::Connect { uplink } => self.connect(edge, uplink),
+                Event::Opened { session } => self.opened(edge, session),
+                Event::Sever { carrier, .. } => self.severed(Host::Edge(edge), carrier),
+                Event::UplinkAttached { uplink, .. } => {
+                    self.record.uplink_attached(edge, uplink);
+                }
+                Event::UplinkDetached { uplink, .. } => {
+                    self.record.uplink_detached(edge, uplink, self.now);
+                }
+                Event::Command { uplink, command } => self.commanded(edge, uplink, command),
+                _ => {}
+            }
+        }
+        moved
+    }
+
+    /// An edge obeys its POP: sent away, it opens a tunnel to another one beside.
+    fn commanded(&mut self, edge: usize, uplink: UplinkId, command: wire::Command) {
+        let host = &mut self.edges[edge];
+        let Some(core) = &mut host.core else { return };
+        let from = host.uplinks.get(&uplink).copied();
+        let other = (0..self.pops.len())
+            .find(|&pop| Some(pop) != from && !self.pops[pop].draining);
+        if command.action() == wire::command::Action::Drain
+            && let Some(other) = other
+            && !host.uplinks.values().any(|&pop| pop == other)
+        {
+            let added = core.add_uplink(self.now);
+            host.uplinks.insert(added, other);
+        }
+    }
+
+    /// Tells every edge of a draining POP to leave.
+    pub(super) fn send_away(&mut self, pop: usize) {
+        let now = self.now;
+        let Some(core) = &mut self.pops[pop].core else {
+            return;
+        };
+        let tunnels: Vec<_> = core.nodes().iter().map(|view| view.tunnel).collect();
+        for tunnel in tunnels {
+            let mut command = wire::Command::default();
+            command.set_action(wire::command::Action::Drain);
+            core.command(now, tunnel, command);
+        }
+    }
+
+    fn connect(&mut self, edge: usize, uplink: UplinkId) {
+        let life = self.edges[edge].life;
+        let Some(&pop) = self.edges[edge].uplinks.get(&uplink) else {
+            return;
+        };
+        self.enter_in(
+            2 * self.scenario.network.delay,
+            Action::Connected {
+                edge,
+                life,
+                uplink,
+                pop,
+            },
+        );
+    }
+
+    pub(super) fn connected(&mut self, edge: usize, life: u64, uplink: UplinkId, pop: usize) {
+        let now = self.now;
+        let host = &mut self.edges[edge];
+        if host.life != life {
+            return;
+        }
+        let Some(core) = &mut host.core else { return };
+        host.touched = true;
+        let pop_host = &mut self.pops[pop];
+        let Some(pop_core) = &mut pop_host.core else {
+            core.handle_connect_failed(now, uplink, Duration::ZERO);
+            return;
+        };
+        let nonce = pop_core.nonce();
+        let node = format!("node-{}", host.node);
+        let pop_id = pop_core.handle_carrier(now, &node, nonce, false);
+        pop_host.touched = true;
+        let edge_id = core.handle_connected(now, uplink, nonce, false);
+        self.add_link(edge, pop, pop_id, edge_id);
+    }
+}
+
+fn is_due<R: Role>(core: &mut Endpoint<R>, now: Instant) -> bool {
+    let due = core.poll_timeout().is_some_and(|deadline| deadline.at <= now);
+    if due {
+        core.handle_timeout(now);
+    }
+    due
+}
+
+fn collect_ready<R: Role>(core: &mut Endpoint<R>, ready: &mut Vec<CarrierId>) {
+    while let Some(id) = core.poll_ready() {
+        if !ready.contains(&id) {
+            ready.push(id);
+        }
+    }
+}

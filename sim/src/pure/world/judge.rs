@@ -1,0 +1,341 @@
+//! What is checked from outside, beside each core's own audit.
+
+use super::super::oracle::violated;
+use super::super::peer::Peer;
+use super::super::scenario::{Answer, Scenario};
+use super::carriers::Transmitted;
+use super::hosts::Host;
+use super::World;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use titan_core::endpoint::{
+    CarrierId, Counters, Edge, Endpoint, Event, Pop, Role, TunnelId, UplinkId, Usage,
+};
+use titan_core::time::{Duration, Instant};
+use titan_proto::Code;
+
+/// What one turn may bring in beyond the memory budget: see "The bound" in ARCHITECTURE.md.
+const PER_TURN: u64 = 288 << 10;
+const PER_TUNNEL: u64 = 128 << 10;
+const PER_SESSION: u64 = 64 << 10;
+
+/// What has happened so far: it excuses failures that nothing else would.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Faults that found a victim.
+    pub(super) fired: u64,
+    /// Acknowledgements were held back.
+    pub(super) muted: bool,
+    /// Somebody made messages up.
+    pub(super) forged: bool,
+    /// Made up data may have reached a socket: its bytes mean nothing any more.
+    pub(super) poisoned: bool,
+    pub(super) pop_restarted: bool,
+    /// Those who stalled read again.
+    pub(super) released: bool,
+    /// Exits asked for each flow.
+    pub(super) dials: BTreeMap<usize, usize>,
+    /// What POPs that are gone had counted.
+    pub(super) counters: Vec<Counters>,
+    /// Nodes whose process changed, or whose carriers somebody tampers with.
+    nodes_unsafe: BTreeSet<usize>,
+    /// A tunnel ended, for a good reason.
+    tunnel_lost: bool,
+    /// Targets that were sent a byte, per flow.
+    reached: BTreeMap<usize, usize>,
+    /// Bytes each failed client had sent.
+    client_failed: BTreeMap<usize, u64>,
+    pop_detached: BTreeMap<(usize, TunnelId), Instant>,
+    edge_detached: BTreeMap<(usize, UplinkId), Instant>,
+    grace: Duration,
+}
+
+impl Record {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        Self {
+            fired: 0,
+            muted: false,
+            forged: false,
+            poisoned: false,
+            pop_restarted: false,
+            released: false,
+            dials: BTreeMap::new(),
+            counters: Vec::new(),
+            nodes_unsafe: BTreeSet::new(),
+            tunnel_lost: false,
+            reached: BTreeMap::new(),
+            client_failed: BTreeMap::new(),
+            pop_detached: BTreeMap::new(),
+            edge_detached: BTreeMap::new(),
+            grace: scenario.limits.config().grace,
+        }
+    }
+
+    pub(super) fn node_unsafe(&mut self, node: usize) {
+        self.nodes_unsafe.insert(node);
+    }
+
+    pub(super) fn uplink_attached(&mut self, edge: usize, uplink: UplinkId) {
+        self.edge_detached.remove(&(edge, uplink));
+    }
+
+    pub(super) fn uplink_detached(&mut self, edge: usize, uplink: UplinkId, now: Instant) {
+        self.edge_detached.entry((edge, uplink)).or_insert(now);
+    }
+}
+
+impl World {
+    // --- After every action -----------------------------------------------------------------------
+
+    /// Audits every process that something happened to.
+    pub(super) fn judge_touched(&self) {
+        let budget = self.scenario.limits.memory_budget;
+        let sessions_max = self.scenario.limits.sessions_max as usize;
+        for host in self.pops.iter().filter(|host| host.touched) {
+            if let Some(core) = &host.core {
+                core.audit();
+                judge_memory(budget, core.usage());
+            }
+        }
+        for host in self.edges.iter().filter(|host| host.touched) {
+            if let Some(core) = &host.core {
+                core.audit();
+                let usage = core.usage();
+                judge_memory(budget, usage);
+                let held = host.targets.peers.len() + host.dialling.len();
+                if usage.sessions > sessions_max * usage.tunnels + held {
+                    violated(10, format_args!("an edge holds {usage:?}"));
+                }
+            }
+        }
+    }
+
+    /// Checks that no drained core wants to be called before `earliest`.
+    pub(super) fn judge_deadlines(&self, earliest: Instant) {
+        let pops = self.pops.iter().filter_map(|host| host.core.as_ref());
+        let edges = self.edges.iter().filter_map(|host| host.core.as_ref());
+        let pops = pops.filter_map(|core| core.poll_timeout());
+        let edges = edges.filter_map(|core| core.poll_timeout());
+        for due in pops.chain(edges) {
+            if due.at < earliest {
+                violated(6, format_args!("{due:?} has passed at {:?}", self.now));
+            }
+        }
+    }
+
+    /// Checks that no carrier has output that nobody was told of.
+    pub(super) fn judge_silence(&mut self) {
+        let bearers: Vec<(Host, CarrierId)> = self.bearers.keys().copied().collect();
+        for (host, carrier) in bearers {
+            let waits = match host {
+                Host::Pop(pop) => self.pops[pop].ready.contains(&carrier),
+                Host::Edge(edge) => self.edges[edge].ready.contains(&carrier),
+            };
+            if !waits && self.transmit(host, carrier) == Transmitted::Some {
+                violated(
+                    6,
+                    format_args!("{host:?} {carrier:?} has output that nobody was told of"),
+                );
+            }
+        }
+    }
+
+    // --- When something ends ----------------------------------------------------------------------
+
+    /// A tunnel ends only when its reason to live is gone.
+    pub(super) fn judge_node(&mut self, pop: usize, event: &Event) {
+        match *event {
+            Event::NodeAttached { tunnel, .. } => {
+                self.record.pop_detached.remove(&(pop, tunnel));
+            }
+            Event::NodeDetached { tunnel, .. } => {
+                self.record.pop_detached.insert((pop, tunnel), self.now);
+            }
+            Event::NodeGone {
+                tunnel,
+                ref node,
+                code,
+            } => {
+                let node: usize = node
+                    .strip_prefix("node-")
+                    .and_then(|number| number.parse().ok())
+                    .expect("nodes are numbered");
+                let over = |since: Option<&Instant>| {
+                    since.is_some_and(|&since| self.now >= since + self.record.grace)
+                };
+                let edge_away = self.record.edge_detached.iter().any(|(&(edge, uplink), since)| {
+                    let host = &self.edges[edge];
+                    host.node == node
+                        && host.uplinks.get(&uplink) == Some(&pop)
+                        && over(Some(since))
+                });
+                let excused = over(self.record.pop_detached.get(&(pop, tunnel)))
+                    || edge_away
+                    || self.record.nodes_unsafe.contains(&node)
+                    || self.pops[pop].draining
+                    || (code == Code::AckWithheld && self.record.muted);
+                if !excused {
+                    violated(
+                        6,
+                        format_args!("the tunnel of node {node} ended as {code:?} for no reason"),
+                    );
+                }
+                self.record.tunnel_lost = true;
+                self.record.pop_detached.remove(&(pop, tunnel));
+            }
+            _ => {}
+        }
+    }
+
+    /// A dial goes where an edge may go.
+    pub(super) fn judge_dial(&self, address: Ipv4Addr) {
+        if address.octets()[0] != 10 {
+            violated(11, format_args!("an edge is asked to dial {address}"));
+        }
+    }
+
+    /// A flow fails only for a reason that there was.
+    pub(super) fn judge_client(&mut self, client: &Peer, code: Code) {
+        if client.failed {
+            self.record.client_failed.insert(client.flow, client.sent);
+        }
+        let flow = &self.scenario.flows[client.flow];
+        let limits = &self.scenario.limits;
+        let network = &self.scenario.network;
+        let record = &self.record;
+        let tight = limits.memory_budget < 1 << 30
+            || limits.sessions_max < 1_000
+            || limits.tunnel_held_max < 1 << 20
+            || limits.group_held_max < 1 << 20;
+        let early = flow.start < 1_000 + 8 * (network.delay + network.jitter);
+        let answered = |answer| flow.answers.contains(&answer);
+        let excused = match code {
+            Code::Ok => !flow.private,
+            Code::Refused => answered(Answer::Refuses),
+            Code::TimedOut => answered(Answer::Hangs) || record.fired > 0,
+            Code::Forbidden => flow.private,
+            Code::NoExit | Code::ExitAway => record.fired > 0 || early || tight,
+            Code::ShuttingDown => record.fired > 0,
+            Code::Overloaded | Code::Memory | Code::ExitLimit => tight,
+            Code::TunnelLost => record.tunnel_lost || record.pop_restarted,
+            Code::Reset => {
+                flow.client.fails_at.is_some() || flow.target.fails_at.is_some() || record.forged
+            }
+            Code::WriteTimeout => {
+                flow.client.fails_at.is_some() || flow.target.fails_at.is_some()
+            }
+            Code::IdleTimeout => {
+                flow.stalls() || limits.idle < 1_000_000 || limits.idle_half_closed < 100_000
+            }
+            _ => record.forged,
+        };
+        if !excused {
+            let number = if code == Code::Ok { 11 } else { 6 };
+            violated(
+                number,
+                format_args!("flow {} ended as {code:?} for no reason", client.flow),
+            );
+        }
+    }
+
+    /// At most one target of a flow is sent anything; what a client sent before it failed arrives.
+    pub(super) fn judge_target(&mut self, edge: usize, target: &Peer) {
+        if target.received > 0 {
+            let reached = self.record.reached.entry(target.flow).or_default();
+            *reached += 1;
+            if *reached > 1 {
+                violated(
+                    7,
+                    format_args!("flow {} reached two targets, the last by edge {edge}", target.flow),
+                );
+            }
+        }
+        let limits = &self.scenario.limits;
+        if target.ended == Some(Code::Reset)
+            && !target.failed
+            && !target.stopped
+            && let Some(&sent) = self.record.client_failed.get(&target.flow)
+            && !self.record.tunnel_lost
+            && !self.record.forged
+            && limits.memory_budget >= 1 << 30
+            && target.received != sent
+        {
+            violated(
+                1,
+                format_args!(
+                    "flow {}: {} of {sent} bytes that the client sent before it failed arrived",
+                    target.flow, target.received
+                ),
+            );
+        }
+    }
+
+    /// Checks a POP before it is gone.
+    pub(super) fn judge_pop(&self, pop: usize, core: &Pop) {
+        self.judge_faults(Host::Pop(pop), core);
+    }
+
+    /// Checks an edge before it is gone.
+    pub(super) fn judge_edge(&mut self, edge: usize, core: &Edge) {
+        self.judge_faults(Host::Edge(edge), core);
+        let targets: Vec<Peer> = self.edges[edge].targets.peers.values().cloned().collect();
+        for target in &targets {
+            self.judge_target(edge, target);
+        }
+    }
+
+    /// Honest peers find no fault with each other.
+    fn judge_faults<R: Role>(&self, host: Host, core: &Endpoint<R>) {
+        let faults = core.counters().faults;
+        if faults > 0 && !self.record.forged {
+            violated(
+                10,
+                format_args!("{host:?} found fault with an honest peer, {faults} times"),
+            );
+        }
+    }
+
+    // --- At the end -------------------------------------------------------------------------------
+
+    pub(super) fn judge_the_end(&mut self) {
+        for pop in 0..self.pops.len() {
+            let Some(core) = self.pops[pop].core.take() else {
+                continue;
+            };
+            self.judge_pop(pop, &core);
+            self.record.counters.push(core.counters());
+            judge_leaks(Host::Pop(pop), core.usage(), 0);
+        }
+        for edge in 0..self.edges.len() {
+            let Some(core) = self.edges[edge].core.take() else {
+                continue;
+            };
+            self.judge_edge(edge, &core);
+            let uplinks = self.edges[edge].uplinks.len();
+            judge_leaks(Host::Edge(edge), core.usage(), uplinks);
+        }
+    }
+}
+
+fn judge_memory(budget: u64, usage: Usage) {
+    let bound = budget
+        + PER_TURN
+        + PER_TUNNEL * usage.tunnels as u64
+        + PER_SESSION * usage.sessions as u64;
+    if usage.session_bytes + usage.resend_bytes > bound {
+        violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));
+    }
+}
+
+/// Nothing is held of what has ended.
+fn judge_leaks(host: Host, usage: Usage, uplinks: usize) {
+    let calm = Usage {
+        carriers: usage.carriers,
+        tunnels: usage.tunnels,
+        timers: usage.timers,
+        ..Usage::default()
+    };
+    if usage != calm || usage.timers > usage.carriers + usage.tunnels + uplinks {
+        violated(6, format_args!("{host:?} still holds {usage:?}"));
+    }
+}
