@@ -201,7 +201,9 @@ impl EdgeRole {
         let tunnel_id = match resume {
             Some(tunnel_id) => {
                 let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
-                    return Err(Code::ResumeRefused);
+                    // The grace time ran out while the answer was on its way: nobody's fault.
+                    engine.dismiss(now, carrier_id, Code::ResumeRefused, Duration::ZERO);
+                    return Ok(());
                 };
                 let agreed =
                     hello.tunnel == tunnel.wire && hello.next == tunnel.numbering.received() + 1;
