@@ -13,16 +13,17 @@
 
 mod chooser;
 mod draw;
+pub mod explore;
 mod oracle;
 mod peer;
 mod scenario;
+mod shrink;
 mod world;
 
 pub use chooser::Chooser;
 pub use oracle::{Kind, Violation};
-pub use scenario::{
-    Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way,
-};
+pub use scenario::{Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way};
+pub use shrink::{Shrunk, shrink};
 pub use world::Outcome;
 
 use std::panic::AssertUnwindSafe;
@@ -46,7 +47,6 @@ pub fn run(scenario: &Scenario) -> Result<Outcome, Violation> {
 }
 
 /// Runs a scenario and notes line by line what happens, up to the violation if there is one.
-#[must_use]
 pub fn run_with_log(scenario: &Scenario) -> (Result<Outcome, Violation>, Vec<String>) {
     let log = Log::default();
     let world = (scenario.clone(), Log::clone(&log));

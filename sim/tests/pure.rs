@@ -1,5 +1,8 @@
 //! The pure loop over fixed seeds and hand-made situations.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use titan_sim::pure::explore::check_again;
 use titan_sim::pure::{Answer, Flow, Scenario, run, run_seed};
 
 #[test]
@@ -13,7 +16,7 @@ fn one_flow_crosses_intact() {
         ..Scenario::default()
     };
     let outcome = run(&scenario).expect("nothing is wrong");
-    assert_eq!((outcome.complete, outcome.failed), (1, 0));
+    assert_eq!((outcome.complete(), outcome.failed()), (1, 0));
 }
 
 #[test]
@@ -29,7 +32,7 @@ fn another_exit_is_tried_before_the_client_notices() {
         ..Scenario::default()
     };
     let outcome = run(&scenario).expect("nothing is wrong");
-    assert_eq!((outcome.complete, outcome.failed), (1, 0));
+    assert_eq!((outcome.complete(), outcome.failed()), (1, 0));
     assert_eq!(outcome.counters[0].failovers, 1);
 }
 
@@ -44,7 +47,46 @@ fn the_same_seed_leaves_the_same_trace() {
 fn a_drawn_scenario_survives_its_file() {
     for seed in 0..200 {
         let scenario = Scenario::draw(seed);
-        let read: Scenario = toml::from_str(&scenario.to_text()).expect("what was written");
+        let read: Scenario = toml::from_str(&scenario.to_text("why")).expect("what was written");
         assert_eq!(read, scenario, "seed {seed}");
     }
+}
+
+/// Every situation that once went wrong, or that is worth to be kept.
+#[test]
+fn kept_scenarios_run_without_a_violation() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/pure");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be read").path();
+        let scenario = Scenario::load(&path).expect("a scenario");
+        let outcome = run(&scenario).unwrap_or_else(|found| panic!("{}: {found}", path.display()));
+        check_again(&scenario, &outcome)
+            .unwrap_or_else(|found| panic!("{}: {found}", path.display()));
+        count += 1;
+    }
+    assert!(count > 0, "no scenario was found");
+}
+
+#[test]
+fn a_scenario_that_makes_no_sense_is_refused() {
+    let folder = tempfile();
+    for (text, what) in [
+        ("edges = 0", "needs a POP and an edge"),
+        ("colour = 1", "unknown field"),
+        (
+            "[[fault]]\nat = 1\nstorm = { sees = 1 }\n[[fault]]\nat = 2\ncut = { edge = 7 }",
+            "no such edge",
+        ),
+        ("[[flow]]\npop = 3", "no POP 3"),
+    ] {
+        fs::write(&folder, text).expect("the folder can be written");
+        let error = Scenario::load(&folder).expect_err(text).to_string();
+        assert!(error.contains(what), "{text}: {error}");
+    }
+    fs::remove_file(folder).expect("it was there");
+}
+
+fn tempfile() -> PathBuf {
+    std::env::temp_dir().join(format!("titan-sim-{}.toml", std::process::id()))
 }

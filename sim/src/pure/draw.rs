@@ -38,7 +38,7 @@ impl Level {
         match self {
             Self::Off => 0,
             Self::Rare => 10,
-            Self::Heavy => 40,
+            Self::Heavy => 30,
         }
     }
 }
@@ -49,8 +49,8 @@ impl Scenario {
     pub fn draw(seed: u64) -> Self {
         let mut choose = Chooser::new(seed ^ 0x7363_656e_6172_696f);
         let choose = &mut choose;
-        let pops = if choose.chance(25) { 2 } else { 1 };
-        let edges = choose.between(1, 4) as usize;
+        let edges = choose.between(1, 5) as usize;
+        let pops = if edges > 1 && choose.chance(30) { 2 } else { 1 };
         let heal_at = choose.between(6, 20) * 1_000;
         let network = network(choose);
         let mut limits = limits(choose);
@@ -98,7 +98,11 @@ fn limits(choose: &mut Chooser) -> Limits {
         resend_max: if small { 64 << 10 } else { 1 << 20 },
         data_max: [1 << 10, 4 << 10, 16 << 10][choose.below(3) as usize],
         send_queue_max: if small { 2 << 10 } else { 32 << 10 },
-        sessions_max: if choose.chance(10) { 3 } else { usual.sessions_max },
+        sessions_max: if choose.chance(10) {
+            3
+        } else {
+            usual.sessions_max
+        },
         memory_budget: [48 << 10, 128 << 10, 1 << 20, 1 << 30, 1 << 30, 1 << 30]
             [choose.below(6) as usize],
         tunnel_held_max: rarely(choose, 64 << 10, usual.tunnel_held_max),
@@ -114,14 +118,14 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
     let slow = Level::draw(choose).percent();
     let rude = Level::draw(choose).percent();
     let stalls = Level::draw(choose).percent() / 2;
-    let count = choose.between(2, 10);
+    let count = choose.between(4, 18);
     (0..count)
         .map(|_| {
             let size = |choose: &mut Chooser| match choose.below(6) {
                 0 => choose.below(3),
                 1 => choose.below(2_000),
-                2 => choose.below(150_000),
-                _ => choose.below(40_000),
+                2 => choose.below(300_000),
+                _ => choose.below(60_000),
             };
             let answer = |choose: &mut Chooser| match choose.below(100) {
                 roll if roll < refusals / 2 => Answer::Refuses,
@@ -161,7 +165,7 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 down,
                 dial: [0, 10, 300, 2_000][choose.below(4) as usize],
                 answers: (0..3).map(|_| answer(choose)).collect(),
-                private: choose.chance(4),
+                private: choose.chance(2),
                 client,
                 target,
             }
@@ -174,12 +178,16 @@ fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<
     // Some trouble is certain: every run that is not calm breaks carriers.
     let certain = choose.between(2, 4);
     for kind in 0..KINDS {
-        let level = Level::draw(choose);
+        let mut level = Level::draw(choose);
         let heavy = match kind {
             0 => 10,
             1..=5 => 6,
-            _ => 3,
+            _ => 2,
         };
+        if kind > 5 && choose.chance(50) {
+            // What ends whole tunnels leaves little for other faults to strike.
+            level = Level::Off;
+        }
         let mut count = level.count(choose, heavy);
         if kind == 0 {
             count += certain;
@@ -205,7 +213,11 @@ const KINDS: u64 = 11;
 fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     let edge = choose.below(edges as u64) as usize;
     let pop = choose.below(pops as u64) as usize;
-    let way = if choose.chance(50) { Way::Up } else { Way::Down };
+    let way = if choose.chance(50) {
+        Way::Up
+    } else {
+        Way::Down
+    };
     let sees = |choose: &mut Chooser| {
         (!choose.chance(20)).then(|| [0, 3, 50, 1_000][choose.below(4) as usize])
     };

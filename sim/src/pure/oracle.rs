@@ -91,7 +91,12 @@ pub(super) fn guarded<T>(run: impl FnOnce() -> T + panic::UnwindSafe) -> Result<
 }
 
 fn read(info: &panic::PanicHookInfo<'_>) -> Violation {
-    let text = info.payload_as_str().unwrap_or("a panic without a message");
+    let payload = info.payload();
+    let text = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message");
     let place = info
         .location()
         .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
@@ -107,12 +112,12 @@ fn read(info: &panic::PanicHookInfo<'_>) -> Violation {
         Kind::Crash
     };
     let by_check = kind != Kind::Crash
-        && info.location().is_some_and(|at| {
-            at.file().contains("audit") || at.file().contains("pure")
-        });
+        && info
+            .location()
+            .is_some_and(|at| at.file().contains("audit") || at.file().contains("pure"));
     Violation {
         kind,
-        invariant: invariant.or((kind == Kind::NoProgress).then_some(6)),
+        invariant: invariant.or_else(|| (kind == Kind::NoProgress).then_some(6)),
         message: format!("{text}{place}"),
         by_check,
     }

@@ -84,6 +84,8 @@ pub(super) struct Peer {
     /// Its stall, if it has one, is over.
     pub(super) freed: bool,
     pub(super) awake: bool,
+    /// When it is going to be looked at next, if that was arranged.
+    pub(super) look_at: Option<Instant>,
     saw_end: bool,
     /// Its own socket failed.
     pub(super) failed: bool,
@@ -110,6 +112,7 @@ impl Peer {
             stopped: false,
             freed: false,
             awake: true,
+            look_at: None,
             saw_end: false,
             failed: false,
             ended: None,
@@ -171,10 +174,8 @@ impl Peer {
         if let Some(code) = status.ended
             && status.readable == 0
         {
-            if code == Code::Ok
-                && !self.stopped
-                && !self.poisoned
-                && self.received != self.expected {
+            if code == Code::Ok && !self.stopped && !self.poisoned && self.received != self.expected
+            {
                 violated(
                     1,
                     format_args!(

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use titan_core::endpoint::Config;
 use titan_core::time::Duration;
+use toml::{Table, Value};
 
 /// One run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -280,6 +281,39 @@ pub enum Forged {
     Stranger,
 }
 
+fn table(scenario: &Scenario) -> Table {
+    Table::try_from(scenario).expect("every part of a scenario has a form in TOML")
+}
+
+/// Returns a scenario of defaults that has one flow, so that there is something to compare with.
+fn table_of_defaults() -> Table {
+    table(&Scenario {
+        flows: vec![Flow::default()],
+        ..Scenario::default()
+    })
+}
+
+/// Takes out what is as in `defaults`. Entries of a list are compared with the first default.
+fn prune(table: &mut Table, defaults: &Table) {
+    table.retain(|key, value| match (value, defaults.get(key)) {
+        (Value::Table(table), Some(Value::Table(defaults))) => {
+            prune(table, defaults);
+            !table.is_empty()
+        }
+        (Value::Array(entries), Some(Value::Array(defaults))) => {
+            for entry in entries.iter_mut() {
+                if let (Value::Table(entry), Some(Value::Table(defaults))) =
+                    (entry, defaults.first())
+                {
+                    prune(entry, defaults);
+                }
+            }
+            !entries.is_empty() && *entries != *defaults
+        }
+        (value, default) => default != Some(value),
+    });
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -366,6 +400,24 @@ impl Default for Habit {
     }
 }
 
+impl Fault {
+    /// Returns the edge or the POP that it strikes.
+    const fn victim(&self) -> (Option<usize>, Option<usize>) {
+        match *self {
+            Self::Cut { edge, .. }
+            | Self::Freeze { edge, .. }
+            | Self::LateHello { edge, .. }
+            | Self::MuteAcks { edge, .. }
+            | Self::Lag { edge, .. }
+            | Self::RestartEdge { edge, .. }
+            | Self::Twin { edge, .. }
+            | Self::Forge { edge, .. } => (Some(edge), None),
+            Self::RestartPop { pop, .. } | Self::Drain { pop } => (None, Some(pop)),
+            Self::Storm { .. } => (None, None),
+        }
+    }
+}
+
 impl Flow {
     /// Returns how the `nth` dial goes, from 0.
     #[must_use]
@@ -423,13 +475,17 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Returns the text of its file.
+    /// Returns the text of its file: what differs from the defaults, after a comment.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        toml::to_string(self).expect("every part of a scenario has a form in TOML")
+    pub fn to_text(&self, comment: &str) -> String {
+        let comment: String = comment.lines().map(|line| format!("# {line}\n")).collect();
+        let mut table = table(self);
+        prune(&mut table, &table_of_defaults());
+        format!("{comment}{table}")
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Tells what makes it impossible, if anything does.
+    pub(super) fn check(&self) -> Result<(), String> {
         if self.pops == 0 || self.edges == 0 {
             return Err("a scenario needs a POP and an edge".to_owned());
         }
@@ -441,6 +497,15 @@ impl Scenario {
                 if habit.chunk == 0 {
                     return Err(format!("flow {index}: a chunk has at least one byte"));
                 }
+            }
+        }
+        for (index, timed) in self.faults.iter().enumerate() {
+            let (edge, pop) = timed.fault.victim();
+            if edge.is_some_and(|edge| edge >= self.edges) {
+                return Err(format!("fault {index}: there is no such edge"));
+            }
+            if pop.is_some_and(|pop| pop >= self.pops) {
+                return Err(format!("fault {index}: there is no such POP"));
             }
         }
         Ok(())

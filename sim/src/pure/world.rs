@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const CALM: Duration = Duration::from_secs(120);
 
 /// Most actions of a run: beyond, something runs in a circle.
-const ACTIONS_MAX: u64 = 2_000_000;
+const ACTIONS_MAX: u64 = 500_000;
 
 /// Lines about what happened; shared, so that a violation leaves them behind.
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
@@ -40,6 +40,10 @@ enum Action {
         flow: usize,
     },
     Deliver {
+        link: usize,
+        up: bool,
+    },
+    Unmute {
         link: usize,
         up: bool,
     },
@@ -87,14 +91,26 @@ pub struct Outcome {
     pub actions: u64,
     /// Faults that happened: those that found a victim.
     pub faults: u64,
-    /// Flows that ended with both directions complete.
-    pub complete: usize,
-    /// Flows that ended otherwise.
-    pub failed: usize,
+    /// How the flows ended.
+    pub ends: BTreeMap<Code, usize>,
     /// What the POPs counted, one after the other.
     pub counters: Vec<Counters>,
     /// Virtual time at the end.
     pub elapsed: Duration,
+}
+
+impl Outcome {
+    /// Returns how many flows ended with both directions complete.
+    #[must_use]
+    pub fn complete(&self) -> usize {
+        self.ends.get(&Code::Ok).copied().unwrap_or(0)
+    }
+
+    /// Returns how many flows ended otherwise.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.ends.values().sum::<usize>() - self.complete()
+    }
 }
 
 /// POPs, edges, carriers, clients and targets.
@@ -188,13 +204,15 @@ impl World {
         let calm = self.now.max(self.heals_at()) + CALM;
         while self.step(calm) {}
         self.judge_the_end();
-        let complete = self.ended.values().filter(|&&code| code == Code::Ok).count();
+        let mut ends = BTreeMap::new();
+        for &code in self.ended.values() {
+            *ends.entry(code).or_default() += 1;
+        }
         Outcome {
             trace: self.trace,
             actions: self.actions,
             faults: self.record.fired,
-            complete,
-            failed: self.ended.len() - complete,
+            ends,
             counters: self.record.counters.clone(),
             elapsed: self.now.since(Instant::EPOCH),
         }
@@ -225,7 +243,12 @@ impl World {
     fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(log) = &self.log {
             let at = self.now.as_nanos() / 1_000;
-            log.borrow_mut().push(format!("{:>9}.{:03} ms  {}", at / 1_000, at % 1_000, line()));
+            log.borrow_mut().push(format!(
+                "{:>9}.{:03} ms  {}",
+                at / 1_000,
+                at % 1_000,
+                line()
+            ));
         }
     }
 
@@ -272,6 +295,7 @@ impl World {
         match action {
             Action::Start { flow } => self.start_flow(flow),
             Action::Deliver { link, up } => self.deliver(link, up),
+            Action::Unmute { link, up } => self.unmute(link, up),
             Action::Connected {
                 edge,
                 life,

@@ -1,21 +1,80 @@
-//! scratch
-use std::time::Instant;
-use titan_sim::pure::{run_seed};
-fn main() {
-    if std::env::args().nth(1).as_deref() == Some("replay") { let sc = titan_sim::pure::Scenario::draw(std::env::args().nth(2).unwrap().parse().unwrap()); println!("{}", sc.to_text()); let (r, l) = titan_sim::pure::run_with_log(&sc); for l in l { println!("{l}"); } println!("{r:?}"); return; }
-    let n: u64 = std::env::args().nth(1).unwrap().parse().unwrap();
-    let from: u64 = std::env::args().nth(2).map_or(0, |s| s.parse().unwrap());
-    let t = Instant::now();
-    let mut actions = vec![]; let mut faults = vec![]; let mut bad = std::collections::BTreeMap::<String, Vec<u64>>::new();
-    let (mut c, mut f) = (0, 0);
-    for seed in from..from+n {
-        match run_seed(seed) {
-            Ok(o) => { actions.push(o.actions); faults.push(o.faults); c += o.complete; f += o.failed; }
-            Err(v) => { let key: String = v.message.chars().map(|c| if c.is_ascii_digit() {'#'} else {c}).take(110).collect(); bad.entry(key).or_default().push(seed); if bad.len() < 40 { eprintln!("{seed}: {v}"); } }
+//! Runs simulated worlds: seeds by the thousand, one seed or file again, the daemons, experiments.
+//!
+//! Exit codes: 0 all is well, 1 the tool itself could not, 2 the command line is wrong, 3 a wrong
+//! result, 4 no progress, 5 a crash, 6 a rare path was never taken or a planted bug not found.
+
+mod explore;
+#[cfg(feature = "planted")]
+mod planted;
+mod replay;
+mod show;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use titan_sim::pure::{Kind, Violation};
+
+/// Simulated worlds around the core and the daemons of Titan.
+#[derive(Debug, Parser)]
+#[command(
+    name = "titan-sim",
+    version,
+    about,
+    after_help = "Exit codes: 0 all is well, 1 the tool itself could not, 2 the command line is wrong,\n\
+                  3 a wrong result, 4 no progress, 5 a crash, 6 a rare path was never taken or a\n\
+                  planted bug was not found."
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run many seeds of the pure loop: real cores, modelled network, every kind of fault.
+    Explore(explore::Args),
+    /// Run one seed or scenario file of the pure loop again.
+    Replay(replay::ReplayArgs),
+    /// Make a failing seed or scenario file of the pure loop small.
+    Shrink(replay::ShrinkArgs),
+    /// Switch planted bugs on, one after the other, and see each of them found.
+    #[cfg(feature = "planted")]
+    Planted(planted::Args),
+}
+
+/// How a command ends.
+enum End {
+    Well,
+    Violated(Violation),
+    Incomplete,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        Self::from(match end {
+            End::Well => 0,
+            End::Violated(violation) => match violation.kind {
+                Kind::WrongResult => 3,
+                Kind::NoProgress => 4,
+                Kind::Crash => 5,
+            },
+            End::Incomplete => 6,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let end = match Args::parse().command {
+        Command::Explore(args) => Ok(explore::explore(&args)),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Shrink(args) => replay::shrink_down(&args),
+        #[cfg(feature = "planted")]
+        Command::Planted(args) => Ok(planted::planted(&args)),
+    };
+    match end {
+        Ok(end) => end.into(),
+        Err(error) => {
+            eprintln!("titan-sim: {error}");
+            ExitCode::FAILURE
         }
     }
-    actions.sort(); faults.sort();
-    let e = t.elapsed();
-    println!("{} seeds in {:?}: {:.0}/min; median actions {} faults {}; max actions {}; complete {c} failed {f}", n, e, n as f64 / e.as_secs_f64() * 60.0, actions[actions.len()/2], faults[faults.len()/2], actions.last().unwrap());
-    for (k, s) in bad { println!("{:5} {:?} {k}", s.len(), &s[..s.len().min(5)]); }
 }

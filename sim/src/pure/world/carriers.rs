@@ -35,8 +35,9 @@ pub(super) struct Pipe {
     pub(super) dead: bool,
     /// Nothing arrives before.
     pub(super) frozen_until: Instant,
-    /// Acknowledgements are lost until then.
+    /// Acknowledgements are held back until then; but for the last they are lost.
     pub(super) mute_until: Instant,
+    muted: Option<Parcel>,
     /// This much more delay until then.
     pub(super) lag: Duration,
     pub(super) lag_until: Instant,
@@ -118,7 +119,12 @@ impl World {
     // --- Endings ----------------------------------------------------------------------------------
 
     /// Breaks both directions; the ends learn of it after so many milliseconds, or never.
-    pub(super) fn break_link(&mut self, link: usize, pop_sees: Option<u64>, edge_sees: Option<u64>) {
+    pub(super) fn break_link(
+        &mut self,
+        link: usize,
+        pop_sees: Option<u64>,
+        edge_sees: Option<u64>,
+    ) {
         for up in [true, false] {
             self.break_pipe(link, up);
         }
@@ -267,6 +273,11 @@ impl World {
             return;
         }
         if now < pipe.mute_until && parcel.is_ack() {
+            // The last one gets through in the end: a carrier loses nothing while it lives.
+            let at = pipe.mute_until;
+            if pipe.muted.replace(parcel).is_none() {
+                self.enter(at, Action::Unmute { link, up });
+            }
             return;
         }
         let start = pipe.busy_until.max(now);
@@ -290,6 +301,17 @@ impl World {
         }
         pipe.items.push_back((at, parcel));
         self.enter(at, Action::Deliver { link, up });
+    }
+
+    /// Lets the last acknowledgement through that was held back.
+    pub(super) fn unmute(&mut self, link: usize, up: bool) {
+        let pipe = self.links[link].pipe(up);
+        if self.now < pipe.mute_until {
+            let at = pipe.mute_until;
+            self.enter(at, Action::Unmute { link, up });
+        } else if let Some(parcel) = pipe.muted.take() {
+            self.send(link, up, parcel);
+        }
     }
 
     // --- Output of the cores ----------------------------------------------------------------------
@@ -443,12 +465,7 @@ impl Parcel {
     }
 }
 
-fn hand_in<R: Role>(
-    endpoint: &mut Endpoint<R>,
-    now: Instant,
-    carrier: CarrierId,
-    parcel: &Parcel,
-) {
+fn hand_in<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, carrier: CarrierId, parcel: &Parcel) {
     match parcel {
         Parcel::Message(message) => endpoint.handle_message(now, carrier, message),
         Parcel::Ping(_) => endpoint.handle_alive(now, carrier),

@@ -5,9 +5,7 @@ use super::super::scenario::Answer;
 use super::hosts::{Host, Sockets};
 use super::{Action, World};
 use std::net::{IpAddr, Ipv4Addr};
-use titan_core::endpoint::{
-    CloseMode, Dial, Dialled, Endpoint, Open, Role, SessionId,
-};
+use titan_core::endpoint::{CloseMode, Dial, Dialled, Endpoint, Open, Role, SessionId};
 use titan_core::target::{Host as Name, Target};
 use titan_core::time::Instant;
 use titan_proto::{Code, wire};
@@ -28,7 +26,8 @@ impl World {
             (0..self.pops.len()).find(|&pop| usable(pop))
         };
         let Some(pop) = pop else {
-            self.flow_ended(index, Code::ShuttingDown);
+            // Its application tries again until a POP is there.
+            self.enter_in(250, Action::Start { flow: index });
             return;
         };
         // The address names the flow; the guard of the edges allows just this range.
@@ -84,6 +83,7 @@ impl World {
             // Made up by somebody on the path.
             let core = self.edges[edge].core.as_mut().expect("it was just there");
             core.dialled(now, session, Err(Code::TimedOut));
+            core.close(now, session, Code::Cancelled, CloseMode::Abort);
             return;
         };
         let nth = self.record.dials.entry(index).or_default();
@@ -145,7 +145,15 @@ impl World {
         let mut later = Vec::new();
         let mut ended = Vec::new();
         let poisoned = self.record.poisoned;
-        let moved = look_at_all(now, core, &mut host.clients, poisoned, true, &mut later, &mut ended);
+        let moved = look_at_all(
+            now,
+            core,
+            &mut host.clients,
+            poisoned,
+            true,
+            &mut later,
+            &mut ended,
+        );
         let life = host.life;
         for (at, session) in later {
             self.enter(
@@ -172,7 +180,15 @@ impl World {
         let mut later = Vec::new();
         let mut ended = Vec::new();
         let poisoned = self.record.poisoned;
-        let moved = look_at_all(now, core, &mut host.targets, poisoned, false, &mut later, &mut ended);
+        let moved = look_at_all(
+            now,
+            core,
+            &mut host.targets,
+            poisoned,
+            false,
+            &mut later,
+            &mut ended,
+        );
         let life = host.life;
         for (at, session) in later {
             self.enter(
@@ -275,10 +291,19 @@ fn look_at_all<R: Role>(
                 moved = true;
                 sockets.wake(id);
             }
-            Looked::Until(at) => later.push((at, id)),
+            Looked::Until(at) => {
+                // One look is enough, however often it was woken meanwhile.
+                if peer.look_at.replace(at) != Some(at) {
+                    later.push((at, id));
+                }
+            }
             Looked::Idle => {}
         }
-        if sockets.peers.get(&id).is_some_and(|peer| peer.ended.is_some()) {
+        if sockets
+            .peers
+            .get(&id)
+            .is_some_and(|peer| peer.ended.is_some())
+        {
             ended.extend(sockets.peers.remove(&id));
         }
     }

@@ -101,7 +101,10 @@ impl World {
             Host::Pop(index) => (1, index as u64),
             Host::Edge(index) => (2, index as u64),
         };
-        Chooser::new(mix(self.scenario.seed ^ mix(kind << 32 | index << 16 | life))).seed()
+        Chooser::new(mix(
+            self.scenario.seed ^ mix(kind << 32 | index << 16 | life)
+        ))
+        .seed()
     }
 
     pub(super) fn start_pop(&mut self, pop: usize) {
@@ -174,7 +177,8 @@ impl World {
                 self.break_link(link, Some(20), None);
             }
         }
-        self.bearers.retain(|&(host, _), _| host != Host::Edge(edge));
+        self.bearers
+            .retain(|&(host, _), _| host != Host::Edge(edge));
         let host = &mut self.edges[edge];
         host.targets = Sockets::default();
         host.dialling.clear();
@@ -261,13 +265,20 @@ impl World {
             self.note(|| format!("pop {pop}: {event:?}"));
             match event {
                 Event::Sever { carrier, .. } => self.severed(Host::Pop(pop), carrier),
-                Event::NodeAttached { .. } | Event::NodeDetached { .. } | Event::NodeGone { .. } => {
+                Event::NodeAttached { .. }
+                | Event::NodeDetached { .. }
+                | Event::NodeGone { .. } => {
                     self.judge_node(pop, &event);
                     if self.pops[pop].draining {
                         self.send_away(pop);
                     }
                 }
-                _ => {}
+                Event::Connect { .. }
+                | Event::UplinkAttached { .. }
+                | Event::UplinkDetached { .. }
+                | Event::Opened { .. }
+                | Event::Command { .. }
+                | Event::CarrierFull { .. } => {}
             }
         }
         moved
@@ -293,7 +304,10 @@ impl World {
                     self.record.uplink_detached(edge, uplink, self.now);
                 }
                 Event::Command { uplink, command } => self.commanded(edge, uplink, command),
-                _ => {}
+                Event::NodeAttached { .. }
+                | Event::NodeDetached { .. }
+                | Event::NodeGone { .. }
+                | Event::CarrierFull { .. } => {}
             }
         }
         moved
@@ -304,8 +318,7 @@ impl World {
         let host = &mut self.edges[edge];
         let Some(core) = &mut host.core else { return };
         let from = host.uplinks.get(&uplink).copied();
-        let other = (0..self.pops.len())
-            .find(|&pop| Some(pop) != from && !self.pops[pop].draining);
+        let other = (0..self.pops.len()).find(|&pop| Some(pop) != from && !self.pops[pop].draining);
         if command.action() == wire::command::Action::Drain
             && let Some(other) = other
             && !host.uplinks.values().any(|&pop| pop == other)
@@ -368,7 +381,9 @@ impl World {
 }
 
 fn is_due<R: Role>(core: &mut Endpoint<R>, now: Instant) -> bool {
-    let due = core.poll_timeout().is_some_and(|deadline| deadline.at <= now);
+    let due = core
+        .poll_timeout()
+        .is_some_and(|deadline| deadline.at <= now);
     if due {
         core.handle_timeout(now);
     }

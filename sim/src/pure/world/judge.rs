@@ -3,9 +3,9 @@
 use super::super::oracle::violated;
 use super::super::peer::Peer;
 use super::super::scenario::{Answer, Scenario};
+use super::World;
 use super::carriers::Transmitted;
 use super::hosts::Host;
-use super::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use titan_core::endpoint::{
@@ -143,6 +143,10 @@ impl World {
     // --- When something ends ----------------------------------------------------------------------
 
     /// A tunnel ends only when its reason to live is gone.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not about a node says nothing here"
+    )]
     pub(super) fn judge_node(&mut self, pop: usize, event: &Event) {
         match *event {
             Event::NodeAttached { tunnel, .. } => {
@@ -163,17 +167,21 @@ impl World {
                 let over = |since: Option<&Instant>| {
                     since.is_some_and(|&since| self.now >= since + self.record.grace)
                 };
-                let edge_away = self.record.edge_detached.iter().any(|(&(edge, uplink), since)| {
-                    let host = &self.edges[edge];
-                    host.node == node
-                        && host.uplinks.get(&uplink) == Some(&pop)
-                        && over(Some(since))
-                });
+                let edge_away = self
+                    .record
+                    .edge_detached
+                    .iter()
+                    .any(|(&(edge, uplink), since)| {
+                        let host = &self.edges[edge];
+                        host.node == node
+                            && host.uplinks.get(&uplink) == Some(&pop)
+                            && over(Some(since))
+                    });
                 let excused = over(self.record.pop_detached.get(&(pop, tunnel)))
                     || edge_away
                     || self.record.nodes_unsafe.contains(&node)
                     || self.pops[pop].draining
-                    || (code == Code::AckWithheld && self.record.muted);
+                    || (matches!(code, Code::AckWithheld | Code::Replaced) && self.record.muted);
                 if !excused {
                     violated(
                         6,
@@ -195,6 +203,10 @@ impl World {
     }
 
     /// A flow fails only for a reason that there was.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every code that is not named has no excuse"
+    )]
     pub(super) fn judge_client(&mut self, client: &Peer, code: Code) {
         if client.failed {
             self.record.client_failed.insert(client.flow, client.sent);
@@ -221,9 +233,7 @@ impl World {
             Code::Reset => {
                 flow.client.fails_at.is_some() || flow.target.fails_at.is_some() || record.forged
             }
-            Code::WriteTimeout => {
-                flow.client.fails_at.is_some() || flow.target.fails_at.is_some()
-            }
+            Code::WriteTimeout => flow.client.fails_at.is_some() || flow.target.fails_at.is_some(),
             Code::IdleTimeout => {
                 flow.stalls() || limits.idle < 1_000_000 || limits.idle_half_closed < 100_000
             }
@@ -246,7 +256,10 @@ impl World {
             if *reached > 1 {
                 violated(
                     7,
-                    format_args!("flow {} reached two targets, the last by edge {edge}", target.flow),
+                    format_args!(
+                        "flow {} reached two targets, the last by edge {edge}",
+                        target.flow
+                    ),
                 );
             }
         }
@@ -318,10 +331,8 @@ impl World {
 }
 
 fn judge_memory(budget: u64, usage: Usage) {
-    let bound = budget
-        + PER_TURN
-        + PER_TUNNEL * usage.tunnels as u64
-        + PER_SESSION * usage.sessions as u64;
+    let bound =
+        budget + PER_TURN + PER_TUNNEL * usage.tunnels as u64 + PER_SESSION * usage.sessions as u64;
     if usage.session_bytes + usage.resend_bytes > bound {
         violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));
     }

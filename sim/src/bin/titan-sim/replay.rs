@@ -1,0 +1,136 @@
+//! One run again, and making it small.
+
+use crate::End;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use titan_sim::pure::explore::check_again;
+use titan_sim::pure::{Scenario, Shrunk, run, run_with_log, shrink};
+
+/// What to run: a seed or a file.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Subject {
+    /// A scenario file of the pure loop.
+    file: Option<PathBuf>,
+    /// A seed.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+impl Subject {
+    fn scenario(&self) -> io::Result<Scenario> {
+        match (&self.file, self.seed) {
+            (Some(file), _) => Scenario::load(file),
+            (None, seed) => Ok(Scenario::draw(seed.unwrap_or(0))),
+        }
+    }
+
+    fn name(&self) -> String {
+        match (&self.file, self.seed) {
+            (Some(file), _) => file
+                .file_stem()
+                .map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy())
+                .into_owned(),
+            (None, seed) => format!("seed-{}", seed.unwrap_or(0)),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    subject: Subject,
+    /// Write what happens, line by line.
+    #[arg(long)]
+    log: bool,
+    /// Write the scenario as a file has it, and do not run it.
+    #[arg(long)]
+    print: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShrinkArgs {
+    #[command(flatten)]
+    subject: Subject,
+    /// Where the small scenario goes.
+    #[arg(long, default_value = "target/violations")]
+    save: PathBuf,
+    /// Most runs to spend.
+    #[arg(long, default_value_t = 20_000)]
+    runs: usize,
+}
+
+pub(crate) fn replay(args: &ReplayArgs) -> io::Result<End> {
+    let scenario = args.subject.scenario()?;
+    if args.print {
+        print!("{}", scenario.to_text(""));
+        return Ok(End::Well);
+    }
+    let result = if args.log {
+        let (result, log) = run_with_log(&scenario);
+        for line in log {
+            println!("{line}");
+        }
+        result
+    } else {
+        run(&scenario)
+    };
+    let result = result.and_then(|outcome| {
+        check_again(&scenario, &outcome)?;
+        Ok(outcome)
+    });
+    Ok(match result {
+        Ok(outcome) => {
+            println!(
+                "{} events, {} faults, {} flows complete, {} failed, {:.3} s of virtual time, \
+                 trace {:016x} (twice)",
+                outcome.actions,
+                outcome.faults,
+                outcome.complete(),
+                outcome.failed(),
+                outcome.elapsed.as_secs_f64(),
+                outcome.trace
+            );
+            End::Well
+        }
+        Err(violation) => {
+            println!("{violation}");
+            End::Violated(violation)
+        }
+    })
+}
+
+pub(crate) fn shrink_down(args: &ShrinkArgs) -> io::Result<End> {
+    let scenario = args.subject.scenario()?;
+    let Some(shrunk) = shrink(&scenario, args.runs) else {
+        println!("nothing is wrong with it");
+        return Ok(End::Well);
+    };
+    let path = save(&args.save, &args.subject.name(), &shrunk)?;
+    println!(
+        "{}\n{} flows and {} faults are left of {} and {}, after {} runs: {}",
+        shrunk.violation,
+        shrunk.scenario.flows.len(),
+        shrunk.scenario.faults.len(),
+        scenario.flows.len(),
+        scenario.faults.len(),
+        shrunk.runs,
+        shorten(&path.display().to_string())
+    );
+    Ok(End::Violated(shrunk.violation))
+}
+
+/// Writes a small scenario into a folder, which is made if need be.
+pub(crate) fn save(folder: &Path, name: &str, shrunk: &Shrunk) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{name}.toml"));
+    let comment = shrunk.violation.to_string();
+    fs::write(&path, shrunk.scenario.to_text(&comment))?;
+    Ok(path)
+}
+
+/// Returns the one command that runs a subject again.
+pub(crate) fn shorten(subject: &str) -> String {
+    format!("cargo run --profile sim -p titan-sim --no-default-features -- replay {subject}")
+}
