@@ -240,7 +240,7 @@ impl World {
         self.now >= self.heals_at()
     }
 
-    fn note(&mut self, line: impl FnOnce() -> String) {
+    fn note(&self, line: impl FnOnce() -> String) {
         if let Some(log) = &self.log {
             let at = self.now.as_nanos() / 1_000;
             log.borrow_mut().push(format!(
