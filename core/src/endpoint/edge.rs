@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::exit::candidate::{Family, interleave};
 use crate::exit::guard::{Guard, canonical};
 use crate::memory::MemoryLevel;
+use crate::planted::{self, Planted};
 use crate::session::recv::RecvHalf;
 use crate::session::send::SendHalf;
 use crate::session::{CloseMode, Due, EdgeSide, Phase, Session, Side};
@@ -191,7 +192,8 @@ impl EdgeRole {
             return Err(Code::Protocol);
         }
         tunnel.opened = number;
-        let full = tunnel.sessions.len() >= sessions_max;
+        let full =
+            tunnel.sessions.len() >= sessions_max && !planted::on(Planted::SessionCapIgnored);
         if tunnel.sessions.len() >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
             return Err(Code::ExitLimit);
         }

@@ -5,6 +5,7 @@ use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::{Carrier, CarrierState, Farewell, Peer};
 use crate::config::{Config, STALL_AFTER};
 use crate::memory::{Memory, MemoryLevel};
+use crate::planted::{self, Planted};
 use crate::rng::Rng;
 use crate::session::{CloseMode, Phase, Session};
 use crate::time::{Duration, Instant};
@@ -208,6 +209,13 @@ impl Engine {
                 }
             }
             Phase::Closing(code) => {
+                let away = self
+                    .tunnels
+                    .get(session.tunnel)
+                    .is_some_and(|tunnel| tunnel.carrier.is_none());
+                if away && planted::on(Planted::TailLostAtClose) {
+                    session.send.queue.clear();
+                }
                 if session.send.queue.is_empty() {
                     session.phase = Phase::Ended(code);
                     session.due.close = Some((code, CloseMode::Drain));
@@ -246,7 +254,9 @@ impl Engine {
         self.timers.arm(Timer::Session(id), &mut armed, None);
         self.recharge(id);
         let session = self.sessions.remove(id).expect("it was just there");
-        self.memory.growth -= session.grown;
+        if session.phase == Phase::Ended(Code::Ok) || !planted::on(Planted::GrowthKept) {
+            self.memory.growth -= session.grown;
+        }
     }
 
     /// Takes the session's number off its tunnel.
@@ -368,13 +378,17 @@ impl Engine {
             return;
         };
         let old = tunnel.carrier.replace(carrier);
-        tunnel.grace_until = None;
+        if !planted::on(Planted::GraceNotEnded) {
+            tunnel.grace_until = None;
+        }
         tunnel.stall = Stall::None;
         tunnel.withheld_since = None;
         // HELLO tells the count.
         tunnel.numbering.tell();
         tunnel.ack = AckState::By(None);
-        if let Some(old) = old {
+        if let Some(old) = old
+            && !planted::on(Planted::StaleCarrier)
+        {
             if let Some(old) = self.carriers.get_mut(old) {
                 // Not lost: the tunnel has moved.
                 old.state = CarrierState::Greeting;
@@ -471,6 +485,9 @@ impl Engine {
             return false;
         };
         tunnel.carrier = None;
+        if planted::on(Planted::ControlLostAtCut) {
+            tunnel.control.clear();
+        }
         tunnel.grace_until = Some(now + grace);
         tunnel.stall = Stall::None;
         tunnel.withheld_since = None;
@@ -502,7 +519,11 @@ impl Engine {
             session.in_scheduler = false;
             session.tunnel = NOWHERE;
             session.due = crate::session::Due::default();
-            if of_node && session.phase == Phase::Dialling {
+            let half_done =
+                session.phase == Phase::Open && session.recv.is_done() && !session.send.is_done();
+            if half_done && planted::on(Planted::CleanEndAtLoss) {
+                self.end(now, session_id, Code::Ok, CloseMode::Drain);
+            } else if of_node && session.phase == Phase::Dialling {
                 self.orphaned.push_back((session_id, Code::TunnelLost));
             } else {
                 self.end(now, session_id, Code::TunnelLost, CloseMode::Abort);

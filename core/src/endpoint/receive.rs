@@ -2,6 +2,8 @@
 
 use super::engine::Engine;
 use crate::arena::{CarrierId, SessionId, TunnelId};
+use crate::memory::MemoryLevel;
+use crate::planted::{self, Planted};
 use crate::session::recv::RecvError;
 use crate::session::send::Fin;
 use crate::session::{CloseMode, Phase, Side};
@@ -45,10 +47,11 @@ impl Engine {
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
-        if tunnel.numbering.receive(payload_len) {
+        let waits = tunnel.held > 0 && planted::on(Planted::AckWaitsForSocket);
+        if tunnel.numbering.receive(payload_len) && !waits {
             tunnel.ack = AckState::Now;
             self.mark(id);
-        } else if tunnel.ack == AckState::By(None) {
+        } else if tunnel.ack == AckState::By(None) && !waits {
             tunnel.ack = AckState::By(Some(now + ack_delay));
             self.arm_tunnel(id);
         }
@@ -61,6 +64,7 @@ impl Engine {
         id: TunnelId,
         received: u64,
     ) -> Result<(), Code> {
+        let level = self.level();
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return Ok(());
         };
@@ -68,10 +72,14 @@ impl Engine {
             .numbering
             .acknowledge(received)
             .map_err(|_| Code::Desync)?;
-        self.memory.resend -= freed;
+        let pressed = level >= MemoryLevel::NoGrowth;
+        let full = !tunnel.numbering.takes_data();
+        if !(full && freed > 0 && planted::on(Planted::LostAckAccounting)) {
+            self.memory.resend -= freed;
+        }
         let busy = !tunnel.scheduler.is_empty() || !tunnel.numbering.takes_data();
         tunnel.pace.acknowledged(now, freed, busy);
-        if freed > 0 {
+        if freed > 0 && !(pressed && planted::on(Planted::WithheldNotForgiven)) {
             tunnel.withheld_since = None;
         }
         self.mark(id);
@@ -171,7 +179,9 @@ impl Engine {
         }
         session.moved_at = now;
         self.rearm_idle(now, id);
-        self.recharge(id);
+        if !planted::on(Planted::HeldMiscounted) {
+            self.recharge(id);
+        }
         self.unschedule(id);
         self.schedule(id);
         self.wake(id);
@@ -216,6 +226,7 @@ impl Engine {
             return Ok(());
         };
         let queue_max = self.config.send_queue_max;
+        let pressed = self.level() >= MemoryLevel::NoGrowth;
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(());
         };
@@ -225,7 +236,9 @@ impl Engine {
         session.send.raise(limit);
         if session.starved && session.send.room(queue_max) > 0 {
             session.starved = false;
-            self.wake(id);
+            if !(pressed && planted::on(Planted::WakeLost)) {
+                self.wake(id);
+            }
         }
         self.schedule(id);
         Ok(())

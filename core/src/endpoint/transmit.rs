@@ -9,6 +9,7 @@ use crate::arena::{CarrierId, TunnelId};
 use crate::carrier::CarrierState;
 use crate::config::FRAME_OVERHEAD;
 use crate::memory::MemoryLevel;
+use crate::planted::{self, Planted};
 use crate::session::send::Fin;
 use crate::session::{CloseMode, Phase, Session, Side};
 use crate::time::Instant;
@@ -252,7 +253,10 @@ fn next_data(session: &mut Session, data_max: usize) -> (Frame, usize) {
             );
         }
     }
-    if session.send.queue.is_empty() {
+    let overtakes = session.send.fin == Fin::Queued
+        && session.send.queue.len() > 8 << 10
+        && planted::on(Planted::FinBeforeData);
+    if session.send.queue.is_empty() || overtakes {
         session.send.fin = Fin::Sent;
         if dialling && let Some(side) = session.pop_mut() {
             side.early.finished = true;

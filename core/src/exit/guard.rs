@@ -9,6 +9,7 @@ mod ranges;
 
 pub use network::{Network, NetworkError};
 
+use crate::planted::{self, Planted};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
@@ -60,6 +61,12 @@ impl Guard {
     /// Returns the range that forbids the address.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         let address = canonical(address);
+        if let IpAddr::V4(v4) = address
+            && v4.octets()[0] == 192
+            && planted::on(Planted::PrivateReached)
+        {
+            return Ok(());
+        }
         self.judge(address)?;
         let IpAddr::V6(carrier) = address else {
             return Ok(());

@@ -9,6 +9,7 @@ use super::{PopRole, key_of};
 use crate::arena::{SessionId, TunnelId};
 use crate::config::EXITS_MAX;
 use crate::exit::index::{Demand, ExitKey};
+use crate::planted::{self, Planted};
 use crate::session::send::{Fin, SendHalf};
 use crate::session::{CloseMode, Phase, PopSide};
 use crate::time::Instant;
@@ -172,7 +173,10 @@ impl PopRole {
             return false;
         };
         engine.unmap(id);
-        if created && let Some(old_tunnel) = engine.tunnels.get_mut(old) {
+        if created
+            && !planted::on(Planted::ForgottenClose)
+            && let Some(old_tunnel) = engine.tunnels.get_mut(old)
+        {
             old_tunnel.closes.push_back((number, Code::Cancelled));
             engine.mark(old);
         }
@@ -201,7 +205,8 @@ impl PopRole {
         };
         let old = core::mem::replace(&mut session.send, SendHalf::new(0));
         session.send.queue = old.queue;
-        if old.fin != Fin::Open {
+        let second = session.pop().is_some_and(|side| side.exits.count > 1);
+        if old.fin != Fin::Open && !(second && planted::on(Planted::EarlyFinLost)) {
             session.send.fin = Fin::Queued;
         }
         if let Some(side) = session.pop_mut() {
@@ -217,7 +222,8 @@ impl PopRole {
 impl PopSide {
     /// Tells whether anything of the client was framed for the present tunnel.
     fn has_framed(&self) -> bool {
-        self.early.len() > 0 || self.early.finished
+        let moves = self.refused && planted::on(Planted::FailoverAfterByte);
+        (self.early.len() > 0 || self.early.finished) && !moves
     }
 }
 

@@ -41,11 +41,12 @@ pub(crate) struct Args {
 
 pub(crate) fn explore(args: &Args) -> End {
     let first = args.seed.unwrap_or_else(fresh_seed);
-    let count = args.count.unwrap_or(if args.time.is_some() {
+    let usual = if args.time.is_some() {
         u64::MAX
     } else {
         10_000
-    });
+    };
+    let count = args.count.unwrap_or(usual);
     println!("pure loop: seeds from {first} on, {} threads", args.jobs);
     let bar = show::bar((count != u64::MAX).then_some(count));
     let summary = run(
