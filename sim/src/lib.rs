@@ -13,6 +13,8 @@ mod carrier;
 #[cfg(all(test, feature = "daemons"))]
 mod dial;
 #[cfg(feature = "daemons")]
+pub mod experiment;
+#[cfg(feature = "daemons")]
 pub mod net;
 #[cfg(feature = "daemons")]
 pub mod overlay;

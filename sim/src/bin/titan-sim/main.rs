@@ -3,6 +3,8 @@
 //! Exit codes: 0 all is well, 1 the tool itself could not, 2 the command line is wrong, 3 a wrong
 //! result, 4 no progress, 5 a crash, 6 a rare path was never taken or a planted bug not found.
 
+#[cfg(feature = "daemons")]
+mod experiment;
 mod explore;
 #[cfg(feature = "planted")]
 mod planted;
@@ -36,6 +38,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Make a failing seed or scenario file of the pure loop small.
     Shrink(replay::ShrinkArgs),
+    /// Measure the daemons in virtual time and compare with what the distances demand.
+    #[cfg(feature = "daemons")]
+    Experiment(experiment::Args),
     /// Switch planted bugs on, one after the other, and see each of them found.
     #[cfg(feature = "planted")]
     Planted(planted::Args),
@@ -67,6 +72,8 @@ fn main() -> ExitCode {
         Command::Explore(args) => Ok(explore::explore(&args)),
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => replay::shrink_down(&args),
+        #[cfg(feature = "daemons")]
+        Command::Experiment(args) => experiment::experiments(&args),
         #[cfg(feature = "planted")]
         Command::Planted(args) => Ok(planted::planted(&args)),
     };

@@ -1,0 +1,4 @@
+//! What the daemons do in numbers: measured in virtual time, compared with what the distances demand.
+
+mod chart;
+pub mod zero_rtt;
