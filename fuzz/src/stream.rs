@@ -5,14 +5,16 @@ use core::task::{Context, Poll, Waker};
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Makes what is sent of what was to be sent and what was heard.
+type Answer = fn(&[u8], &[u8]) -> Vec<u8>;
+
 /// A peer that sends bytes in pieces and hears everything.
 pub(crate) struct Peer {
     sends: Vec<u8>,
     at: usize,
     piece: usize,
     heard: Vec<u8>,
-    /// Where the key of an upgrade is to be proved, once it was heard.
-    accept: Option<fn(&[u8], &[u8]) -> Vec<u8>>,
+    answer: Option<Answer>,
 }
 
 impl Peer {
@@ -23,14 +25,14 @@ impl Peer {
             at: 0,
             piece: piece.max(1),
             heard: Vec::new(),
-            accept: None,
+            answer: None,
         }
     }
 
     /// Has its words made of `bytes` and what it hears before it is first listened to.
-    pub(crate) fn answering(self, answer: fn(&[u8], &[u8]) -> Vec<u8>) -> Self {
+    pub(crate) fn answering(self, answer: Answer) -> Self {
         Self {
-            accept: Some(answer),
+            answer: Some(answer),
             ..self
         }
     }
@@ -52,7 +54,7 @@ impl AsyncRead for Peer {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(answer) = this.accept.take() {
+        if let Some(answer) = this.answer.take() {
             this.sends = answer(&this.sends, &this.heard);
         }
         let len = this.unread().len().min(this.piece).min(buf.remaining());
