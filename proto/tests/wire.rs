@@ -1,8 +1,7 @@
-//! The wire as bytes: vectors of the legacy frames, agreement with prost, truncation, garbage.
+//! The wire as bytes: vectors of the legacy frames, limits, types.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use bytes::Bytes;
-use proptest::prelude::*;
 use prost::Message as _;
 use titan_proto::wire::{self, MessageType};
 use titan_proto::{Code, DecodeError, Envelope, Frame, Header, limits};
@@ -134,81 +133,4 @@ fn unknown_numbered_types_are_errors_and_others_are_ignored() {
     }
     let later = Envelope::decode(&message(4711, 0, b"xyz")).unwrap();
     assert_eq!(Frame::decode(later).unwrap(), Frame::Unknown(4711));
-}
-
-fn frames() -> impl Strategy<Value = Frame> {
-    let bytes = || prop::collection::vec(any::<u8>(), 0..80).prop_map(Bytes::from);
-    let session = || 1..=u64::MAX;
-    let target = (bytes(), "[a-z.]{0,40}", any::<u32>())
-        .prop_map(|(ip, name, port)| wire::Target { ip, name, port });
-    prop_oneof![
-        (session(), bytes()).prop_map(|(session, data)| Frame::Data { session, data }),
-        (session(), any::<u64>()).prop_map(|(session, final_offset)| Frame::HalfClose {
-            session,
-            final_offset
-        }),
-        (session(), any::<u64>()).prop_map(|(session, limit)| Frame::Credit { session, limit }),
-        (session(), any::<u32>()).prop_map(|(session, code)| Frame::Stop { session, code }),
-        any::<u64>().prop_map(|received| Frame::Ack { received }),
-        (session(), any::<u32>(), 0..2i32).prop_map(|(session, code, mode)| Frame::Close {
-            session,
-            close: wire::Close { code, mode }
-        }),
-        (session(), target, any::<u64>(), bytes()).prop_map(
-            |(session, target, download_limit, trace_id)| Frame::Create {
-                session,
-                create: wire::Create {
-                    target: Some(target),
-                    download_limit,
-                    trace_id,
-                    ..wire::Create::default()
-                }
-            }
-        ),
-        (any::<u64>(), any::<u64>(), bytes(), "[ -~]{0,60}").prop_map(
-            |(tunnel, received, proof, resume_address)| Frame::Hello(wire::Hello {
-                tunnel,
-                received,
-                proof,
-                resume_address,
-                ..wire::Hello::default()
-            })
-        ),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn frames_round_trip(frame in frames()) {
-        let (kind, session, payload) = frame.clone().encode();
-        let bytes = message(kind, session, &payload);
-        let envelope = Envelope::decode(&bytes).unwrap();
-        prop_assert_eq!(Frame::decode(envelope).unwrap(), frame);
-        let oracle = wire::Message::decode(bytes).unwrap();
-        prop_assert_eq!(oracle.payload, payload);
-        prop_assert_eq!(oracle.session, session);
-    }
-
-    #[test]
-    fn no_truncation_passes_for_the_whole(frame in frames()) {
-        let (kind, session, payload) = frame.clone().encode();
-        let bytes = message(kind, session, &payload);
-        for end in 0..bytes.len() {
-            if let Ok(envelope) = Envelope::decode(&bytes.slice(..end)) {
-                prop_assert_ne!(Frame::decode(envelope), Ok(frame.clone()));
-            }
-        }
-    }
-
-    #[test]
-    fn garbage_is_judged_like_prost(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let bytes = Bytes::from(bytes);
-        if let Ok(envelope) = Envelope::decode(&bytes) {
-            let _ = Frame::decode(envelope.clone());
-            if let Ok(oracle) = wire::Message::decode(bytes) {
-                prop_assert_eq!(oracle.session, envelope.session);
-                prop_assert_eq!(oracle.payload, envelope.payload);
-            }
-        }
-    }
 }

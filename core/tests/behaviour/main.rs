@@ -14,6 +14,7 @@ mod dialling;
 mod ends;
 mod fairness;
 mod greeting;
+mod hellos;
 mod hostile;
 mod liveness;
 mod memory;

@@ -8,14 +8,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The longest accepted head in bytes: a token of two KiB and a proxy's additions fit.
 const HEAD_LEN_MAX: usize = 8 * 1024;
 
+/// Bytes read at once: the head of an edge's request fits.
+const READ_LEN: usize = 1024;
+
 /// A stream that ends, for its reader, with the head of the peer's message.
 ///
-/// The handshake may read further than the head; what follows must not get lost with its buffers,
-/// and a head without an end must not fill memory.
+/// The head is handed over in one piece however the network cut it: the handshake takes many small
+/// reads for an attack. It may read further than the head; what follows must not get lost with its
+/// buffers, and a head without an end must not fill memory.
 #[derive(Debug)]
 pub(super) struct HeadStream<'a, S> {
     stream: &'a mut S,
-    head_len: usize,
+    head: Vec<u8>,
+    /// Bytes of the head that its reader has.
+    taken: usize,
     /// Bytes of the current line so far; none before the first line that is not empty.
     line_len: Option<usize>,
     ended: bool,
@@ -26,7 +32,8 @@ impl<'a, S> HeadStream<'a, S> {
     pub(super) fn new(stream: &'a mut S) -> Self {
         Self {
             stream,
-            head_len: 0,
+            head: Vec::new(),
+            taken: 0,
             line_len: None,
             ended: false,
             rest: Vec::new(),
@@ -36,6 +43,23 @@ impl<'a, S> HeadStream<'a, S> {
     /// Returns what was read behind the head.
     pub(super) fn into_rest(self) -> Vec<u8> {
         self.rest
+    }
+
+    /// Takes in what was read next; nothing is the end of the stream.
+    fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (head, rest) = bytes.split_at(self.scan(bytes));
+        self.head.extend_from_slice(head);
+        self.rest.extend_from_slice(rest);
+        self.ended |= bytes.is_empty();
+        if self.head.len() > HEAD_LEN_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "head too long"));
+        }
+        // Who speaks another protocol need not send an empty line to be told.
+        let controls = |byte: &u8| byte.is_ascii_control() && !b"\t\r\n".contains(byte);
+        if head.iter().any(controls) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "head not text"));
+        }
+        Ok(())
     }
 
     /// Returns how many of `bytes` belong to the head. Lines may end without a carriage return
@@ -63,21 +87,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<'_, S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.ended {
-            return Poll::Ready(Ok(()));
+        while !this.ended {
+            let mut block = [0; READ_LEN];
+            let mut block = ReadBuf::new(&mut block);
+            ready!(Pin::new(&mut *this.stream).poll_read(cx, &mut block))?;
+            this.extend(block.filled())?;
         }
-        let start = buf.filled().len();
-        ready!(Pin::new(&mut *this.stream).poll_read(cx, buf))?;
-        let len = this.scan(&buf.filled()[start..]);
-        this.rest.extend_from_slice(&buf.filled()[start + len..]);
-        buf.set_filled(start + len);
-        this.head_len += len;
-        if this.head_len > HEAD_LEN_MAX {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "head too long",
-            )));
-        }
+        let left = &this.head[this.taken..];
+        let len = left.len().min(buf.remaining());
+        buf.put_slice(&left[..len]);
+        this.taken += len;
         Poll::Ready(Ok(()))
     }
 }

@@ -9,6 +9,7 @@ mod http;
 mod https;
 mod process;
 mod refusals;
+mod relay;
 mod restarts;
 mod server;
 mod site;

@@ -30,7 +30,13 @@ impl Process {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").arg(self.0.id().to_string()).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        let status = kill.args(["-s", name, &self.0.id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 

@@ -120,7 +120,9 @@ where
     let mut head = HeadStream::new(&mut stream);
     let response = match client_async(request, &mut head).await {
         Ok((_, response)) => response,
-        Err(tungstenite::Error::Io(error)) => return Err(ConnectError::Io(error)),
+        Err(tungstenite::Error::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
+            return Err(ConnectError::Io(error));
+        }
         Err(tungstenite::Error::Http(response)) => {
             return Err(refused(response.status().as_u16(), response.headers()));
         }

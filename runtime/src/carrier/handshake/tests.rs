@@ -1,3 +1,5 @@
+mod splits;
+
 use super::{
     ClientRequest, ConnectError, HandshakeError, Refusal, Upgrade, UpgradeAnswer, UpgradeRequest,
     accept, connect, path_and_query,

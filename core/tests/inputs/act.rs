@@ -1,0 +1,298 @@
+//! What each step does to the world.
+
+use super::{Call, EDGES_MAX, Ends, Side, Step, Twist};
+use crate::common::{Way, World, demand, encode, message};
+use bytes::Bytes;
+use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Role, SessionId};
+use titan_core::time::Instant;
+use titan_proto::{Code, Frame, wire};
+
+/// Takes one step and lets everything happen that follows. `opened` are the sessions of each edge that
+/// were ever opened.
+pub(crate) fn act(world: &mut World, opened: &mut [Vec<SessionId>], step: Step) {
+    let now = world.now;
+    for (site, opened) in world.edges.iter_mut().zip(opened.iter_mut()) {
+        opened.append(&mut site.opened);
+    }
+    match step {
+        Step::Open { group, strict } => {
+            let open = Open {
+                group,
+                strict,
+                ..demand()
+            };
+            if let Ok(id) = world.pop.open(now, open) {
+                world.pop_sessions.push(id);
+            }
+        }
+        Step::Dialled {
+            edge,
+            pick,
+            outcome,
+        } => {
+            if let (Some(id), Some(site)) = (picked(&opened[edge], pick), world.edges.get_mut(edge))
+            {
+                let outcome = outcome.map(|()| Dialled::default());
+                site.core.dialled(now, id, outcome);
+                assert_eq!(site.core.dial_request(id), None, "it was answered");
+            }
+        }
+        Step::Session {
+            at,
+            foreign,
+            pick,
+            call,
+        } => {
+            let of = match (at, foreign) {
+                (Side::Pop, false) | (Side::Edge(_), true) => &world.pop_sessions,
+                (Side::Pop, true) => &opened[0],
+                (Side::Edge(edge), false) => &opened[edge],
+            };
+            let Some(id) = picked(of, pick) else { return };
+            match at {
+                Side::Pop => on_session(&mut world.pop, now, id, call),
+                Side::Edge(edge) => {
+                    if let Some(site) = world.edges.get_mut(edge) {
+                        on_session(&mut site.core, now, id, call);
+                    }
+                }
+            }
+        }
+        Step::Frame { way, pick, frame } => hand_in(world, way, pick, &encode(frame)),
+        Step::Mutated {
+            way,
+            pick,
+            frame,
+            at,
+            byte,
+        } => {
+            let mut bytes = encode(frame).to_vec();
+            let at = at % bytes.len();
+            match byte {
+                Some(byte) => bytes[at] = byte,
+                None => bytes.truncate(at),
+            }
+            hand_in(world, way, pick, &bytes.into());
+        }
+        Step::Noise {
+            way,
+            pick,
+            kind,
+            session,
+            payload,
+        } => hand_in(world, way, pick, &message(kind, session, &payload)),
+        Step::Replay { way, pick, back } => {
+            if let Some(seen) = world.wire.iter().rev().nth(back) {
+                let frame = encode(seen.frame.clone());
+                hand_in(world, way, pick, &frame);
+            }
+        }
+        Step::Greet { node, hello } => {
+            let link = world.raw_edge(&format!("node-{node}"));
+            world.inject(link, Way::ToPop, Frame::Hello(hello));
+            if world.links[link].pop.is_some() {
+                world.inject(link, Way::ToPop, Frame::Ack { received: 0 });
+            }
+        }
+        Step::Connect { edge, welcome } => {
+            if world.edges.get(edge).is_some_and(|site| site.wants) {
+                match welcome {
+                    None => {
+                        let node = world.edges[edge].node.clone();
+                        world.connect_as(edge, &node);
+                    }
+                    Some(welcome) => {
+                        let link = world.raw_pop(edge);
+                        world.inject(link, Way::ToEdge, Frame::Hello(welcome));
+                    }
+                }
+            }
+        }
+        Step::ConnectFailed { edge, retry } => {
+            if let Some(site) = world.edges.get_mut(edge)
+                && core::mem::take(&mut site.wants)
+            {
+                site.core.handle_connect_failed(now, site.uplink, retry);
+            }
+        }
+        Step::Twist { way, twist, value } => {
+            let mut value = Some(value);
+            world.rewrite = Some(Box::new(move |of, frame| {
+                if let Frame::Hello(hello) = frame
+                    && of == way
+                    && let Some(value) = value.take()
+                {
+                    apply(twist, hello, value);
+                }
+            }));
+        }
+        Step::Cut { pick, ends } => {
+            if let Some(link) = recent_link(world, pick) {
+                match ends {
+                    Ends::Both => world.cut(link),
+                    Ends::One(end) => world.cut_end(link, end),
+                }
+            }
+        }
+        Step::Block {
+            pick,
+            way,
+            blocked,
+            held,
+        } => {
+            if let Some(link) = recent_link(world, pick) {
+                let pipe = world.links[link].pipe(way);
+                (pipe.blocked, pipe.held) = (blocked, held);
+            }
+        }
+        Step::Fault { at_pop, pick, code } => on_carrier(
+            world,
+            at_pop,
+            pick,
+            |pop, id| pop.handle_carrier_fault(now, id, code),
+            |edge, id| edge.handle_carrier_fault(now, id, code),
+        ),
+        Step::Pong {
+            at_pop,
+            pick,
+            payload,
+        } => on_carrier(
+            world,
+            at_pop,
+            pick,
+            |pop, id| pop.handle_pong(now, id, &payload),
+            |edge, id| edge.handle_pong(now, id, &payload),
+        ),
+        Step::Alive { pick } => on_carrier(
+            world,
+            true,
+            pick,
+            |pop, id| pop.handle_alive(now, id),
+            |_, _| {},
+        ),
+        Step::Command { action } => {
+            let tunnels: Vec<_> = world.pop.nodes().iter().map(|node| node.tunnel).collect();
+            for tunnel in tunnels {
+                let command = wire::Command {
+                    action,
+                    ..wire::Command::default()
+                };
+                world.pop.command(now, tunnel, command);
+            }
+        }
+        Step::Status { edge, status } => {
+            if let Some(site) = world.edges.get_mut(edge) {
+                site.core.set_status(now, &status);
+            }
+        }
+        Step::Farewell { at, code } => match at {
+            Side::Pop => world.pop.farewell(now, code),
+            Side::Edge(edge) => {
+                if let Some(site) = world.edges.get_mut(edge) {
+                    site.core.farewell(now, code);
+                }
+            }
+        },
+        Step::Wait(wait) => world.wait(wait),
+        Step::Plug { edge, online } => {
+            if let Some(site) = world.edges.get_mut(edge) {
+                site.online = online;
+            }
+        }
+        Step::AddEdge { node } => {
+            if world.edges.len() < EDGES_MAX {
+                world.add_edge(&format!("node-{node}"));
+            }
+        }
+    }
+    world.run();
+    let exits = world.pop.explain(world.now, None).len();
+    assert_eq!(exits, world.pop.usage().tunnels, "every tunnel is an exit");
+}
+
+fn picked<T: Copy>(items: &[T], pick: usize) -> Option<T> {
+    let len = items.len();
+    (len > 0).then(|| items[len - 1 - pick % len.min(8)])
+}
+
+/// Returns one of the three latest carriers.
+fn recent_link(world: &World, pick: usize) -> Option<usize> {
+    let len = world.links.len();
+    (len > 0).then(|| len - 1 - pick % len.min(3))
+}
+
+/// Hands a message in, unless that end of the carrier is gone.
+fn hand_in(world: &mut World, way: Way, pick: usize, message: &Bytes) {
+    let Some(number) = recent_link(world, pick) else {
+        return;
+    };
+    let link = &world.links[number];
+    let lives = match way {
+        Way::ToPop => link.pop.is_some(),
+        Way::ToEdge => link.at_edge.is_some(),
+    };
+    if lives {
+        world.inject_raw(number, way, message);
+    }
+}
+
+fn on_session<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: SessionId, call: Call) {
+    match call {
+        Call::Write(len) => endpoint.write(now, id, vec![1; len].into()),
+        Call::Finish => endpoint.finish(now, id),
+        Call::Release(count) => endpoint.release(now, id, count),
+        Call::Stop => endpoint.stop(now, id, Code::Reset),
+        Call::Close(mode) => endpoint.close(now, id, Code::Cancelled, mode),
+        Call::Past => endpoint.write(Instant::EPOCH, id, Bytes::from_static(b"late")),
+    }
+    endpoint.status(id);
+    assert!(endpoint.readable(id).all(|slice| !slice.is_empty()));
+}
+
+/// Calls the driver's method of one end of a recent carrier, if it is there.
+fn on_carrier(
+    world: &mut World,
+    at_pop: bool,
+    pick: usize,
+    pop: impl FnOnce(&mut titan_core::endpoint::Pop, CarrierId),
+    edge: impl FnOnce(&mut titan_core::endpoint::Edge, CarrierId),
+) {
+    let Some(link) = recent_link(world, pick).map(|link| &world.links[link]) else {
+        return;
+    };
+    match (at_pop, link.pop, link.at_edge) {
+        (true, Some(id), _) => pop(&mut world.pop, id),
+        (false, _, Some(id)) => edge(&mut world.edges[link.edge].core, id),
+        (true, None, _) | (false, _, None) => {}
+    }
+}
+
+fn apply(twist: Twist, hello: &mut wire::Hello, value: u64) {
+    let small = u32::try_from(value).unwrap_or(u32::MAX);
+    // Small values move a number, others replace it.
+    let twisted = |number: u64| {
+        if value < 8 {
+            number.wrapping_add(value).wrapping_sub(3)
+        } else {
+            value
+        }
+    };
+    match twist {
+        Twist::Version => hello.version = small,
+        Twist::Epoch => hello.epoch = twisted(hello.epoch),
+        Twist::Attempt => hello.attempt = twisted(hello.attempt),
+        Twist::Tunnel => hello.tunnel = twisted(hello.tunnel),
+        Twist::Received => hello.received = twisted(hello.received),
+        Twist::Next => hello.next = twisted(hello.next),
+        Twist::Proof => hello.proof = vec![7; (value % 80) as usize].into(),
+        Twist::Key => hello.resume_key = vec![7; (value % 80) as usize].into(),
+        Twist::Limits => {
+            hello.limits = (value != 7).then_some(wire::Limits {
+                data_max: small,
+                resend_max: value << 10,
+                early_max: value,
+                sessions_max: small,
+            });
+        }
+    }
+}
