@@ -30,8 +30,22 @@ impl Process {
 
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").arg(self.0.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// Asks it to end, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.0.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status();
         assert!(status.unwrap().success());
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end.
