@@ -6,6 +6,7 @@ mod extract;
 mod guard;
 mod legacy;
 mod nodes;
+mod pops;
 mod problem;
 mod serve;
 mod users;
@@ -163,6 +164,8 @@ fn router<E: Env, S: Store>(api: Api<E, S>) -> Router {
             get(users::show::<E, S>).delete(users::delete::<E, S>),
         )
         .route("/v1/nodes", get(nodes::list::<E, S>))
+        .route("/v1/pops", get(pops::list::<E, S>))
+        .route("/v1/pops/{id}/drain", post(pops::drain::<E, S>))
         .route("/user/create", post(legacy::create::<E, S>))
         .route("/user/get", get(legacy::show::<E, S>))
         .route("/user/delete", post(legacy::delete::<E, S>))

@@ -82,6 +82,22 @@ pub trait Store: Clone + Send + Sync + 'static {
         incarnation: u64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Marks a POP as draining, or to be drained, which is the same to everybody else: no node is to be
+    /// sent there. Holds as long as this incarnation is registered, and cannot be taken back. False if
+    /// it is not registered.
+    fn drain_pop(
+        &self,
+        id: &str,
+        incarnation: u64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Tells whether this incarnation of a POP is marked by [`drain_pop`](Self::drain_pop).
+    fn is_pop_draining(
+        &self,
+        id: &str,
+        incarnation: u64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
     /// Lists the POPs whose lease holds at `now`, by id.
     fn pops(&self, now: u64) -> impl Future<Output = Result<Vec<PopStatus>, StoreError>> + Send;
 
@@ -238,6 +254,10 @@ pub struct PopStatus {
     pub pop: PopEntry,
     /// How many nodes are online there.
     pub node_count: u64,
+    /// Until when its lease holds, in Unix seconds.
+    pub lease_until: u64,
+    /// It drains, or is to: no node is to be sent there.
+    pub draining: bool,
 }
 
 /// A node that is online at a POP.

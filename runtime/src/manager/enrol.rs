@@ -23,6 +23,9 @@ const CARRIER_PATH: &str = "/ws/node";
 /// The longest vendor or version, in bytes.
 const WORD_MAX: usize = 64;
 
+/// The most POPs that an edge can rule out: it leaves few at a time.
+const EXCLUDED_MAX: usize = 16;
+
 /// How long an edge that was sent to a POP counts there before it shows up as online.
 const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,10 @@ pub(super) struct Asking {
     nodeid: String,
     vendor: Option<String>,
     version: Option<String>,
+    /// The POP that it has a tunnel to: it needs another token for that one, draining or not.
+    pop: Option<String>,
+    /// Ids of POPs that it leaves, with commas.
+    exclude: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -64,16 +71,28 @@ pub(super) async fn assign<E: Env, S: Store>(
             "vendor and version must be at most 64 bytes",
         ));
     }
+    let excluded: Vec<&str> = match &asking.exclude {
+        Some(ids) => ids.split(',').collect(),
+        None => Vec::new(),
+    };
+    if excluded.len() > EXCLUDED_MAX || !excluded.iter().all(|id| is_id(id)) {
+        return Err(Problem::bad_request(format!(
+            "exclude must be at most {EXCLUDED_MAX} ids of POPs with commas"
+        )));
+    }
     let now = api.env.unix_time().as_secs();
     // Without the store there is still the default.
     let live = api.store.pops(now).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot ask which POPs live");
         Vec::new()
     });
-    let pop = api
-        .given
-        .choose(&api.config, &live, api.env.now())
-        .ok_or_else(|| Problem::new(ApiCode::NoPop))?;
+    let pop = match &asking.pop {
+        Some(id) => known(&api.config, &live, id),
+        None => api
+            .given
+            .choose(&api.config, &live, &excluded, api.env.now()),
+    };
+    let pop = pop.ok_or_else(|| Problem::new(ApiCode::NoPop))?;
     let lifetime = api.config.node_token_lifetime;
     tracing::debug!(node = asking.nodeid, pop = pop.id, "node sent to a POP");
     Ok((
@@ -100,27 +119,30 @@ struct Expected {
 }
 
 impl Given {
-    /// Chooses the least loaded of the living POPs, else the default, else any configured one.
+    /// Chooses the least loaded of the living POPs, else the default, else any configured one; never
+    /// one that drains or is excluded.
     fn choose(
         &self,
         config: &ManagerConfig,
         live: &[PopStatus],
+        excluded: &[&str],
         now: Instant,
     ) -> Option<StaticPop> {
-        let find = |id: &str| config.pops.iter().find(|pop| pop.id == id).cloned();
+        let find = |id: &str| known(config, &[], id);
+        let barred = |id: &str| {
+            let drains = |status: &PopStatus| status.draining && status.pop.id == id;
+            excluded.contains(&id) || live.iter().any(drains)
+        };
         let mut candidates: Vec<(StaticPop, u64)> = live
             .iter()
-            .map(|PopStatus { pop, node_count }| {
-                let registered = || StaticPop {
-                    id: pop.id.clone(),
-                    url: pop.url.clone(),
-                };
-                (find(&pop.id).unwrap_or_else(registered), *node_count)
-            })
+            .filter(|status| !barred(&status.pop.id))
+            .filter_map(|status| Some((known(config, live, &status.pop.id)?, status.node_count)))
             .collect();
         if candidates.is_empty() {
             let default = config.default_pop.as_deref().and_then(find);
-            let fallback = default.map_or_else(|| config.pops.clone(), |pop| vec![pop]);
+            let default = default.filter(|pop| !barred(&pop.id));
+            let mut fallback = default.map_or_else(|| config.pops.clone(), |pop| vec![pop]);
+            fallback.retain(|pop| !barred(&pop.id));
             candidates = fallback.into_iter().map(|pop| (pop, 0)).collect();
         }
 
@@ -147,6 +169,18 @@ impl Given {
     }
 }
 
+/// Finds a POP that lives or is configured.
+fn known(config: &ManagerConfig, live: &[PopStatus], id: &str) -> Option<StaticPop> {
+    let configured = config.pops.iter().find(|pop| pop.id == id).cloned();
+    configured.or_else(|| {
+        let live = live.iter().find(|status| status.pop.id == id)?;
+        Some(StaticPop {
+            id: live.pop.id.clone(),
+            url: live.pop.url.clone(),
+        })
+    })
+}
+
 fn carrier_url(url: &str) -> String {
     format!("{}{CARRIER_PATH}", url.trim_end_matches('/'))
 }
@@ -166,7 +200,12 @@ mod tests {
             url,
             info: String::new(),
         };
-        PopStatus { pop, node_count }
+        PopStatus {
+            pop,
+            node_count,
+            lease_until: 1,
+            draining: false,
+        }
     }
 
     fn configured(id: &str) -> StaticPop {
@@ -183,14 +222,14 @@ mod tests {
         let mut counts = HashMap::<String, u64>::new();
         for _ in 0..15 {
             *counts
-                .entry(given.choose(&config, &pops, NOW).unwrap().id)
+                .entry(given.choose(&config, &pops, &[], NOW).unwrap().id)
                 .or_default() += 1;
         }
         assert_eq!((counts["a"], counts["b"], counts["c"]), (1, 7, 7));
         // Those that never came are forgotten.
         let later = NOW + ARRIVAL_MAX + Duration::from_nanos(1);
-        assert_eq!(given.choose(&config, &pops, later).unwrap().id, "b");
-        given.choose(&config, &[live("d", 0)], later).unwrap();
+        assert_eq!(given.choose(&config, &pops, &[], later).unwrap().id, "b");
+        given.choose(&config, &[live("d", 0)], &[], later).unwrap();
         assert_eq!(given.0.lock().unwrap().len(), 1);
     }
 
@@ -198,18 +237,42 @@ mod tests {
     fn configured_pops_stand_in_when_none_lives() {
         let given = Given::default();
         let mut config = ManagerConfig::default();
-        assert_eq!(given.choose(&config, &[], NOW), None);
+        assert_eq!(given.choose(&config, &[], &[], NOW), None);
         config.pops = vec![configured("a"), configured("b")];
-        let ids = [(); 4].map(|()| given.choose(&config, &[], NOW).unwrap().id);
+        let ids = [(); 4].map(|()| given.choose(&config, &[], &[], NOW).unwrap().id);
         assert_eq!(ids, ["a", "b", "a", "b"]);
         config.default_pop = Some("b".to_owned());
-        assert_eq!(given.choose(&config, &[], NOW), Some(configured("b")));
-        assert_eq!(given.choose(&config, &[live("c", 9)], NOW).unwrap().id, "c");
+        assert_eq!(given.choose(&config, &[], &[], NOW), Some(configured("b")));
+        assert_eq!(
+            given.choose(&config, &[live("c", 9)], &[], NOW).unwrap().id,
+            "c"
+        );
         // The configured address wins over the registered one.
         assert_eq!(
-            given.choose(&config, &[live("a", 9)], NOW),
+            given.choose(&config, &[live("a", 9)], &[], NOW),
             Some(configured("a"))
         );
+    }
+
+    #[test]
+    fn who_drains_or_is_excluded_is_never_chosen() {
+        let given = Given::default();
+        let mut config = ManagerConfig::default();
+        let mut pops = [live("a", 0), live("b", 5)];
+        pops[0].draining = true;
+        let chosen = |config: &ManagerConfig, pops: &[PopStatus], excluded: &[&str]| {
+            let pop = given.choose(config, pops, excluded, NOW);
+            pop.map(|pop| pop.id)
+        };
+        assert_eq!(chosen(&config, &pops, &[]).as_deref(), Some("b"));
+        assert_eq!(chosen(&config, &pops, &["b"]), None);
+        // Nor as what is configured.
+        config.pops = vec![configured("a"), configured("b")];
+        config.default_pop = Some("a".to_owned());
+        assert_eq!(chosen(&config, &pops, &["b"]), None);
+        assert_eq!(chosen(&config, &pops[..1], &[]).as_deref(), Some("b"));
+        assert_eq!(chosen(&config, &[], &["a"]).as_deref(), Some("b"));
+        assert_eq!(chosen(&config, &[], &["a", "b"]), None);
     }
 
     #[test]

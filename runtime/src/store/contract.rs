@@ -16,6 +16,7 @@ pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     generations_order_one_pop(open()).await;
     leases_end(open()).await;
     restarts_take_over(open()).await;
+    draining_lasts_as_long_as_the_process(open()).await;
     meta_is_shared(open()).await;
 }
 
@@ -326,6 +327,36 @@ async fn restarts_take_over<S: Store>((a, b): (S, S)) {
     b.pop_gone("p", 20).await.unwrap();
     assert_eq!(online(&a, NOW).await, []);
     assert_eq!(a.pops(NOW).await.unwrap(), []);
+}
+
+async fn draining_lasts_as_long_as_the_process<S: Store>((a, b): (S, S)) {
+    let draining = async |store: &S| -> Vec<bool> {
+        let pops = store.pops(NOW).await.unwrap();
+        pops.iter().map(|pop| pop.draining).collect()
+    };
+    assert!(!a.drain_pop("p", 10).await.unwrap());
+    assert!(!a.is_pop_draining("p", 10).await.unwrap());
+    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
+    a.pop_alive(pop("q", 10), NOW, NOW + 9).await.unwrap();
+    // Not for one that came before or that comes after.
+    for other in [9, 11] {
+        assert!(!b.drain_pop("p", other).await.unwrap());
+    }
+    assert_eq!(draining(&a).await, [false, false]);
+    for _ in 0..2 {
+        assert!(b.drain_pop("p", 10).await.unwrap());
+        assert_eq!(draining(&a).await, [true, false]);
+    }
+    assert!(a.is_pop_draining("p", 10).await.unwrap());
+    assert!(!a.is_pop_draining("p", 11).await.unwrap());
+    assert!(!a.is_pop_draining("q", 10).await.unwrap());
+    // A renewal does not end it, a restart does.
+    a.pop_alive(pop("p", 10), NOW, NOW + 19).await.unwrap();
+    assert_eq!(draining(&b).await, [true, false]);
+    assert_eq!(b.pops(NOW).await.unwrap()[0].lease_until, NOW + 19);
+    a.pop_alive(pop("p", 20), NOW, NOW + 9).await.unwrap();
+    assert_eq!(draining(&b).await, [false, false]);
+    assert!(!a.is_pop_draining("p", 20).await.unwrap());
 }
 
 async fn meta_is_shared<S: Store>((a, b): (S, S)) {

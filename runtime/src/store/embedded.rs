@@ -184,6 +184,18 @@ impl Store for Embedded {
             .await
     }
 
+    async fn drain_pop(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.call(move |connection| nodes::drain_pop(connection, &id, incarnation))
+            .await
+    }
+
+    async fn is_pop_draining(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.call(move |connection| nodes::is_pop_draining(connection, &id, incarnation))
+            .await
+    }
+
     async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
         self.call(move |connection| nodes::pops(connection, now))
             .await

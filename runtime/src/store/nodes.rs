@@ -18,7 +18,8 @@ pub(super) fn pop_alive(
     let written = transaction
         .prepare_cached(
             "INSERT INTO pops (id, incarnation, url, info, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET incarnation = excluded.incarnation, url = excluded.url,
+             ON CONFLICT DO UPDATE SET draining = draining AND incarnation = excluded.incarnation,
+                 incarnation = excluded.incarnation, url = excluded.url,
                  info = excluded.info, lease_until = excluded.lease_until
              WHERE excluded.incarnation >= incarnation",
         )?
@@ -58,11 +59,32 @@ pub(super) fn pop_gone(
     Ok(transaction.commit()?)
 }
 
+pub(super) fn drain_pop(
+    connection: &Connection,
+    id: &str,
+    incarnation: u64,
+) -> Result<bool, StoreError> {
+    let marked = connection
+        .prepare_cached("UPDATE pops SET draining = 1 WHERE id = ?1 AND incarnation = ?2")?
+        .execute(params![id, integer(incarnation)])?;
+    Ok(marked > 0)
+}
+
+pub(super) fn is_pop_draining(
+    connection: &Connection,
+    id: &str,
+    incarnation: u64,
+) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM pops WHERE id = ?1 AND incarnation = ?2 AND draining")?
+        .exists(params![id, integer(incarnation)])?)
+}
+
 pub(super) fn pops(connection: &Connection, now: u64) -> Result<Vec<PopStatus>, StoreError> {
     Ok(connection
         .prepare_cached(
-            "SELECT id, incarnation, url, info, node_count FROM pops WHERE lease_until > ?1
-             ORDER BY id",
+            "SELECT id, incarnation, url, info, node_count, lease_until, draining FROM pops
+             WHERE lease_until > ?1 ORDER BY id",
         )?
         .query_map([integer(now)], |row| {
             Ok(PopStatus {
@@ -73,6 +95,8 @@ pub(super) fn pops(connection: &Connection, now: u64) -> Result<Vec<PopStatus>, 
                     info: row.get(3)?,
                 },
                 node_count: unsigned(row.get(4)?),
+                lease_until: unsigned(row.get(5)?),
+                draining: row.get(6)?,
             })
         })?
         .collect::<Result<_, _>>()?)

@@ -4,7 +4,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One step per version: step `n` leads from `user_version` n to n + 1. Steps are never edited once
 /// released, only added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[TABLES, DRAINING];
+
+const TABLES: &str = "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY,
         value TEXT NOT NULL
@@ -55,7 +57,11 @@ const STEPS: &[&str] = &["
     CREATE TRIGGER node_removed AFTER DELETE ON nodes BEGIN
         UPDATE pops SET node_count = node_count - 1 WHERE id = OLD.pop;
     END;
-"];
+";
+
+const DRAINING: &str = "
+    ALTER TABLE pops ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
+";
 
 const VERSION: u32 = STEPS.len() as u32;
 
@@ -90,6 +96,20 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_file_is_brought_up_with_what_it_holds() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        connection
+            .execute("INSERT INTO pops VALUES ('p', 1, 'ws://p', '{}', 9, 0)", [])
+            .unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        prepare(&mut connection).unwrap();
+        let pops = super::super::nodes::pops(&connection, 0).unwrap();
+        assert_eq!(pops.len(), 1);
+        assert!(!pops[0].draining);
+    }
 
     #[test]
     fn a_newer_file_is_refused() {

@@ -279,6 +279,14 @@ impl Store for FlakyStore {
         self.inner.pop_gone(id, incarnation).await
     }
 
+    async fn drain_pop(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
+        self.inner.drain_pop(id, incarnation).await
+    }
+
+    async fn is_pop_draining(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
+        self.inner.is_pop_draining(id, incarnation).await
+    }
+
     async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
         self.inner.pops(now).await
     }
