@@ -16,6 +16,7 @@
 mod audit;
 mod batch;
 mod deadline;
+mod drain;
 mod edge;
 mod engine;
 mod event;
@@ -108,6 +109,7 @@ impl<R: Role> Endpoint<R> {
     fn leave(&mut self, now: Instant) {
         self.role.follow_up(&mut self.engine, now);
         self.engine.relax();
+        self.engine.tell_drained();
     }
 
     /// Takes the payload of one binary message. It may be a slice of a shared block: call
@@ -231,9 +233,10 @@ impl<R: Role> Endpoint<R> {
         self.leave(now);
     }
 
-    /// Says goodbye on every carrier: this process is about to end.
+    /// Says goodbye on every carrier: this process is about to end. An edge connects no more.
     pub fn farewell(&mut self, now: Instant, code: Code) {
         let now = self.enter(now);
+        self.engine.gone_for_good = true;
         for id in self.engine.carriers.keys() {
             self.engine.dismiss(now, id, code, Duration::ZERO);
         }

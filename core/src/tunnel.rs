@@ -41,6 +41,8 @@ pub(crate) struct Tunnel {
     pub(crate) scheduler: Scheduler,
     /// Sessions that owe control frames, each once.
     pub(crate) control: VecDeque<SessionId>,
+    /// Number of the last frame that was a session's.
+    pub(crate) last_of_session: u64,
     /// CLOSE for sessions that moved to another exit; at most one per session that was live.
     pub(crate) closes: VecDeque<(u64, Code)>,
     /// The latest STATUS not sent yet (edge).
@@ -91,6 +93,8 @@ pub(crate) enum Owner {
         /// The node acknowledged the HELLO of the present carrier.
         confirmed: bool,
         accepting: bool,
+        /// It is not accepting because it goes away.
+        draining: bool,
         sessions_max: u32,
     },
     /// At the edge: the way to the POP.
@@ -126,6 +130,7 @@ impl Tunnel {
             opened: 0,
             scheduler: Scheduler::default(),
             control: VecDeque::new(),
+            last_of_session: 0,
             closes: VecDeque::new(),
             status: None,
             commands: BTreeMap::new(),
@@ -149,6 +154,11 @@ impl Tunnel {
             || (self.numbering.takes_control()
                 && !(self.control.is_empty() && self.closes.is_empty() && self.commands.is_empty()))
             || (self.numbering.takes_data() && !self.scheduler.is_empty())
+    }
+
+    /// Tells whether a session's frame is not acknowledged.
+    pub(crate) const fn is_owing(&self) -> bool {
+        self.last_of_session > self.numbering.acknowledged()
     }
 
     /// Returns the sessions on this tunnel, numbered ones first.

@@ -237,6 +237,8 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             }
             Event::Connect { .. }
             | Event::UplinkAttached { .. }
+            | Event::UplinkGone { .. }
+            | Event::Drained
             | Event::UplinkDetached { .. }
             | Event::Opened { .. }
             | Event::Command { .. }

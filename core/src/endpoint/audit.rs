@@ -166,10 +166,11 @@ impl Engine {
     }
 
     fn audit_tunnels(&self) {
-        let mut resend = 0;
+        let (mut resend, mut owing) = (0, 0);
         for (id, tunnel) in self.tunnels.iter() {
             assert!(tunnel.numbering.is_consistent(), "I2: {id:?} numbering");
             resend += tunnel.numbering.charge();
+            owing += usize::from(tunnel.is_owing());
             let mut held = BTreeMap::<u32, u64>::new();
             for number in tunnel.sessions.keys() {
                 assert!(*number <= tunnel.opened, "{id:?} numbers grow");
@@ -197,6 +198,7 @@ impl Engine {
             }
         }
         assert_eq!(resend, self.memory.resend, "I4: sum of the resend buffers");
+        assert_eq!(owing, self.owing, "I1: tunnels with frames of sessions");
     }
 
     fn audit_timers(&self) {

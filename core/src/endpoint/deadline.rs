@@ -164,6 +164,9 @@ impl Engine {
             Phase::Ended(_) => {
                 // The socket did not take the rest in time.
                 session.recv.stop();
+                if session.phase == Phase::Ended(Code::Ok) {
+                    session.phase = Phase::Ended(Code::WriteTimeout);
+                }
                 self.recharge(id);
                 self.wake(id);
                 self.advance(id);
@@ -177,7 +180,10 @@ impl Engine {
         let session = self.sessions.get(id)?;
         match session.phase {
             Phase::Dialling | Phase::Closing(_) => session.deadline,
-            Phase::Ended(_) => session.deadline.filter(|_| !session.recv.queue.is_empty()),
+            Phase::Ended(_) if session.recv.queue.is_empty() => None,
+            // Nothing is wrong with it: it has until its socket takes nothing any more.
+            Phase::Ended(Code::Ok) => Some(session.moved_at + self.config.write_deadline),
+            Phase::Ended(_) => session.deadline,
             Phase::Open => {
                 let half = session.recv.fin.is_some() || session.send.is_done();
                 let limit = if half {

@@ -140,13 +140,7 @@ impl Endpoint<EdgeRole> {
     /// Tells every POP how much this edge takes on, now and whenever one is connected.
     pub fn set_status(&mut self, now: Instant, status: &wire::Status) {
         let now = self.enter(now);
-        self.role.status = Some(*status);
-        for id in self.engine.tunnels.keys() {
-            if let Some(tunnel) = self.engine.tunnels.get_mut(id) {
-                tunnel.status = Some(*status);
-            }
-            self.engine.mark(id);
-        }
+        self.role.announce(&mut self.engine, *status);
         self.leave(now);
     }
 }
@@ -175,6 +169,17 @@ impl Engine {
 }
 
 impl EdgeRole {
+    /// Has every POP told, now and with every carrier to come.
+    pub(super) fn announce(&mut self, engine: &mut Engine, status: wire::Status) {
+        self.status = Some(status);
+        for id in engine.tunnels.keys() {
+            if let Some(tunnel) = engine.tunnels.get_mut(id) {
+                tunnel.status = Some(status);
+            }
+            engine.mark(id);
+        }
+    }
+
     fn create(
         &self,
         engine: &mut Engine,
@@ -199,6 +204,8 @@ impl EdgeRole {
         }
         let target = from_wire(create.target.as_ref());
         let verdict = match &target {
+            // Framed before its POP knew.
+            _ if engine.draining => Err(Code::ShuttingDown),
             _ if full => Err(Code::ExitLimit),
             _ if create.kind() != wire::create::Kind::Tcp => Err(Code::CommandUnsupported),
             Err(code) => Err(*code),
@@ -326,7 +333,7 @@ impl Role for EdgeRole {
             if let Some(lost) = engine.lost.pop_front() {
                 self.carrier_lost(engine, now, &lost);
             } else if let Some((id, tunnel, _)) = engine.gone.pop_front() {
-                self.tunnel_gone(id, &tunnel);
+                self.tunnel_gone(engine, now, id, &tunnel);
             } else {
                 return;
             }

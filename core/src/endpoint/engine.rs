@@ -43,6 +43,14 @@ pub(crate) struct Engine {
     /// For the role: tunnels that are gone.
     pub(crate) gone: VecDeque<(TunnelId, Tunnel, Code)>,
     pub(crate) counters: Counters,
+    /// Tunnels with a session's frame that is not acknowledged.
+    pub(crate) owing: usize,
+    /// This side is going away.
+    pub(crate) draining: bool,
+    /// And the driver knows that nothing is left.
+    pub(crate) drained: bool,
+    /// This side has said goodbye.
+    pub(crate) gone_for_good: bool,
 }
 
 /// A carrier that is gone, or as good as gone.
@@ -77,6 +85,10 @@ impl Engine {
             left: Vec::new(),
             gone: VecDeque::new(),
             counters: Counters::default(),
+            owing: 0,
+            draining: false,
+            drained: false,
+            gone_for_good: false,
         }
     }
 
@@ -295,7 +307,9 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if !session.is_ended() {
+        // What ended well with bytes on their way to the socket has not ended well without them.
+        let spoilt = mode == CloseMode::Abort && !session.recv.queue.is_empty();
+        if !session.is_ended() || (session.phase == Phase::Ended(Code::Ok) && spoilt) {
             session.phase = Phase::Ended(code);
         }
         session.send.queue.clear();
@@ -502,6 +516,7 @@ impl Engine {
         };
         self.timers.arm(Timer::Tunnel(id), &mut tunnel.timer, None);
         self.memory.resend -= tunnel.numbering.charge();
+        self.owing -= usize::from(tunnel.is_owing());
         self.scarce.remove(&id);
         if let Some(carrier) = tunnel.carrier {
             self.dismiss(now, carrier, code, retry);
@@ -521,7 +536,11 @@ impl Engine {
             session.due = crate::session::Due::default();
             let half_done =
                 session.phase == Phase::Open && session.recv.is_done() && !session.send.is_done();
-            if half_done && planted::on(Planted::CleanEndAtLoss) {
+            // Everything of the peer is here, and everything of ours has left: the socket gets the rest.
+            let complete = session.phase == Phase::Open
+                && session.recv.fin.is_some()
+                && session.send.is_done();
+            if complete || (half_done && planted::on(Planted::CleanEndAtLoss)) {
                 self.end(now, session_id, Code::Ok, CloseMode::Drain);
             } else if of_node && session.phase == Phase::Dialling {
                 self.orphaned.push_back((session_id, Code::TunnelLost));

@@ -63,6 +63,13 @@ pub enum Event {
         /// The order.
         command: wire::Command,
     },
+    /// Edge: an uplink that was to go is gone.
+    UplinkGone {
+        /// The uplink that was.
+        uplink: UplinkId,
+    },
+    /// This side was to drain, and nothing is left that its end would cut off.
+    Drained,
     /// Close this carrier's connection at once; the endpoint has forgotten it.
     Sever {
         /// The carrier that was.

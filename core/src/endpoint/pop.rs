@@ -106,9 +106,13 @@ impl Endpoint<PopRole> {
     /// Opens a session through the best exit. CREATE and the first bytes leave at once.
     ///
     /// # Errors
-    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short.
+    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short,
+    /// [`Code::ShuttingDown`] if this POP drains.
     pub fn open(&mut self, now: Instant, open: Open) -> Result<SessionId, Code> {
         let now = self.enter(now);
+        if self.engine.draining {
+            return Err(Code::ShuttingDown);
+        }
         if self.engine.level() >= MemoryLevel::Refusing {
             return Err(Code::Overloaded);
         }
@@ -319,6 +323,7 @@ impl PopRole {
         let Owner::Node {
             confirmed,
             accepting,
+            draining,
             sessions_max,
             ..
         } = &tunnel.owner
@@ -333,6 +338,7 @@ impl PopRole {
         self.index.update(now, key_of(id), |state| {
             state.attached = attached;
             state.accepting = *accepting;
+            state.draining = *draining;
             state.session_cap = cap;
             state.rtt = rtt;
         });
@@ -342,11 +348,13 @@ impl PopRole {
         if let Some(tunnel) = engine.tunnels.get_mut(id)
             && let Owner::Node {
                 accepting,
+                draining,
                 sessions_max,
                 ..
             } = &mut tunnel.owner
         {
             *accepting = status.accepting;
+            *draining = !status.accepting && Code::from_wire(status.reason) == Code::ShuttingDown;
             *sessions_max = status.sessions_max;
         }
         self.refresh(engine, now, id);

@@ -68,10 +68,12 @@ impl Engine {
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return Ok(());
         };
+        let owed = tunnel.is_owing();
         let freed = tunnel
             .numbering
             .acknowledge(received)
             .map_err(|_| Code::Desync)?;
+        self.owing -= usize::from(owed && !tunnel.is_owing());
         let pressed = level >= MemoryLevel::NoGrowth;
         let full = !tunnel.numbering.takes_data();
         if !(full && freed > 0 && planted::on(Planted::LostAckAccounting)) {

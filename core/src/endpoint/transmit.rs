@@ -107,7 +107,13 @@ impl Engine {
                 session,
                 close: close(code, CloseMode::Abort),
             };
-            number(&mut self.memory.resend, tunnel, frame, batch);
+            number_session(
+                &mut self.memory.resend,
+                &mut self.owing,
+                tunnel,
+                frame,
+                batch,
+            );
         }
         loop {
             let Some(tunnel) = self.tunnels.get_mut(id) else {
@@ -127,7 +133,13 @@ impl Engine {
             }
             session.in_control = false;
             while let Some(frame) = next_control(session) {
-                number(&mut self.memory.resend, tunnel, frame, batch);
+                number_session(
+                    &mut self.memory.resend,
+                    &mut self.owing,
+                    tunnel,
+                    frame,
+                    batch,
+                );
             }
             self.advance(session_id);
         }
@@ -169,7 +181,13 @@ impl Engine {
             }
             let frame_max = data_max.min(tunnel.peer.data_max).min(tunnel.pace.burst());
             let (frame, cost) = next_data(session, frame_max);
-            number(&mut self.memory.resend, tunnel, frame, batch);
+            number_session(
+                &mut self.memory.resend,
+                &mut self.owing,
+                tunnel,
+                frame,
+                batch,
+            );
             let more = session.send.is_ready();
             tunnel.scheduler.charge(group, session_id, cost, more);
             session.in_scheduler = more;
@@ -200,6 +218,20 @@ fn number(resend: &mut u64, tunnel: &mut Tunnel, frame: Frame, batch: &mut Batch
     *resend += frame.payload.len() as u64 + FRAME_OVERHEAD;
     batch.push(frame.clone());
     tunnel.numbering.send(frame);
+}
+
+/// Does the same for a frame of a session, and notes that the session's end is not safe before it is
+/// acknowledged.
+fn number_session(
+    resend: &mut u64,
+    owing: &mut usize,
+    tunnel: &mut Tunnel,
+    frame: Frame,
+    batch: &mut Batch,
+) {
+    *owing += usize::from(!tunnel.is_owing());
+    number(resend, tunnel, frame, batch);
+    tunnel.last_of_session = tunnel.numbering.sent();
 }
 
 fn next_control(session: &mut Session) -> Option<Frame> {

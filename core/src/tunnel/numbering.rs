@@ -69,6 +69,16 @@ impl Numbering {
         self.received
     }
 
+    /// Returns the number of the last frame made.
+    pub(crate) const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Returns the number of the last frame that the peer acknowledged.
+    pub(crate) const fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Returns what the resend buffer holds.
     pub(crate) const fn charge(&self) -> u64 {
         self.kept_charge

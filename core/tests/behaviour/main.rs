@@ -11,6 +11,7 @@ mod common;
 mod contract;
 mod credit;
 mod dialling;
+mod drain;
 mod ends;
 mod fairness;
 mod greeting;

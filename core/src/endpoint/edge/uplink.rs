@@ -13,6 +13,7 @@ use crate::tunnel::proof::{Claim, prove};
 use crate::tunnel::{AckState, Owner, Tunnel};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use titan_proto::{Code, limits, wire};
 
@@ -38,6 +39,8 @@ pub(crate) struct Uplink {
     failures: u32,
     /// What the POP asked to wait.
     hint: Duration,
+    /// It goes with its tunnel.
+    retiring: bool,
     timer: Armed,
 }
 
@@ -61,10 +64,32 @@ impl Endpoint<EdgeRole> {
             resume_address: String::new(),
             failures: 0,
             hint: Duration::ZERO,
+            retiring: false,
             timer: None,
         });
         self.role.connect(&mut self.engine, now, id);
         id
+    }
+
+    /// Lets an uplink go with its tunnel: as long as that lives it is kept and resumed, and then the
+    /// uplink is gone ([`Event::UplinkGone`]) instead of starting anew; without a tunnel at once.
+    /// False if it was to go already.
+    pub fn retire_uplink(&mut self, now: Instant, uplink: UplinkId) -> bool {
+        let now = self.enter(now);
+        let retired = self.role.retire(&mut self.engine, now, uplink);
+        self.leave(now);
+        retired
+    }
+
+    /// Returns the uplinks that go with their tunnels.
+    #[must_use]
+    pub fn retiring(&self) -> Vec<UplinkId> {
+        let retiring = self
+            .role
+            .uplinks
+            .iter()
+            .filter(|(_, uplink)| uplink.retiring);
+        retiring.map(|(id, _)| id).collect()
     }
 
     /// Takes the carrier that was connected for an uplink. `nonce` is the POP's answer to its
@@ -121,7 +146,7 @@ impl EdgeRole {
             return;
         };
         uplink.timer = None;
-        if uplink.state == State::Waiting {
+        if uplink.state == State::Waiting && !engine.gone_for_good {
             uplink.state = State::Connecting;
             engine.events.push_back(Event::Connect { uplink: id });
         }
@@ -143,6 +168,9 @@ impl EdgeRole {
         }
         if !resume_allowed && let Some(tunnel) = uplink.tunnel.take() {
             engine.end_tunnel(now, tunnel, Code::ResumeRefused, Duration::ZERO);
+            if uplink.retiring {
+                return None;
+            }
         }
         self.attempt += 1;
         let (epoch, attempt) = (self.epoch, self.attempt);
@@ -207,6 +235,7 @@ impl EdgeRole {
                 };
                 let agreed =
                     hello.tunnel == tunnel.wire && hello.next == tunnel.numbering.received() + 1;
+                let owed = tunnel.is_owing();
                 let rewound = if agreed {
                     tunnel.numbering.rewind(hello.received).ok()
                 } else {
@@ -218,6 +247,7 @@ impl EdgeRole {
                 };
                 tunnel.key = key;
                 engine.memory.resend -= freed;
+                engine.owing -= usize::from(owed && !tunnel.is_owing());
                 engine.counters.resumes += 1;
                 tunnel_id
             }
@@ -305,13 +335,58 @@ impl EdgeRole {
         self.retry(engine, now, id);
     }
 
-    pub(super) fn tunnel_gone(&mut self, tunnel_id: TunnelId, tunnel: &Tunnel) {
-        if let Owner::Uplink(id) = tunnel.owner
-            && let Some(uplink) = self.uplinks.get_mut(id)
-            && uplink.tunnel == Some(tunnel_id)
-        {
+    pub(super) fn tunnel_gone(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        tunnel_id: TunnelId,
+        tunnel: &Tunnel,
+    ) {
+        let Owner::Uplink(id) = tunnel.owner else {
+            return;
+        };
+        let Some(uplink) = self.uplinks.get_mut(id) else {
+            return;
+        };
+        if uplink.tunnel == Some(tunnel_id) {
             uplink.tunnel = None;
         }
+        if uplink.retiring && uplink.tunnel.is_none() {
+            self.remove(engine, now, id);
+        }
+    }
+
+    pub(in super::super) fn retire_all(&mut self, engine: &mut Engine, now: Instant) {
+        for id in self.uplinks.keys() {
+            self.retire(engine, now, id);
+        }
+    }
+
+    fn retire(&mut self, engine: &mut Engine, now: Instant, id: UplinkId) -> bool {
+        let Some(uplink) = self.uplinks.get_mut(id) else {
+            return false;
+        };
+        if core::mem::replace(&mut uplink.retiring, true) {
+            return false;
+        }
+        if uplink.tunnel.is_none() {
+            self.remove(engine, now, id);
+        }
+        true
+    }
+
+    /// Forgets an uplink that has no tunnel.
+    fn remove(&mut self, engine: &mut Engine, now: Instant, id: UplinkId) {
+        let Some(mut uplink) = self.uplinks.remove(id) else {
+            return;
+        };
+        engine
+            .timers
+            .arm(Timer::Uplink(id), &mut uplink.timer, None);
+        if let State::Connected(carrier) = uplink.state {
+            engine.dismiss(now, carrier, Code::ShuttingDown, Duration::ZERO);
+        }
+        engine.events.push_back(Event::UplinkGone { uplink: id });
     }
 
     /// Sets the time of the next attempt.

@@ -1,5 +1,6 @@
 //! HELLO, as a POP answers it: who may bear which tunnel.
 
+use super::super::drain::NEWCOMER_RETRY;
 use super::super::engine::Engine;
 use super::super::event::Event;
 use super::{PopRole, exit_state, key_of};
@@ -152,6 +153,13 @@ impl PopRole {
         hello: &wire::Hello,
         peer: PeerLimits,
     ) -> Result<TunnelId, Refusal> {
+        if engine.draining {
+            // Before anything of an earlier tunnel is touched: its sessions go on.
+            return Err(Refusal {
+                code: Code::ShuttingDown,
+                retry: NEWCOMER_RETRY,
+            });
+        }
         let entry = self.nodes.entry(node.into()).or_default();
         for known in [entry.tunnel, entry.pending].into_iter().flatten() {
             let same = engine.tunnels.get(known).is_some_and(
@@ -180,6 +188,7 @@ impl PopRole {
             attempt: hello.attempt,
             confirmed: false,
             accepting: true,
+            draining: false,
             sessions_max: peer.sessions_max,
         };
         let peer_resend_max = hello.limits.as_ref().map_or(0, |limits| limits.resend_max);
@@ -232,8 +241,12 @@ impl PopRole {
         let Some(tunnel) = engine.tunnels.get_mut(id) else {
             return Err(refused);
         };
+        let owed = tunnel.is_owing();
         match tunnel.numbering.rewind(hello.received) {
-            Ok(freed) => engine.memory.resend -= freed,
+            Ok(freed) => {
+                engine.memory.resend -= freed;
+                engine.owing -= usize::from(owed && !tunnel.is_owing());
+            }
             Err(_) => {
                 engine.end_tunnel(now, id, Code::Desync, Duration::ZERO);
                 return Err(Code::Desync.into());

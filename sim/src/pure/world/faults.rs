@@ -122,7 +122,9 @@ impl World {
                 }
                 host.draining = true;
                 host.touched = true;
-                self.send_away(pop);
+                if let Some(core) = &mut host.core {
+                    core.drain(self.now);
+                }
                 true
             }
             Fault::Forge { edge, way, message } => self.forge(edge, way, message),

@@ -269,13 +269,12 @@ impl World {
                 | Event::NodeDetached { .. }
                 | Event::NodeGone { .. } => {
                     self.judge_node(pop, &event);
-                    if self.pops[pop].draining {
-                        self.send_away(pop);
-                    }
                 }
                 Event::Connect { .. }
                 | Event::UplinkAttached { .. }
                 | Event::UplinkDetached { .. }
+                | Event::UplinkGone { .. }
+                | Event::Drained
                 | Event::Opened { .. }
                 | Event::Command { .. }
                 | Event::CarrierFull { .. } => {}
@@ -304,7 +303,11 @@ impl World {
                     self.record.uplink_detached(edge, uplink, self.now);
                 }
                 Event::Command { uplink, command } => self.commanded(edge, uplink, command),
-                Event::NodeAttached { .. }
+                Event::UplinkGone { uplink } => {
+                    self.edges[edge].uplinks.remove(&uplink);
+                }
+                Event::Drained
+                | Event::NodeAttached { .. }
                 | Event::NodeDetached { .. }
                 | Event::NodeGone { .. }
                 | Event::CarrierFull { .. } => {}
@@ -317,36 +320,32 @@ impl World {
     fn commanded(&mut self, edge: usize, uplink: UplinkId, command: wire::Command) {
         let host = &mut self.edges[edge];
         let Some(core) = &mut host.core else { return };
-        let from = host.uplinks.get(&uplink).copied();
-        let other = (0..self.pops.len()).find(|&pop| Some(pop) != from && !self.pops[pop].draining);
+        let taken: Vec<usize> = host.uplinks.values().copied().collect();
+        let other =
+            (0..self.pops.len()).find(|pop| !taken.contains(pop) && !self.pops[*pop].draining);
         if command.action() == wire::command::Action::Drain
             && let Some(other) = other
-            && !host.uplinks.values().any(|&pop| pop == other)
+            && core.retire_uplink(self.now, uplink)
         {
             let added = core.add_uplink(self.now);
             host.uplinks.insert(added, other);
         }
     }
 
-    /// Tells every edge of a draining POP to leave.
-    pub(super) fn send_away(&mut self, pop: usize) {
-        let now = self.now;
-        let Some(core) = &mut self.pops[pop].core else {
-            return;
-        };
-        let tunnels: Vec<_> = core.nodes().iter().map(|view| view.tunnel).collect();
-        for tunnel in tunnels {
-            let mut command = wire::Command::default();
-            command.set_action(wire::command::Action::Drain);
-            core.command(now, tunnel, command);
-        }
-    }
-
     fn connect(&mut self, edge: usize, uplink: UplinkId) {
         let life = self.edges[edge].life;
-        let Some(&pop) = self.edges[edge].uplinks.get(&uplink) else {
+        let host = &mut self.edges[edge];
+        let (Some(core), Some(pop)) = (&host.core, host.uplinks.get_mut(&uplink)) else {
             return;
         };
+        // A manager sends nobody to a POP that drains; what can be resumed is resumed.
+        if self.pops[*pop].draining
+            && core.resume_address(uplink).is_none()
+            && let Some(other) = (0..self.pops.len()).find(|&pop| !self.pops[pop].draining)
+        {
+            *pop = other;
+        }
+        let pop = *pop;
         self.enter_in(
             2 * self.scenario.network.delay,
             Action::Connected {

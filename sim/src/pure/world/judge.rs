@@ -233,7 +233,10 @@ impl World {
             Code::Reset => {
                 flow.client.fails_at.is_some() || flow.target.fails_at.is_some() || record.forged
             }
-            Code::WriteTimeout => flow.client.fails_at.is_some() || flow.target.fails_at.is_some(),
+            Code::WriteTimeout => {
+                let failed = flow.client.fails_at.is_some() || flow.target.fails_at.is_some();
+                failed || (flow.stalls() && record.tunnel_lost)
+            }
             Code::IdleTimeout => {
                 flow.stalls() || limits.idle < 1_000_000 || limits.idle_half_closed < 100_000
             }
