@@ -30,30 +30,84 @@ pub fn spawn<F: Future<Output: Send + 'static>>(
         .spawn(move || block_on(make()))
 }
 
+/// How a daemon is to end.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Stop {
+    /// Not at all.
+    #[default]
+    No,
+    /// Take on nothing new, and end when what runs is over.
+    Drain,
+    /// At once.
+    Now,
+}
+
+/// What tells a daemon to end. The sender's end is as good as [`Stop::Now`].
+pub type Stopping = watch::Receiver<Stop>;
+
+/// Waits until a daemon is to end in this way or a faster one.
+pub async fn told(stopping: &mut Stopping, how: Stop) {
+    // An error: the sender is gone.
+    let _ = stopping.wait_for(|told| *told >= how).await;
+}
+
+/// Waits until a daemon that does not drain is to end.
+pub async fn stopped(mut stopping: Stopping) {
+    told(&mut stopping, Stop::Drain).await;
+}
+
+/// Runs a daemon that drains at the first SIGTERM and ends at once at the second, or at SIGINT
+/// (elsewhere Ctrl-C).
+pub async fn until_signalled<F: Future>(run: impl FnOnce(Stopping) -> F) -> F::Output {
+    let (stop, stopping) = watch::channel(Stop::No);
+    let signals = async {
+        tokio::select! {
+            biased;
+            () = ctrl_c() => {}
+            () = async {
+                terminated().await;
+                stop.send_replace(Stop::Drain);
+                terminated().await;
+            } => {}
+        }
+        stop.send_replace(Stop::Now);
+        core::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        // Listening first: what comes while the daemon starts counts.
+        outcome = signals => outcome,
+        outcome = run(stopping) => outcome,
+    }
+}
+
 /// Waits for SIGINT or SIGTERM; elsewhere for Ctrl-C.
 pub async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                biased;
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
+    tokio::select! {
+        biased;
+        () = ctrl_c() => {}
+        () = terminated() => {}
     }
+}
+
+async fn ctrl_c() {
     // Without signals the process can only be killed.
     if tokio::signal::ctrl_c().await.is_err() {
         core::future::pending::<()>().await;
     }
 }
 
-/// Waits until the other end says stop or is gone.
-pub async fn stopped(mut stop: watch::Receiver<bool>) {
-    // The sender's end is as good as its word.
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Waits for SIGTERM.
+async fn terminated() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            terminate.recv().await;
+            return;
+        }
+    }
+    core::future::pending::<()>().await;
 }
 
 /// Ends a process: success, or the error on standard error.

@@ -5,17 +5,18 @@ mod session;
 mod uplink;
 
 use crate::config::EdgeConfig;
-use crate::daemon::stopped;
+use crate::daemon::Stopping;
+use crate::drain::{Count, Drain};
 use crate::env::Env;
 use crate::shard::{Shard, Tasks};
-use core::future::Future;
 use join::Joiner;
 use rustls::ClientConfig;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Edge, EdgeRole, Event, Usage};
+use titan_core::endpoint::{Config, Edge, EdgeRole, Event, UplinkId, Usage};
 use titan_core::exit::guard::{Guard, Network, NetworkError};
-use tokio::sync::{mpsc, oneshot, watch};
+use titan_proto::wire;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Why an edge does not run.
@@ -51,9 +52,15 @@ struct Shared<E: Env> {
     joiner: Joiner,
     node: String,
     tls: Option<Arc<ClientConfig>>,
+    drain: Drain,
+    /// Sessions, until the last byte is with the target.
+    sessions: Count,
 }
 
-/// Runs an edge until `shutdown` completes. Must be called within a `LocalSet`.
+/// Runs an edge until it is told to end. Must be called within a `LocalSet`.
+///
+/// Told to drain, it has its POPs send it no session any more, and ends when the last one is over, or
+/// after the configured time. A POP that drains has it connect to another one beside.
 ///
 /// `attached` hears each time the tunnel to the POP stands; `census` may ask what the edge holds.
 /// While manager or POP is away it tries again, for ever.
@@ -66,7 +73,7 @@ pub async fn run<E: Env>(
     tls: Option<Arc<ClientConfig>>,
     attached: mpsc::Sender<()>,
     census: mpsc::Receiver<CensusRequest>,
-    shutdown: impl Future<Output = ()>,
+    mut stopping: Stopping,
 ) -> Result<(), EdgeError> {
     let mut guard = Guard::new(networks(&config.allow_targets)?);
     guard.deny(networks(&config.deny_targets)?);
@@ -78,6 +85,7 @@ pub async fn run<E: Env>(
         resume_over_plaintext: config.insecure,
         ..usual
     };
+    let drain_timeout = config.drain_timeout;
     let core = Edge::new(core_config, env.seed(), guard, env.now());
     let shared = Rc::new(Shared {
         shard: Shard::new(env.clone(), core),
@@ -86,6 +94,8 @@ pub async fn run<E: Env>(
         node: config.node_id.clone(),
         joiner: Joiner::new(config),
         tls,
+        drain: Drain::default(),
+        sessions: Count::default(),
     });
     shared.tasks.spawn(shared.shard.clone().keep_time());
     shared
@@ -95,7 +105,12 @@ pub async fn run<E: Env>(
         .tasks
         .spawn(answer_census(Rc::clone(&shared), census));
     shared.shard.drive(|core, now| core.add_uplink(now));
-    shutdown.await;
+    let begin = || shared.shard.drive(Edge::drain);
+    let (env, sessions) = (&shared.env, &shared.sessions);
+    shared
+        .drain
+        .watch(env, &mut stopping, drain_timeout, sessions, begin)
+        .await;
     shared.shard.farewell().await;
     shared.tasks.shut_down().await;
     Ok(())
@@ -110,10 +125,9 @@ pub async fn run_copies<E: Env>(
     config: EdgeConfig,
     tls: Option<Arc<ClientConfig>>,
     attached: mpsc::Sender<()>,
-    shutdown: impl Future<Output = ()>,
+    stopping: Stopping,
 ) -> Result<(), EdgeError> {
     let mut edges = JoinSet::new();
-    let (stop, stopping) = watch::channel(false);
     for copy in 0..config.copies {
         let mut config = config.clone();
         // The budget is the process's.
@@ -136,26 +150,19 @@ pub async fn run_copies<E: Env>(
             };
             tokio::select! {
                 biased;
-                outcome = run(env, config, tls, online, census, stopped(stopping)) => outcome,
+                outcome = run(env, config, tls, online, census, stopping) => outcome,
                 () = tell => Ok(()),
             }
         });
     }
     drop(attached);
-    tokio::pin!(shutdown);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown, if !*stopping.borrow() => {
-                stop.send_replace(true);
-            }
-            ended = edges.join_next() => match ended {
-                None => return Ok(()),
-                Some(Ok(outcome)) => outcome?,
-                Some(Err(error)) => tracing::error!(%error, "an edge failed"),
-            },
+    while let Some(ended) = edges.join_next().await {
+        match ended {
+            Ok(outcome) => outcome?,
+            Err(error) => tracing::error!(%error, "an edge failed"),
         }
     }
+    Ok(())
 }
 
 fn networks(texts: &[String]) -> Result<Vec<Network>, EdgeError> {
@@ -197,15 +204,32 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
                     crate::telemetry::tag::WRITE_CHAN_FULL
                 );
             }
-            Event::Command { command, .. } => {
-                tracing::info!(node = shared.node, ?command, "order of the POP");
+            Event::Command { uplink, command } => obey(&shared, uplink, &command),
+            Event::UplinkGone { uplink } => {
+                tracing::info!(node = shared.node, "the POP that drained is left");
+                shared.joiner.gone(uplink);
             }
+            Event::Drained => shared.drain.core_is_done(),
             Event::NodeAttached { .. }
             | Event::NodeDetached { .. }
             | Event::NodeGone { .. }
-            | Event::UplinkGone { .. }
-            | Event::Drained
             | Event::Sever { .. } => {}
+        }
+    }
+}
+
+/// Does what a POP orders. Told that it drains, the edge looks for another POP and keeps the tunnel to
+/// this one as long as it lasts.
+fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
+    tracing::info!(node = shared.node, ?command, "order of the POP");
+    match command.action() {
+        wire::command::Action::Drain => shared.shard.drive(|core, now| {
+            // Once only, and not if this edge itself is about to go.
+            if core.retire_uplink(now, uplink) {
+                core.add_uplink(now);
+            }
+        }),
+        wire::command::Action::None | wire::command::Action::Kick | wire::command::Action::Rate => {
         }
     }
 }

@@ -10,6 +10,8 @@ pub mod carrier;
 pub mod config;
 pub mod daemon;
 pub mod dial;
+#[cfg(any(feature = "edge", feature = "pop"))]
+mod drain;
 #[cfg(feature = "edge")]
 pub mod edge;
 pub mod env;

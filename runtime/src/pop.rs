@@ -6,13 +6,13 @@ mod tunnels;
 
 use crate::auth::{AuthConfig, Authenticator};
 use crate::config::PopConfig;
+use crate::daemon::{Stop, Stopping, told};
+use crate::drain::{Count, Drain};
 use crate::env::{Env, Listener as _};
 use crate::shard::{Shard, Tasks};
 use crate::store::Store;
 use crate::telemetry;
 use crate::token::Verifier;
-use core::cell::Cell;
-use core::future::Future;
 use core::time::Duration;
 use registrar::Registrar;
 use rustls::ServerConfig;
@@ -64,8 +64,9 @@ struct Shared<E: Env, S: Store> {
     verifier: Verifier,
     tls: Option<Arc<ServerConfig>>,
     registrar: Registrar,
-    clients: Cell<usize>,
-    carriers: Cell<usize>,
+    drain: Drain,
+    clients: Count,
+    carriers: Count,
 }
 
 /// A look into a running POP.
@@ -84,7 +85,10 @@ pub struct PopCensus {
 /// Asks a running POP for its [`PopCensus`].
 pub type CensusRequest = oneshot::Sender<PopCensus>;
 
-/// Runs a POP until `shutdown` completes. Must be called within a `LocalSet`.
+/// Runs a POP until it is told to end. Must be called within a `LocalSet`.
+///
+/// Told to drain, by `stopping` or by the manager's order in the store, it takes on no client and no
+/// node any more and ends when its last session is over, or after the configured time.
 ///
 /// `ready` hears where it listens; `census` may ask what it holds. Without the store it waits at
 /// start, and says so.
@@ -98,12 +102,11 @@ pub async fn run<E: Env, S: Store>(
     tls: Option<Arc<ServerConfig>>,
     ready: oneshot::Sender<PopReady>,
     census: tokio::sync::mpsc::Receiver<CensusRequest>,
-    shutdown: impl Future<Output = ()>,
+    mut stopping: Stopping,
 ) -> Result<(), PopError> {
-    tokio::pin!(shutdown);
     let verifier = tokio::select! {
         biased;
-        () = &mut shutdown => return Ok(()),
+        () = told(&mut stopping, Stop::Drain) => return Ok(()),
         verifier = find_key(&env, &config, &store) => verifier?,
     };
     let listen = async |at| {
@@ -138,8 +141,9 @@ pub async fn run<E: Env, S: Store>(
         verifier,
         tls,
         registrar,
-        clients: Cell::new(0),
-        carriers: Cell::new(0),
+        drain: Drain::default(),
+        clients: Count::default(),
+        carriers: Count::default(),
     });
     shared.tasks.spawn(shared.shard.clone().keep_time());
     shared.tasks.spawn(follow_events(Rc::clone(&shared)));
@@ -159,7 +163,15 @@ pub async fn run<E: Env, S: Store>(
     // Nobody may want to know.
     let _ = ready.send(bound);
 
-    shutdown.await;
+    let timeout = shared.config.drain_timeout;
+    let begin = || {
+        shared.shard.drive(Pop::drain);
+        shared.registrar.wake();
+    };
+    let drain = &shared.drain;
+    drain
+        .watch(&shared.env, &mut stopping, timeout, &shared.clients, begin)
+        .await;
     shared.shard.farewell().await;
     shared.tasks.shut_down().await;
     registrar::leave(&shared, &store).await;
@@ -235,10 +247,10 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                     .look(|core| core.node(tunnel).map(str::to_owned));
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
+            Event::Drained => shared.drain.core_is_done(),
             Event::Connect { .. }
-            | Event::UplinkAttached { .. }
             | Event::UplinkGone { .. }
-            | Event::Drained
+            | Event::UplinkAttached { .. }
             | Event::UplinkDetached { .. }
             | Event::Opened { .. }
             | Event::Command { .. }
@@ -255,30 +267,10 @@ async fn answer_census<E: Env, S: Store>(
         let census = PopCensus {
             usage: shared.shard.look(titan_core::endpoint::Endpoint::usage),
             tasks: shared.tasks.len(),
-            clients: shared.clients.get(),
-            carriers: shared.carriers.get(),
+            clients: shared.clients.now(),
+            carriers: shared.carriers.now(),
         };
         // Whoever asked may have gone.
         let _ = request.send(census);
-    }
-}
-
-/// Counts a connection for as long as it lives.
-struct Counted<'a>(&'a Cell<usize>);
-
-impl<'a> Counted<'a> {
-    /// Takes a place below `max`, if there is one.
-    fn take(count: &'a Cell<usize>, max: usize) -> Option<Self> {
-        if count.get() >= max {
-            return None;
-        }
-        count.set(count.get() + 1);
-        Some(Self(count))
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::auth::{Cost, hash_password, is_user_name};
 use crate::config::{EdgeConfig, ManagerConfig, PopConfig, TlsFiles};
-use crate::daemon::{interrupted, spawn, stopped};
+use crate::daemon::{Stop, Stopping, interrupted, spawn, stopped};
 use crate::env::Env as _;
 use crate::env::tokio::TokioEnv;
 use crate::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
@@ -98,7 +98,7 @@ type Daemon = (
 /// # Errors
 /// Fails if anything cannot start, and if a daemon ends by itself.
 pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<dyn Error>> {
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(Stop::No);
     let mut daemons = Vec::new();
     let started = tokio::select! {
         biased;
@@ -117,7 +117,7 @@ pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    stop.send_replace(true);
+    stop.send_replace(Stop::Now);
     while let Some((name, thread)) = daemons.pop() {
         let ended = thread.join().map_err(|_| format!("{name} failed"))?;
         ended?.map_err(|error| format!("{name}: {error}"))?;
@@ -128,7 +128,7 @@ pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<
 /// Starts the daemons one after the other, each when the one before is ready.
 async fn start(
     args: &UpArgs,
-    stopping: &watch::Receiver<bool>,
+    stopping: &Stopping,
     daemons: &mut Vec<Daemon>,
 ) -> Result<Ready, Box<dyn Error>> {
     let env = TokioEnv::new();
@@ -192,7 +192,7 @@ async fn start(
         let (_, census) = mpsc::channel(1);
         let (env, stop) = (env.clone(), stopping.clone());
         let thread = spawn("titan-pop", move || async move {
-            pop::run(env, config, store, tls, ready, census, stopped(stop))
+            pop::run(env, config, store, tls, ready, census, stop)
                 .await
                 .map_err(Failure::from)
         })?;
@@ -232,7 +232,7 @@ async fn start_edges(
     manager: &str,
     ca: Option<PathBuf>,
     join: &Secret,
-    stopping: &watch::Receiver<bool>,
+    stopping: &Stopping,
     daemons: &mut Vec<Daemon>,
 ) -> Result<(), Box<dyn Error>> {
     let config = EdgeConfig {
@@ -252,7 +252,7 @@ async fn start_edges(
     let (attached, mut online) = mpsc::channel(usize::from(args.edges));
     let (clone, stop) = (env.clone(), stopping.clone());
     let thread = spawn("titan-edge", move || async move {
-        edge::run_copies(clone, config, tls, attached, stopped(stop))
+        edge::run_copies(clone, config, tls, attached, stop)
             .await
             .map_err(Failure::from)
     })?;

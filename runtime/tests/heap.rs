@@ -40,7 +40,7 @@ use tempfile::TempDir;
 use titan_core::endpoint::Config;
 use titan_runtime::auth::{Cost, hash_password};
 use titan_runtime::config::{EdgeConfig, Limits, ManagerConfig, PopConfig};
-use titan_runtime::daemon::{spawn, stopped};
+use titan_runtime::daemon::{Stop, spawn, stopped};
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::manager::JOIN_SECRET_FILE;
 use titan_runtime::store::{Embedded, Location, Mode, NewUser, ReplyMode, Store as _};
@@ -197,7 +197,7 @@ impl Drop for Stalled {
 struct World {
     proxy: SocketAddr,
     pace: Arc<Pace>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     thread: Option<JoinHandle<io::Result<()>>>,
     _data: TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -208,7 +208,7 @@ impl World {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let data = tempfile::tempdir().unwrap();
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(Stop::No);
         let (tell, ready) = mpsc::channel();
         let path = data.path().to_owned();
         let thread = spawn("titan", move || async move {
@@ -247,7 +247,7 @@ impl World {
             };
             let (ready, pop_at) = oneshot::channel();
             let (_, census) = tokio_mpsc::channel(1);
-            let stop = stopped(stopping.clone());
+            let stop = stopping.clone();
             let pop = pop::run(env.clone(), config, store, None, ready, census, stop);
             let pop = spawn_local(pop);
             let proxy = pop_at.await.unwrap().socks;
@@ -263,7 +263,7 @@ impl World {
             };
             let (attached, mut online) = tokio_mpsc::channel(1);
             let (_, census) = tokio_mpsc::channel(1);
-            let stop = stopped(stopping.clone());
+            let stop = stopping.clone();
             let edge = spawn_local(edge::run(env, config, None, attached, census, stop));
             online.recv().await.unwrap();
             tell.send(proxy).unwrap();
@@ -400,7 +400,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::Now);
         let ended = self.thread.take().unwrap().join();
         assert!(thread::panicking() || ended.is_ok_and(|ended| ended.is_ok()));
     }

@@ -5,13 +5,14 @@
 //!                                  └────── store ────── manager 10.0.0.3
 //! ```
 //!
-//! Hosts are called as above. Manager, POP and edges are those of production, each a process of its
+//! Hosts are called as above; there may be further POPs, `pop-2` at 10.0.0.12 and so on. Manager, POP and edges are those of production, each a process of its
 //! own that can be stopped or killed; they share one store in memory. Carriers are in clear and may
 //! be resumed all the same. Everything panics where a test would have to.
 
 mod client;
 mod payload;
 mod process;
+mod rest;
 mod rogue;
 mod target;
 
@@ -24,14 +25,14 @@ pub use target::{Targets, Visit};
 use crate::net::{SimEnv, World};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tempfile::TempDir;
 use titan_runtime::auth::{Cost, hash_password};
 use titan_runtime::config::{EdgeConfig, ManagerConfig, PopConfig};
 use titan_runtime::daemon::stopped;
 use titan_runtime::edge::{self, EdgeCensus};
 use titan_runtime::env::Env as _;
-use titan_runtime::manager::{self, JOIN_SECRET_FILE};
+use titan_runtime::manager::{self, ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use titan_runtime::pop::{self, PopCensus};
 use titan_runtime::store::{Embedded, Location, Mode, NewUser, Page, ReplyMode, Store as _};
 use titan_runtime::token::{Secret, Signer};
@@ -40,6 +41,9 @@ use tokio::time::{sleep, timeout};
 
 /// The id of the POP.
 const POP_ID: &str = "pop-1";
+
+/// Where the manager listens.
+const MANAGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3)), 41004);
 
 /// The user who is answered before the target is dialled.
 pub const FAST: &str = "fast";
@@ -68,6 +72,7 @@ pub struct Overlay {
     pub edge_config: EdgeConfig,
     manager: Option<Process>,
     pop: Option<(Process, mpsc::Sender<pop::CensusRequest>)>,
+    more_pops: BTreeMap<u8, Process>,
     edges: BTreeMap<String, (Process, mpsc::Sender<edge::CensusRequest>)>,
     /// The generation under which each node was last seen online.
     generations: BTreeMap<String, u64>,
@@ -127,6 +132,7 @@ impl Overlay {
             edge_config,
             manager: None,
             pop: None,
+            more_pops: BTreeMap::new(),
             edges: BTreeMap::new(),
             generations: BTreeMap::new(),
         }
@@ -198,7 +204,7 @@ impl Overlay {
     pub async fn start_manager(&mut self) {
         let config = ManagerConfig {
             data: self.data.path().to_owned(),
-            listen: ([10, 0, 0, 3], 41004).into(),
+            listen: MANAGER,
             insecure: true,
             ..ManagerConfig::default()
         };
@@ -224,7 +230,7 @@ impl Overlay {
         let (ready, bound) = oneshot::channel();
         let (census, requests) = mpsc::channel(1);
         let process = Process::start(|stop| async move {
-            let outcome = pop::run(env, config, store, None, ready, requests, stopped(stop)).await;
+            let outcome = pop::run(env, config, store, None, ready, requests, stop).await;
             outcome.expect("a POP runs until it is stopped");
         });
         bound.await.expect("the POP comes up");
@@ -236,7 +242,69 @@ impl Overlay {
         self.pop.take().expect("it runs").0.kill().await;
     }
 
-    /// Stops the POP as an operator does.
+    /// Starts another POP on a host of its own, `pop-2` and so on, and waits until it listens.
+    pub async fn start_another_pop(&mut self, index: u8) {
+        let name = format!("pop-{index}");
+        let ip = IpAddr::from([10, 0, 0, 10 + index]);
+        let (env, store) = (self.world.host(&name, ip), self.store.clone());
+        let config = PopConfig {
+            id: name,
+            listen_socks: (ip, 1080).into(),
+            listen_tunnels: (ip, 41005).into(),
+            public_url: format!("ws://{ip}:41005"),
+            ..self.pop_config.clone()
+        };
+        let (ready, bound) = oneshot::channel();
+        let process = Process::start(|stop| async move {
+            let (_, census) = mpsc::channel(1);
+            let outcome = pop::run(env, config, store, None, ready, census, stop).await;
+            outcome.expect("a POP runs until it is stopped");
+        });
+        bound.await.expect("the POP comes up");
+        self.more_pops.insert(index, process);
+    }
+
+    /// Returns a client of this user at another POP.
+    #[must_use]
+    pub fn client_of_another(&self, index: u8, user: &str) -> Client {
+        let socks = (IpAddr::from([10, 0, 0, 10 + index]), 1080).into();
+        Client::new(self.client.clone(), socks, user, PASSWORD)
+    }
+
+    /// Tells the POP to drain, as SIGTERM does.
+    pub fn drain_pop(&self) {
+        self.pop.as_ref().expect("it runs").0.drain();
+    }
+
+    /// Tells whether the POP has ended by itself.
+    #[must_use]
+    pub fn pop_has_ended(&self) -> bool {
+        self.pop.as_ref().expect("it was started").0.has_ended()
+    }
+
+    /// Waits until the POP has ended by itself.
+    pub async fn pop_ended(&mut self) {
+        self.pop.take().expect("it runs").0.ended().await;
+    }
+
+    /// Tells the edge of a host to drain, as SIGTERM does.
+    pub fn drain_edge(&self, host: &str) {
+        self.edges.get(host).expect("it runs").0.drain();
+    }
+
+    /// Waits until the edge of a host has ended by itself.
+    pub async fn edge_ended(&mut self, host: &str) {
+        let (process, _) = self.edges.remove(host).expect("it runs");
+        process.ended().await;
+    }
+
+    /// Asks the manager's REST API as an operator; returns status and body.
+    pub async fn ask_manager(&self, method: &str, path: &str) -> (u16, String) {
+        let token = Secret::load(&self.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
+        rest::ask(&self.client, MANAGER, token.expose(), method, path).await
+    }
+
+    /// Stops the POP at once, as a second SIGTERM does.
     pub async fn stop_pop(&mut self) {
         self.pop.take().expect("it runs").0.stop().await;
     }
@@ -263,7 +331,7 @@ impl Overlay {
         let (census, requests) = mpsc::channel(1);
         let process = Process::start(|stop| async move {
             let (attached, _) = mpsc::channel(1);
-            let outcome = edge::run(env, config, None, attached, requests, stopped(stop)).await;
+            let outcome = edge::run(env, config, None, attached, requests, stop).await;
             outcome.expect("an edge runs until it is stopped");
         });
         self.edges.insert(host.to_owned(), (process, census));
@@ -275,7 +343,7 @@ impl Overlay {
         process.kill().await;
     }
 
-    /// Stops the edge of a host as an operator does.
+    /// Stops the edge of a host at once, as a second SIGTERM does.
     pub async fn stop_edge(&mut self, host: &str) {
         let (process, _) = self.edges.remove(host).expect("it runs");
         process.stop().await;

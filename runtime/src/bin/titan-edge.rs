@@ -25,11 +25,8 @@ fn run(args: &EdgeArgs) -> Result<(), Box<dyn Error>> {
         None => None,
     };
     let (attached, _) = mpsc::channel(1);
-    Ok(daemon::block_on(edge::run_copies(
-        TokioEnv::new(),
-        config,
-        tls,
-        attached,
-        daemon::interrupted(),
-    ))??)
+    let env = TokioEnv::new();
+    Ok(daemon::block_on(daemon::until_signalled(|stopping| {
+        edge::run_copies(env, config, tls, attached, stopping)
+    }))??)
 }

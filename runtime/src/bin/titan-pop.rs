@@ -28,13 +28,8 @@ fn run(args: &PopArgs) -> Result<(), Box<dyn Error>> {
     };
     let (ready, _) = oneshot::channel();
     let (_, census) = mpsc::channel(1);
-    Ok(daemon::block_on(pop::run(
-        TokioEnv::new(),
-        config,
-        store,
-        tls,
-        ready,
-        census,
-        daemon::interrupted(),
-    ))??)
+    let env = TokioEnv::new();
+    Ok(daemon::block_on(daemon::until_signalled(|stopping| {
+        pop::run(env, config, store, tls, ready, census, stopping)
+    }))??)
 }

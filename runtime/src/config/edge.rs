@@ -1,9 +1,10 @@
 //! The edge's configuration.
 
-use super::values::{check_blocks, check_id, check_min, check_url, list};
+use super::values::{check_blocks, check_id, check_min, check_url, duration, list};
 use super::{ConfigError, Source};
 use crate::telemetry::LogFormat;
 use crate::token::Secret;
+use core::time::Duration;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -33,6 +34,9 @@ pub struct EdgeConfig {
     pub memory_budget_bytes: u64,
     /// The most sessions at once.
     pub sessions_max: u32,
+    /// How long running sessions may go on once the edge drains.
+    #[serde(deserialize_with = "duration")]
+    pub drain_timeout: Duration,
     /// How many edges to run in this process, for load tests; above 1 they are called `node_id-0`,
     /// `node_id-1` and so on.
     pub copies: u32,
@@ -140,6 +144,7 @@ impl Default for EdgeConfig {
             insecure: false,
             memory_budget_bytes: 256 << 20,
             sessions_max: 4_096,
+            drain_timeout: Duration::from_secs(600),
             copies: 1,
             log_format: LogFormat::default(),
             early_bytes: None,

@@ -33,6 +33,9 @@ pub struct PopConfig {
     /// The key that verifies node tokens, as in `node-token.pub`; without it that file of `data`, or
     /// else what the manager put into the store.
     pub node_token_key: Option<String>,
+    /// How long running sessions may go on once the POP drains.
+    #[serde(deserialize_with = "duration")]
+    pub drain_timeout: Duration,
     /// What the POP bounds.
     pub limits: Limits,
     /// How logs are written.
@@ -134,6 +137,7 @@ impl Default for PopConfig {
             insecure: false,
             resume_over_plaintext: false,
             node_token_key: None,
+            drain_timeout: Duration::from_secs(600),
             limits: Limits::default(),
             log_format: LogFormat::default(),
         }

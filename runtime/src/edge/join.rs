@@ -12,7 +12,9 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use titan_core::endpoint::UplinkId;
 
 /// The largest answer taken, in bytes.
 const ANSWER_MAX: usize = 16 * 1024;
@@ -24,6 +26,9 @@ pub(super) struct Grant {
     pub(super) server_url: String,
     /// What to show there.
     pub(super) access_token: String,
+    /// The POP's id.
+    #[serde(default)]
+    pub(super) pop_id: String,
 }
 
 /// Why there is no grant.
@@ -43,31 +48,91 @@ pub(super) enum JoinError {
     /// The manager's answer makes no sense.
     #[error("the manager's answer makes no sense")]
     Answer,
+    /// The manager names a POP that is not the one to resume at, or one that this edge leaves.
+    #[error("the manager names the POP {0}, which is of no use")]
+    Useless(String),
 }
 
-/// The way to the manager, and what it last granted.
+/// The way to the manager, and what it last granted for each uplink.
 #[derive(Debug)]
 pub(super) struct Joiner {
     config: EdgeConfig,
-    grant: RefCell<Option<Grant>>,
+    grants: RefCell<BTreeMap<UplinkId, Granted>>,
+    /// What it had granted for the uplink that went last: good enough for one that has nothing while
+    /// the manager is away.
+    spare: RefCell<Option<Grant>>,
+}
+
+#[derive(Debug)]
+struct Granted {
+    grant: Grant,
+    /// The POP does not honour the token any more.
+    void: bool,
+}
+
+/// Which POP an uplink needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wish<'a> {
+    /// Any but those that these uplinks lead to.
+    But(&'a [UplinkId]),
+    /// The one it has a tunnel to.
+    Same,
+}
+
+/// What to ask the manager for.
+enum Question {
+    But(Vec<String>),
+    Exactly(String),
+}
+
+impl Question {
+    fn allows(&self, grant: &Grant) -> bool {
+        match self {
+            Self::But(ids) => !ids.contains(&grant.pop_id),
+            Self::Exactly(id) => *id == grant.pop_id,
+        }
+    }
+
+    fn parameter(&self) -> String {
+        match self {
+            Self::But(ids) if ids.is_empty() => String::new(),
+            Self::But(ids) => format!("&exclude={}", ids.join(",")),
+            Self::Exactly(id) => format!("&pop={id}"),
+        }
+    }
 }
 
 impl Joiner {
     pub(super) fn new(config: EdgeConfig) -> Self {
         Self {
             config,
-            grant: RefCell::default(),
+            grants: RefCell::default(),
+            spare: RefCell::default(),
         }
     }
 
-    /// Returns the last grant.
-    pub(super) fn last(&self) -> Option<Grant> {
-        self.grant.borrow().clone()
+    /// Returns the last grant for an uplink, if it may still be good.
+    pub(super) fn last(&self, uplink: UplinkId) -> Option<Grant> {
+        let grants = self.grants.borrow();
+        let granted = grants.get(&uplink).filter(|granted| !granted.void)?;
+        Some(granted.grant.clone())
     }
 
-    /// Forgets the last grant: the POP no longer honours it.
-    pub(super) fn forget(&self) {
-        self.grant.borrow_mut().take();
+    /// Notes that the POP does not honour what was last granted for an uplink.
+    pub(super) fn forget(&self, uplink: UplinkId) {
+        match self.grants.borrow_mut().get_mut(&uplink) {
+            Some(granted) => granted.void = true,
+            None => *self.spare.borrow_mut() = None,
+        }
+    }
+
+    /// Notes that an uplink is gone.
+    pub(super) fn gone(&self, uplink: UplinkId) {
+        if let Some(granted) = self.grants.borrow_mut().remove(&uplink)
+            && !granted.void
+        {
+            *self.spare.borrow_mut() = Some(granted.grant);
+        }
     }
 
     /// Asks the manager; while it is away the last grant has to do.
@@ -75,14 +140,38 @@ impl Joiner {
         &self,
         env: &E,
         tls: Option<&Arc<ClientConfig>>,
+        uplink: UplinkId,
+        wish: Wish<'_>,
     ) -> Result<Grant, JoinError> {
-        match self.request(env, tls).await {
-            Ok(grant) => {
-                *self.grant.borrow_mut() = Some(grant.clone());
+        let question = self.question(uplink, wish);
+        match self.request(env, tls, &question).await {
+            Ok(grant) if question.allows(&grant) => {
+                let granted = Granted {
+                    grant: grant.clone(),
+                    void: false,
+                };
+                self.grants.borrow_mut().insert(uplink, granted);
                 Ok(grant)
             }
-            Err(error @ JoinError::Unreached(_)) => self.last().ok_or(error),
+            Ok(grant) => Err(JoinError::Useless(grant.pop_id)),
+            Err(error @ JoinError::Unreached(_)) => self
+                .last(uplink)
+                .or_else(|| self.spare.borrow().clone())
+                .filter(|grant| question.allows(grant))
+                .ok_or(error),
             Err(error) => Err(error),
+        }
+    }
+
+    fn question(&self, uplink: UplinkId, wish: Wish<'_>) -> Question {
+        let grants = self.grants.borrow();
+        let pop = |uplink: &UplinkId| Some(grants.get(uplink)?.grant.pop_id.clone());
+        match wish {
+            Wish::But(leaving) => Question::But(leaving.iter().filter_map(pop).collect()),
+            Wish::Same => match pop(&uplink) {
+                Some(id) => Question::Exactly(id),
+                None => Question::But(Vec::new()),
+            },
         }
     }
 
@@ -90,6 +179,7 @@ impl Joiner {
         &self,
         env: &E,
         tls: Option<&Arc<ClientConfig>>,
+        question: &Question,
     ) -> Result<Grant, JoinError> {
         let unreached = |error: &dyn core::fmt::Display| JoinError::Unreached(error.to_string());
         let manager = Endpoint::parse(&self.config.manager).map_err(|error| unreached(&error))?;
@@ -101,10 +191,11 @@ impl Joiner {
             .await
             .map_err(|error| unreached(&error))?;
         let path = format!(
-            "/node/pop?nodeid={}&version={}&os={}",
+            "/node/pop?nodeid={}&version={}&os={}{}",
             self.config.node_id,
             env!("CARGO_PKG_VERSION"),
-            std::env::consts::OS
+            std::env::consts::OS,
+            question.parameter()
         );
         let join = self
             .config

@@ -15,6 +15,8 @@ use titan_proto::Code;
 
 /// Serves a session that the POP opened.
 pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
+    // The core bounds how many there are.
+    let _counted = shared.sessions.take(usize::MAX);
     let request = shared.shard.look(|core| core.dial_request(id));
     // Boxed: what dialling needs is not carried through the session's life.
     let outcome = match request {

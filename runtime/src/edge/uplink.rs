@@ -1,7 +1,7 @@
 //! One attempt to connect an uplink, and the carrier that comes of it.
 
 use super::Shared;
-use super::join::JoinError;
+use super::join::{JoinError, Wish};
 use crate::carrier::handshake::{self, ClientRequest, ConnectError, Connected};
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter};
 use crate::env::{Env, Stream as _, StreamRole};
@@ -9,7 +9,7 @@ use crate::shard::{Carry, carry};
 use crate::url::Endpoint;
 use core::time::Duration;
 use std::rc::Rc;
-use titan_core::endpoint::UplinkId;
+use titan_core::endpoint::{Edge, UplinkId};
 use titan_core::rng::Rng;
 use titan_proto::{Code, limits};
 
@@ -75,13 +75,21 @@ async fn attempt<E: Env>(
         .look(|core| core.resume_address(uplink).map(str::to_owned));
     // What can be resumed is resumed with the token at hand, whether the manager is there or not.
     let known = if resume.is_some() {
-        shared.joiner.last()
+        shared.joiner.last(uplink)
     } else {
         None
     };
     let grant = match known {
         Some(grant) => grant,
-        None => shared.joiner.ask(&shared.env, shared.tls.as_ref()).await?,
+        None => {
+            let leaving = shared.shard.look(Edge::retiring);
+            let wish = match resume {
+                Some(_) => Wish::Same,
+                None => Wish::But(&leaving),
+            };
+            let tls = shared.tls.as_ref();
+            shared.joiner.ask(&shared.env, tls, uplink, wish).await?
+        }
     };
     let url = match &resume {
         Some(address) if !address.is_empty() => address,
@@ -109,7 +117,7 @@ async fn attempt<E: Env>(
                 code: Code::Unauthorized,
                 ..
             } => {
-                shared.joiner.forget();
+                shared.joiner.forget(uplink);
                 UNAUTHORIZED_RETRY
             }
             ConnectError::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
@@ -135,7 +143,7 @@ impl From<JoinError> for Failed {
     fn from(error: JoinError) -> Self {
         let retry = match &error {
             JoinError::Refused { retry_after, .. } => retry_after.unwrap_or(UNAUTHORIZED_RETRY),
-            JoinError::Unreached(_) | JoinError::Answer => Duration::ZERO,
+            JoinError::Unreached(_) | JoinError::Answer | JoinError::Useless(_) => Duration::ZERO,
         };
         Self {
             reason: error.to_string(),

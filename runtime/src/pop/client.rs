@@ -1,6 +1,6 @@
 //! An application's connection: handshake, session, end.
 
-use super::{ACCEPT_RETRY_MAX, Counted, Shared};
+use super::{ACCEPT_RETRY_MAX, Shared};
 use crate::auth::Account;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use crate::shard::{Relay, RelayEnd, linger};
@@ -17,11 +17,20 @@ use titan_core::target::Target;
 use titan_proto::{Code, wire};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Accepts applications for ever.
+/// How long an application that has connected but not asked may still take once the POP drains: it is
+/// told so when it asks.
+const LATE_REQUEST: Duration = Duration::from_secs(1);
+
+/// Accepts applications until the POP drains; then whoever connects is refused by the system.
 pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut listener: E::Listener) {
     let mut pause = Duration::from_millis(5);
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.drain.begun() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 shared.tasks.spawn(serve(Rc::clone(&shared), stream, peer));
@@ -51,7 +60,7 @@ async fn serve<E: Env, S: Store>(
     peer: SocketAddr,
 ) {
     let max = shared.config.limits.sessions_max as usize;
-    let Some(_place) = Counted::take(&shared.clients, max) else {
+    let Some(_place) = shared.clients.take(max) else {
         tracing::warn!(max, "too many clients");
         return stream.set_abort_on_drop();
     };
@@ -63,6 +72,10 @@ async fn serve<E: Env, S: Store>(
             biased;
             asked = handshake(&shared, &mut stream, peer.ip()) => asked,
             () = shared.env.sleep_until(deadline) => Err(Failed::Late),
+            () = async {
+                shared.drain.begun().await;
+                shared.env.sleep_until(shared.env.now() + LATE_REQUEST).await;
+            } => Err(Failed::Late),
         }
     });
     let asked = match asked.await {

@@ -18,6 +18,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How often it hears: the lease survives two losses.
 const RENEWAL: Duration = Duration::from_secs(10);
 
+/// How often a POP looks whether it was ordered to drain.
+const ORDER_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long to wait after the store has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -108,6 +111,11 @@ impl Registrar {
         }
     }
 
+    /// Lets what this POP is about reach the store at once.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     fn mark(&self, node: &str) {
         self.dirty.borrow_mut().insert(node.to_owned());
         self.changed.notify_one();
@@ -185,16 +193,34 @@ impl Registrar {
 pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
     let (env, registrar) = (&shared.env, &shared.registrar);
     let mut renewal = env.now();
+    let mut look = renewal;
+    // The store knows that this POP drains.
+    let mut marked = false;
     let mut available = true;
     loop {
         let outcome = async {
+            let entry = &registrar.entry;
             if env.now() >= renewal {
                 let now = env.unix_time().as_secs();
                 store
-                    .pop_alive(registrar.entry.clone(), now, now + LEASE.as_secs())
+                    .pop_alive(entry.clone(), now, now + LEASE.as_secs())
                     .await?;
                 renewal = env.now() + RENEWAL;
+                // A store that has lost its memory has lost this, too.
+                marked = false;
                 registrar.measure(&round_trips(&shared));
+            }
+            if shared.drain.is_begun() {
+                if !marked {
+                    store.drain_pop(&entry.id, entry.incarnation).await?;
+                    marked = true;
+                }
+                look = renewal;
+            } else if env.now() >= look {
+                look = env.now() + ORDER_INTERVAL;
+                if store.is_pop_draining(&entry.id, entry.incarnation).await? {
+                    shared.drain.order();
+                }
             }
             registrar.flush(&store).await
         };
@@ -207,7 +233,7 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
                 tokio::select! {
                     biased;
                     () = registrar.changed.notified() => {}
-                    () = env.sleep_until(renewal) => {}
+                    () = env.sleep_until(renewal.min(look)) => {}
                 }
             }
             Err(error) => {

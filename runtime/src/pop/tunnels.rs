@@ -1,6 +1,6 @@
 //! Edges' connections: TLS, upgrade, carrier.
 
-use super::{ACCEPT_RETRY_MAX, Counted, Shared};
+use super::{ACCEPT_RETRY_MAX, Shared};
 use crate::carrier::handshake::{self, HandshakeError, Refusal, UpgradeAnswer, UpgradeRequest};
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter};
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
@@ -36,7 +36,7 @@ pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut liste
 async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, peer: SocketAddr) {
     // Beyond the limit edges still get an answer, but only a few at a time.
     let max = shared.config.limits.tunnels_max as usize;
-    let Some(place) = Counted::take(&shared.carriers, max + max / 8 + 8) else {
+    let Some(place) = shared.carriers.take(max + max / 8 + 8) else {
         return stream.set_abort_on_drop();
     };
     stream.tune(StreamRole::Carrier);
@@ -113,7 +113,7 @@ fn judge<E: Env, S: Store>(
     if claims.node != request.id || claims.pop != shared.config.id {
         return Err(Refusal::unauthorized());
     }
-    if shared.carriers.get() > shared.config.limits.tunnels_max as usize {
+    if shared.carriers.now() > shared.config.limits.tunnels_max as usize {
         return Err(Refusal::unavailable(Code::Overloaded, FULL_RETRY));
     }
     Ok(UpgradeAnswer {
