@@ -5,6 +5,7 @@
 mod content;
 mod curl;
 mod cuts;
+mod drain;
 mod http;
 mod https;
 mod process;

@@ -40,6 +40,10 @@ impl Process {
         assert!(status.unwrap().success());
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
         let mut status = None;

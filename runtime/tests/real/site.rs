@@ -68,6 +68,28 @@ impl Site {
         self.start(env!("CARGO_BIN_EXE_titan-pop"), "pop", &config)
     }
 
+    /// Starts another POP beside, and returns where applications connect there.
+    pub(crate) fn another_pop(&self) -> (Process, SocketAddr) {
+        let (proxy, tunnels) = (free_address(), free_address());
+        let config = format!(
+            "id = \"pop-2\"\nlisten_socks = \"{proxy}\"\nlisten_tunnels = \"{tunnels}\"\n\
+             public_url = \"wss://{tunnels}\"\n{}",
+            self.common(),
+        );
+        let process = self.start(env!("CARGO_BIN_EXE_titan-pop"), "pop-2", &config);
+        eventually("the second POP listens", PATIENCE, || {
+            TcpStream::connect(proxy).is_ok()
+        });
+        (process, proxy)
+    }
+
+    /// Orders a POP to drain.
+    pub(crate) fn order_to_drain(&self, pop: &str) {
+        let path = format!("v1/pops/{pop}/drain");
+        let answer = self.rest(&path, Some(&Value::Null)).unwrap();
+        assert_eq!(answer["draining"], true);
+    }
+
     /// Starts an edge that may reach loopback; it may take a moment to be online.
     pub(crate) fn edge(&self, id: &str) -> Process {
         let config = format!(
