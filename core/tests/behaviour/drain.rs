@@ -208,6 +208,38 @@ fn a_retired_uplink_lasts_as_long_as_its_tunnel() {
 }
 
 #[test]
+fn an_edge_that_found_no_other_pop_looks_at_once_when_the_old_one_is_gone() {
+    let mut world = World::new(config(), 1);
+    let now = world.now;
+    let site = &mut world.edges[0];
+    site.online = false;
+    site.core.retire_uplink(now, site.uplink);
+    let second = site.core.add_uplink(now);
+    world.run();
+    let asked = |world: &World| {
+        let events = world.edges[0].events.iter();
+        events
+            .filter(|event| **event == Event::Connect { uplink: second })
+            .count()
+    };
+    for count in 1..12 {
+        assert_eq!(asked(&world), count);
+        let core = &mut world.edges[0].core;
+        core.handle_connect_failed(world.now, second, secs(0));
+        world.wait(secs(60));
+    }
+    assert_eq!(asked(&world), 12);
+    let core = &mut world.edges[0].core;
+    core.handle_connect_failed(world.now, second, secs(60));
+    world.run();
+    world.pop.farewell(world.now, Code::ShuttingDown);
+    world.run();
+    assert_eq!(asked(&world), 12);
+    world.wait(millis(200));
+    assert_eq!(asked(&world), 13);
+}
+
+#[test]
 fn a_retired_uplink_goes_after_the_grace_time() {
     let mut world = World::new(config(), 1);
     let uplink = world.edges[0].uplink;

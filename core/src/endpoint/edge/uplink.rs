@@ -387,6 +387,17 @@ impl EdgeRole {
             engine.dismiss(now, carrier, Code::ShuttingDown, Duration::ZERO);
         }
         engine.events.push_back(Event::UplinkGone { uplink: id });
+        // Whoever still looks for a POP looks at once: nothing else is left, and the one that went may
+        // be back.
+        for other in self.uplinks.keys() {
+            if let Some(uplink) = self.uplinks.get_mut(other)
+                && uplink.state == State::Waiting
+                && uplink.tunnel.is_none()
+            {
+                uplink.failures = 0;
+                self.retry(engine, now, other);
+            }
+        }
     }
 
     /// Sets the time of the next attempt.
