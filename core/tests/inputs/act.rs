@@ -103,7 +103,10 @@ pub(crate) fn act(world: &mut World, opened: &mut [Vec<SessionId>], step: Step) 
                     }
                     Some(welcome) => {
                         let link = world.raw_pop(edge);
-                        world.inject(link, Way::ToEdge, Frame::Hello(welcome));
+                        // An uplink that is gone wants no carrier any more.
+                        if world.links[link].at_edge.is_some() {
+                            world.inject(link, Way::ToEdge, Frame::Hello(welcome));
+                        }
                     }
                 }
             }
@@ -179,12 +182,29 @@ pub(crate) fn act(world: &mut World, opened: &mut [Vec<SessionId>], step: Step) 
                 };
                 world.pop.command(now, tunnel, command);
             }
+            if action == wire::command::Action::Drain as i32 {
+                // Its edges leave, whether the order has arrived or not.
+                for site in &mut world.edges {
+                    site.core.retire_uplink(now, site.uplink);
+                }
+            }
         }
         Step::Status { edge, status } => {
             if let Some(site) = world.edges.get_mut(edge) {
                 site.core.set_status(now, &status);
             }
         }
+        Step::Farewell {
+            at,
+            code: Code::ShuttingDown,
+        } => match at {
+            Side::Pop => world.pop.drain(now),
+            Side::Edge(edge) => {
+                if let Some(site) = world.edges.get_mut(edge) {
+                    site.core.drain(now);
+                }
+            }
+        },
         Step::Farewell { at, code } => match at {
             Side::Pop => world.pop.farewell(now, code),
             Side::Edge(edge) => {

@@ -111,7 +111,7 @@ fn a_pop_asked_twice_ends_promptly() {
         echoes(&mut session).unwrap();
         assert!(!pop.has_ended());
         if interrupt {
-            pop.interrupt();
+            pop.signal("INT");
         } else {
             pop.terminate();
         }
@@ -156,7 +156,7 @@ fn an_edge_asked_twice_ends_promptly() {
     echoes(&mut session).unwrap();
     edge.terminate();
     edge.terminate();
-    edge.interrupt();
+    edge.signal("INT");
     ends_well(&mut edge);
     let error = session.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);

@@ -33,11 +33,6 @@ impl Process {
         self.signal("TERM");
     }
 
-    /// Asks it to end, as Ctrl-C does.
-    pub(crate) fn interrupt(&self) {
-        self.signal("INT");
-    }
-
     /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");

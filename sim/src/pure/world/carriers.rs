@@ -222,7 +222,11 @@ impl World {
         self.touch(link, !up);
         let (edge, pop) = (self.links[link].edge, self.links[link].pop);
         self.touch(link, up);
-        if let Parcel::Ping(payload) = parcel {
+        let state = &self.links[link];
+        let there = if up { state.pop_id } else { state.edge_id }.is_some();
+        if let Parcel::Ping(payload) = parcel
+            && there
+        {
             self.send(link, !up, Parcel::Pong(payload));
         }
         let state = &self.links[link];
