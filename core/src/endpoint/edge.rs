@@ -132,6 +132,8 @@ impl Endpoint<EdgeRole> {
                 self.engine.rearm_idle(now, id);
                 self.engine.wake(id);
             }
+            // A reply of `ok` would say the contrary.
+            Err(Code::Ok) => self.engine.refuse(now, id, Code::Internal),
             Err(code) => self.engine.refuse(now, id, code),
         }
         self.leave(now);

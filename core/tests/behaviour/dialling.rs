@@ -488,3 +488,11 @@ fn creates_of_different_users_may_overtake_each_other() {
         assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
     }
 }
+
+#[test]
+fn a_dial_that_failed_without_a_reason_is_no_success() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    world.answer(Err(Code::Ok));
+    assert_eq!(world.ended(id), Some(Code::Internal));
+}
