@@ -13,7 +13,10 @@ mod common;
 use bytes::Bytes;
 use common::{Way, World, config, create, demand, encode, hello, message, welcome};
 use proptest::prelude::*;
-use titan_core::endpoint::{CloseMode, Config, Dialled, Endpoint, Open, Role, SessionId};
+use titan_core::endpoint::{
+    CloseMode, Config, Dialled, Endpoint, Grant, Open, Rates, Role, SessionId,
+};
+use titan_core::exit::lease::{SessionName, Sticky};
 use titan_core::time::Duration;
 use titan_proto::{Code, Frame, wire};
 
@@ -22,6 +25,22 @@ enum Step {
     Open {
         group: u32,
         strict: bool,
+        name: Option<u8>,
+    },
+    Grant {
+        group: u32,
+        grant: Grant,
+    },
+    Exhaust {
+        group: u32,
+        code: Code,
+    },
+    Limit {
+        group: u32,
+        rates: Rates,
+    },
+    Forget {
+        group: u32,
     },
     Dialled {
         pick: usize,
@@ -226,7 +245,14 @@ fn step() -> impl Strategy<Value = Step> {
         1 => 40_000u64..400_000,
     ];
     prop_oneof![
-        6 => (small(), any::<bool>()).prop_map(|(group, strict)| Step::Open { group, strict }),
+        6 => (small(), any::<bool>(), prop::option::of(0u8..3))
+            .prop_map(|(group, strict, name)| Step::Open { group, strict, name }),
+        2 => (0u32..4, prop::option::of(number()), number())
+            .prop_map(|(group, total, low)| Step::Grant { group, grant: Grant { total, low } }),
+        1 => (0u32..4, code()).prop_map(|(group, code)| Step::Exhaust { group, code }),
+        2 => (0u32..4, number(), number())
+            .prop_map(|(group, up, down)| Step::Limit { group, rates: Rates { up, down } }),
+        1 => (0u32..4).prop_map(|group| Step::Forget { group }),
         6 => (pick(), outcome).prop_map(|(pick, outcome)| Step::Dialled { pick, outcome }),
         16 => (any::<bool>(), pick(), call())
             .prop_map(|(at_pop, pick, call)| Step::Session { at_pop, pick, call }),
@@ -270,6 +296,7 @@ fn limits() -> impl Strategy<Value = Config> {
                 resend_max: 64 << 10,
                 data_max: 1 << 10,
                 send_queue_max: 4 << 10,
+                leases_max: 2,
                 group_held_max: memory_budget / 4,
                 tunnel_held_max: memory_budget / 3,
                 ..config()
@@ -321,10 +348,20 @@ fn act(world: &mut World, edge_sessions: &mut Vec<SessionId>, step: Step) {
     let opened = core::mem::take(&mut world.edges[0].opened);
     edge_sessions.extend(opened);
     match step {
-        Step::Open { group, strict } => {
+        Step::Grant { group, grant } => world.pop.grant(now, group, grant),
+        Step::Exhaust { group, code } => world.pop.exhaust(now, group, code),
+        Step::Limit { group, rates } => world.pop.limit_rate(now, group, rates),
+        Step::Forget { group } => drop(world.pop.forget_group(group)),
+        Step::Open {
+            group,
+            strict,
+            name,
+        } => {
+            let name = name.and_then(|name| SessionName::new(&format!("name-{name}")));
             let open = Open {
                 group,
                 strict,
+                sticky: name.map(|name| Sticky { name, strict }),
                 ..demand()
             };
             if let Ok(id) = world.pop.open(now, open) {
@@ -474,8 +511,9 @@ proptest! {
             world.edges[0].core.close(world.now, id, Code::Ok, CloseMode::Abort);
         }
         world.wait(Duration::from_secs(5000));
+        let groups = world.pop.usage().groups;
         let idle = titan_core::endpoint::Usage::default();
-        prop_assert_eq!(world.pop.usage(), idle);
+        prop_assert_eq!(world.pop.usage(), titan_core::endpoint::Usage { groups, ..idle });
         prop_assert_eq!(world.edges[0].core.usage(), idle);
     }
 }

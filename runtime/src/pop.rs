@@ -235,7 +235,9 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                     .look(|core| core.node(tunnel).map(str::to_owned));
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
-            Event::Connect { .. }
+            // No daemon grants anything yet.
+            Event::AllowanceLow { .. }
+            | Event::Connect { .. }
             | Event::UplinkAttached { .. }
             | Event::UplinkDetached { .. }
             | Event::Opened { .. }

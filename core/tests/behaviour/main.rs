@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accounts;
 mod contract;
 mod credit;
 mod dialling;
@@ -15,5 +16,7 @@ mod ends;
 mod fairness;
 mod greeting;
 mod hostile;
+mod leases;
 mod liveness;
 mod memory;
+mod rates;

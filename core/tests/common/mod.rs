@@ -127,6 +127,7 @@ pub(crate) fn demand() -> Open {
         family: wire::create::Family::Any,
         country: None,
         strict: false,
+        sticky: None,
         trace: [7; 16],
     }
 }

@@ -132,7 +132,7 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     }
 
     fn status(&self) -> Option<SessionStatus> {
-        self.shard.0.core.borrow_mut().status(self.id)
+        self.shard.status(self.id)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
