@@ -403,8 +403,8 @@ impl<R: Role> Endpoint<R> {
 
     /// Returns how the session stands; `None` for one that is gone. A caller that finds no room is
     /// woken when there is some.
-    pub fn status(&mut self, id: SessionId) -> Option<SessionStatus> {
-        let now = self.now;
+    pub fn status(&mut self, now: Instant, id: SessionId) -> Option<SessionStatus> {
+        let now = self.enter(now);
         let queue_max = self.engine.config.send_queue_max;
         let session = self.engine.sessions.get_mut(id)?;
         let live = matches!(session.phase, Phase::Open | Phase::Dialling);

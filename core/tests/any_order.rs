@@ -323,7 +323,7 @@ fn on_session<R: Role>(
         Call::Stop => endpoint.stop(now, id, Code::Reset),
         Call::Close(mode) => endpoint.close(now, id, Code::Cancelled, *mode),
     }
-    endpoint.status(id);
+    endpoint.status(now, id);
 }
 
 /// Hands a message in, unless that end of the carrier is gone.

@@ -243,7 +243,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     /// Looks how a session stands. One that finds too little to do may wait for a timer from now on.
     fn status(&self, id: SessionId) -> Option<SessionStatus> {
         let mut core = self.0.core.borrow_mut();
-        let status = core.status(id);
+        let status = core.status(self.0.env.now(), id);
         self.rearm(&core);
         status
     }
@@ -253,7 +253,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     pub(crate) async fn ended(&self, id: SessionId) -> Code {
         core::future::poll_fn(|cx| {
             self.register_session(id, cx.waker());
-            match self.0.core.borrow_mut().status(id) {
+            match self.0.core.borrow_mut().status(self.0.env.now(), id) {
                 None => Poll::Ready(Code::Cancelled),
                 Some(status) => status.ended.map_or(Poll::Pending, Poll::Ready),
             }

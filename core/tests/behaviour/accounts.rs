@@ -20,11 +20,11 @@ fn carried(world: &World) -> (u64, u64) {
 }
 
 fn room(world: &mut World, id: SessionId) -> usize {
-    world.pop.status(id).unwrap().send_room
+    world.pop.status(world.now, id).unwrap().send_room
 }
 
 fn readable(world: &mut World, id: SessionId) -> usize {
-    world.pop.status(id).unwrap().readable
+    world.pop.status(world.now, id).unwrap().readable
 }
 
 fn lows(world: &World) -> usize {
@@ -231,7 +231,7 @@ fn the_tail_of_a_failed_session_waits_for_a_grant_and_is_not_lost() {
     world.run();
     assert_eq!(world.ended(id), None, "bytes are withheld");
     assert_eq!(world.read_down(id).len(), 1000);
-    let status = world.pop.status(id).unwrap();
+    let status = world.pop.status(world.now, id).unwrap();
     assert_eq!((status.readable, status.ended), (0, None));
     grant(&mut world, 1, 9000);
     assert!(was_woken(&mut world, id));
@@ -360,7 +360,7 @@ fn a_small_grant_goes_round_among_those_who_wait() {
         for _ in 0..5 {
             for id in core::mem::take(&mut world.woken) {
                 world.read_down(id);
-                world.pop.status(id).unwrap();
+                world.pop.status(world.now, id).unwrap();
             }
             world.wait(millis(1));
         }

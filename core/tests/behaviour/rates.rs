@@ -41,7 +41,7 @@ impl Busy {
 
     fn look(&mut self, world: &mut World, id: SessionId) {
         loop {
-            let status = world.pop.status(id).unwrap();
+            let status = world.pop.status(world.now, id).unwrap();
             let up = if self.up { status.send_room } else { 0 };
             let down = if self.down { status.readable } else { 0 };
             if up + down == 0 {
@@ -64,7 +64,7 @@ impl Busy {
         while world.now < end {
             for &id in &self.at_edge {
                 world.read_up(0, id);
-                let room = world.edges[0].core.status(id).unwrap().send_room;
+                let room = world.edges[0].core.status(world.now, id).unwrap().send_room;
                 if self.down && room > 0 {
                     world.send_down(0, id, &vec![2; room]);
                 }
@@ -191,7 +191,14 @@ fn a_withheld_download_withholds_credit() {
     let at_edge = busy.at_edge[0];
     let sent = world.data(crate::common::Way::ToPop).len() as u64;
     assert!(sent <= (64 << 10) + world.pop.carried(1).down + (16 << 10));
-    assert_eq!(world.edges[0].core.status(at_edge).unwrap().send_room, 0);
+    assert_eq!(
+        world.edges[0]
+            .core
+            .status(world.now, at_edge)
+            .unwrap()
+            .send_room,
+        0
+    );
 }
 
 #[test]
@@ -220,7 +227,7 @@ fn an_idle_client_does_not_hold_up_those_who_wait_behind_it() {
     // A hundred clients look once, find nothing, and have nothing to send.
     for _ in 0..100 {
         let (id, _) = world.connect();
-        world.pop.status(id).unwrap();
+        world.pop.status(world.now, id).unwrap();
     }
     let before = world.pop.carried(1).up;
     busy.run(&mut world, secs(2));

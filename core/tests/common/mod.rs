@@ -476,11 +476,11 @@ impl World {
     }
 
     pub(crate) fn ended(&mut self, id: SessionId) -> Option<Code> {
-        self.pop.status(id).unwrap().ended
+        self.pop.status(self.now, id).unwrap().ended
     }
 
     pub(crate) fn edge_ended(&mut self, edge: usize, id: SessionId) -> Option<Code> {
-        self.edges[edge].core.status(id).unwrap().ended
+        self.edges[edge].core.status(self.now, id).unwrap().ended
     }
 
     // --- Looking --------------------------------------------------------------------------------
