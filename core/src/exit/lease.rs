@@ -11,6 +11,8 @@
 //! A table and nothing else: it knows no tunnels and chooses nothing. A generation is never used twice,
 //! so that whoever held an earlier lease of the same name releases nothing of a later one (I8).
 
+mod audit;
+
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -161,37 +163,6 @@ impl Leases {
             self.by_key.remove(&key);
         }
         due
-    }
-
-    /// Checks the table against the holders that there are.
-    pub(crate) fn audit(&self, holders: &BTreeMap<(LeaseKey, u64), u32>) {
-        assert!(
-            self.by_key.len() <= self.max,
-            "I8: more leases than allowed"
-        );
-        let mut idle = 0;
-        for (key, lease) in &self.by_key {
-            let counted = holders.get(&(key.clone(), lease.generation)).copied();
-            assert_eq!(
-                lease.holders,
-                counted.unwrap_or(0),
-                "I8: holders of {key:?} in generation {}",
-                lease.generation
-            );
-            assert_eq!(
-                lease.holders == 0,
-                lease.idle_until.is_some(),
-                "I8: {key:?} is held or idle"
-            );
-            if let Some(until) = lease.idle_until {
-                idle += 1;
-                assert!(
-                    self.idle.contains(&(until, key.clone())),
-                    "I6: {key:?} is never forgotten"
-                );
-            }
-        }
-        assert_eq!(idle, self.idle.len(), "I6: idle leases that are gone");
     }
 }
 

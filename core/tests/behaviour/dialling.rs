@@ -413,7 +413,10 @@ fn a_client_that_stops_reading_before_the_reply_does_no_harm() {
         assert_eq!(world.tunnel_gone(), None);
         let now = world.now;
         let core = &mut world.edges[1 - edge].core;
-        assert!(core.status(now, session).unwrap().send_stopped, "it moves along");
+        assert!(
+            core.status(now, session).unwrap().send_stopped,
+            "it moves along"
+        );
         world.send_up(id, b"on");
         assert_eq!(world.read_up(1 - edge, session), b"on");
     }

@@ -4,6 +4,8 @@
 //! name: when the node's tunnel has ended, or when the node itself takes no session and nobody else
 //! holds the lease.
 
+mod audit;
+
 use super::super::engine::Engine;
 use super::failover::is_exit_failure;
 use super::{PopRole, key_of};
@@ -17,7 +19,6 @@ use crate::session::Phase;
 use crate::time::Instant;
 use crate::timer::Timer;
 use crate::tunnel::Owner;
-use alloc::collections::BTreeMap;
 use titan_proto::Code;
 
 impl Engine {
@@ -226,37 +227,5 @@ impl PopRole {
         engine
             .timers
             .arm(Timer::Leases, &mut engine.lease_timer, next);
-    }
-
-    /// Checks what holds about leases (I8), by counting again.
-    pub(super) fn audit_leases(&self, engine: &Engine) {
-        let mut holders = BTreeMap::<(LeaseKey, u64), u32>::new();
-        for (id, session) in engine.sessions.iter() {
-            let Some(held) = session.pop().and_then(|side| side.held.as_deref()) else {
-                continue;
-            };
-            *holders
-                .entry((held.key.clone(), held.generation))
-                .or_default() += 1;
-            let lease = self.leases.get(&held.key);
-            let current = lease.filter(|lease| lease.generation == held.generation);
-            let node = engine
-                .tunnels
-                .get(session.tunnel)
-                .and_then(crate::tunnel::Tunnel::node);
-            if session.mapped && !session.is_ended() {
-                assert_eq!(
-                    current.map(|lease| &*lease.node),
-                    node,
-                    "I8: {id:?} is not where its name is bound to"
-                );
-            }
-        }
-        self.leases.audit(&holders);
-        assert_eq!(
-            self.leases.next_expiry().is_some(),
-            engine.lease_timer.is_some(),
-            "I6: the leases' timer"
-        );
     }
 }
