@@ -13,15 +13,15 @@ impl Leases {
         let mut idle = 0;
         for (key, lease) in &self.by_key {
             let counted = holders.get(&(key.clone(), lease.generation)).copied();
-            assert_eq!(
+            // Not assert_eq: what is told has to begin with the invariant.
+            assert!(
+                lease.holders == counted.unwrap_or(0),
+                "I8: {} holders of {key:?} in generation {}, not {counted:?}",
                 lease.holders,
-                counted.unwrap_or(0),
-                "I8: holders of {key:?} in generation {}",
                 lease.generation
             );
-            assert_eq!(
-                lease.holders == 0,
-                lease.idle_until.is_some(),
+            assert!(
+                (lease.holders == 0) == lease.idle_until.is_some(),
                 "I8: {key:?} is held or idle"
             );
             if let Some(until) = lease.idle_until {
@@ -32,6 +32,6 @@ impl Leases {
                 );
             }
         }
-        assert_eq!(idle, self.idle.len(), "I6: idle leases that are gone");
+        assert!(idle == self.idle.len(), "I6: idle leases that are gone");
     }
 }

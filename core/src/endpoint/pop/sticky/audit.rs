@@ -23,17 +23,15 @@ impl PopRole {
                 .get(session.tunnel)
                 .and_then(crate::tunnel::Tunnel::node);
             if session.mapped && !session.is_ended() {
-                assert_eq!(
-                    current.map(|lease| &*lease.node),
-                    node,
-                    "I8: {id:?} is not where its name is bound to"
+                assert!(
+                    current.map(|lease| &*lease.node) == node,
+                    "I8: {id:?} is at {node:?} and not where its name is bound to"
                 );
             }
         }
         self.leases.audit(&holders);
-        assert_eq!(
-            self.leases.next_expiry().is_some(),
-            engine.lease_timer.is_some(),
+        assert!(
+            self.leases.next_expiry().is_some() == engine.lease_timer.is_some(),
             "I6: the leases' timer"
         );
     }
