@@ -88,7 +88,7 @@ impl Link {
             }
         }
         while let Some(session) = self.edge.poll_woken() {
-            if let Some(status) = self.edge.status(session) {
+            if let Some(status) = self.edge.status(now, session) {
                 self.edge.release(now, session, status.readable);
             }
         }

@@ -230,6 +230,7 @@ fn open(user: u32) -> Open {
         family: wire::create::Family::Any,
         country: None,
         strict: false,
+        sticky: None,
         trace: [7; 16],
     }
 }

@@ -46,6 +46,10 @@ pub struct Config {
     pub idle_half_closed: Duration,
     /// An acknowledgement is due this long after the first frame it covers.
     pub ack_delay: Duration,
+    /// A session name stays bound to its exit this long after its last session.
+    pub lease_idle: Duration,
+    /// Session names bound to exits at once; beyond, the one that was idle for longest is forgotten.
+    pub leases_max: usize,
     /// Tunnels may be resumed over carriers that are not encrypted.
     pub resume_over_plaintext: bool,
 }
@@ -73,6 +77,8 @@ impl Default for Config {
             idle: Duration::from_secs(3600),
             idle_half_closed: Duration::from_secs(300),
             ack_delay: Duration::from_millis(20),
+            lease_idle: Duration::from_secs(600),
+            leases_max: 65_536,
             resume_over_plaintext: false,
         }
     }

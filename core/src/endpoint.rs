@@ -20,11 +20,13 @@ mod drain;
 mod edge;
 mod engine;
 mod event;
-mod pop;
+pub(crate) mod group;
+pub(crate) mod pop;
 mod pressure;
 mod receive;
 mod transmit;
 
+pub use crate::account::{Carried, Grant, Rates};
 pub use crate::arena::{CarrierId, SessionId, TunnelId, UplinkId};
 pub use crate::config::Config;
 pub use crate::memory::MemoryLevel;
@@ -86,6 +88,14 @@ pub trait Role: core::fmt::Debug + sealed::Sealed {
     /// Handles a deadline of this role.
     #[doc(hidden)]
     fn overdue(&mut self, engine: &mut Engine, now: Instant, overdue: Overdue);
+
+    /// Checks what only this role knows.
+    #[doc(hidden)]
+    fn audit(&self, engine: &Engine);
+
+    /// Returns the leases that there are.
+    #[doc(hidden)]
+    fn lease_count(&self) -> usize;
 
     /// Takes up what the engine has left to the role.
     #[doc(hidden)]
@@ -278,9 +288,11 @@ impl<R: Role> Endpoint<R> {
             return;
         }
         session.moved_at = now;
+        session.send.unpaid += bytes.len();
         session.send.queue.push_owned(bytes);
         let full = session.send.room(queue_max) == 0;
         self.engine.recharge(id);
+        self.engine.pay(now, id);
         if full {
             self.starve(now, id);
         }
@@ -303,13 +315,20 @@ impl<R: Role> Endpoint<R> {
         self.leave(now);
     }
 
-    /// Shows the bytes that wait for the session's socket.
+    /// Shows the bytes that wait for the session's socket and may be written to it now. How many
+    /// these are may change with any other call: what is written is to be released at once.
     pub fn readable(&self, id: SessionId) -> impl Iterator<Item = &[u8]> {
+        let mut left = self.engine.readable_len(self.now, id);
         self.engine
             .sessions
             .get(id)
             .into_iter()
             .flat_map(|session| session.recv.queue.slices())
+            .map_while(move |slice| {
+                let len = slice.len().min(left);
+                left -= len;
+                (len > 0).then(|| &slice[..len])
+            })
     }
 
     /// Notes that the first `count` readable bytes were written to the socket.
@@ -387,16 +406,21 @@ impl<R: Role> Endpoint<R> {
 
     /// Returns how the session stands; `None` for one that is gone. A caller that finds no room is
     /// woken when there is some.
-    pub fn status(&mut self, id: SessionId) -> Option<SessionStatus> {
+    pub fn status(&mut self, now: Instant, id: SessionId) -> Option<SessionStatus> {
+        let now = self.enter(now);
         let queue_max = self.engine.config.send_queue_max;
         let session = self.engine.sessions.get_mut(id)?;
         let live = matches!(session.phase, Phase::Open | Phase::Dialling);
-        let send_room = if live {
+        let room = if live {
             session.send.room(queue_max)
         } else {
             0
         };
-        session.starved |= send_room == 0;
+        session.starved |= room == 0;
+        let waiting = session.recv.queue.len();
+        let send_room = self.engine.may_take(now, id, room);
+        let readable = self.engine.may_show(now, id);
+        let session = self.engine.sessions.get(id)?;
         let dial = match (session.phase, &session.side) {
             (Phase::Dialling, _) => Dial::Pending,
             (Phase::Ended(code), Side::Pop(side)) if side.reply.is_none() => Dial::Failed(code),
@@ -405,13 +429,13 @@ impl<R: Role> Endpoint<R> {
         };
         Some(SessionStatus {
             dial,
-            readable: session.recv.queue.len(),
+            readable,
             recv_finished: session.recv.is_done() && !session.recv.stopped,
             send_room,
             send_stopped: session.send.stopped,
             ended: match session.phase {
-                Phase::Ended(code) => Some(code),
-                Phase::Dialling | Phase::Open | Phase::Closing(_) => None,
+                Phase::Ended(code) if readable == waiting => Some(code),
+                Phase::Ended(_) | Phase::Dialling | Phase::Open | Phase::Closing(_) => None,
             },
         })
     }

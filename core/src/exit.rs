@@ -3,3 +3,4 @@
 pub mod candidate;
 pub mod guard;
 pub mod index;
+pub mod lease;

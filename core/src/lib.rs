@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+mod account;
 mod arena;
 mod carrier;
 mod config;

@@ -27,6 +27,16 @@ macro_rules! marks {
 }
 
 marks! {
+    /// A group has little left of its grant.
+    AllowanceLow = "allowance-low",
+    /// Bytes were taken from a client before they could be booked.
+    WriteUnpaid = "write-unpaid",
+    /// A session name was bound to another node because its own was gone.
+    LeaseMoved = "lease-moved",
+    /// A sticky session was opened while its exit was away.
+    LeaseWaits = "lease-waits",
+    /// Every lease was held, and there could be no more.
+    LeasesFull = "leases-full",
     /// A resume that the POP refused.
     ResumeRefused = "resume-refused",
 }

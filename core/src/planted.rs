@@ -64,6 +64,12 @@ planted! {
     WithheldNotForgiven = "acknowledgements do not count while memory is short", 6, 2;
     LateHelloTaken = "a HELLO older than the last one is accepted", 2, 2;
     FailoverAfterByte = "after one refusal, a dial whose bytes were framed moves when its tunnel is lost", 7, 2;
+    StaleRelease = "who held a lease that has moved on releases the new one", 8, 2;
+    LeaseLeftWhileAway = "opening a sticky session while its exit is away takes another", 8, 1;
+    EarlyCountedTwice = "the second move to another exit counts the early bytes again", 9, 2;
+    GrantRepeated = "a grant that comes twice grants twice", 9, 1;
+    TailUncharged = "what is left of a session that failed is shown beyond the grant", 9, 1;
+    IdleTimeSaved = "a rate saves up what was not used", 9, 0;
     SessionCapIgnored = "an edge opens more sessions than it said", 10, 1;
     PrivateReached = "the guard lets a private network through", 11, 0;
     SharedCounter = "a counter that outlives a run decides how long to wait", 12, 1;

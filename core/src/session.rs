@@ -21,6 +21,8 @@ pub(crate) mod recv;
 pub(crate) mod send;
 
 use crate::arena::TunnelId;
+use crate::endpoint::group::Meter;
+use crate::endpoint::pop::sticky::Held;
 use crate::target::Target;
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -128,6 +130,9 @@ pub(crate) struct PopSide {
     /// CREATE was framed for the present tunnel.
     pub(crate) created: bool,
     pub(crate) early: Early,
+    pub(crate) meter: Meter,
+    /// Its hold on the lease of its session name, if it has one.
+    pub(crate) held: Option<Box<Held>>,
     pub(crate) opened_at: Instant,
     pub(crate) refused: bool,
     /// The first outcome that was the target's; what the client hears if nothing better follows.

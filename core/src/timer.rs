@@ -15,6 +15,10 @@ pub enum Timer {
     Session(SessionId),
     /// Reconnection.
     Uplink(UplinkId),
+    /// Rates, turns and ends of a group.
+    Group(u32),
+    /// Leases that nobody holds.
+    Leases,
     /// Relief of memory pressure.
     Memory,
 }

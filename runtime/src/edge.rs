@@ -213,6 +213,7 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
             Event::NodeAttached { .. }
             | Event::NodeDetached { .. }
             | Event::NodeGone { .. }
+            | Event::AllowanceLow { .. }
             | Event::Sever { .. } => {}
         }
     }

@@ -248,7 +248,9 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
             Event::Drained => shared.drain.core_is_done(),
-            Event::Connect { .. }
+            // No daemon grants anything yet.
+            Event::AllowanceLow { .. }
+            | Event::Connect { .. }
             | Event::UplinkGone { .. }
             | Event::UplinkAttached { .. }
             | Event::UplinkDetached { .. }

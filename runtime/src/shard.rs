@@ -37,7 +37,7 @@ use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use titan_core::endpoint::{Batch, CarrierId, Endpoint, Event, Role, SessionId};
+use titan_core::endpoint::{Batch, CarrierId, Endpoint, Event, Role, SessionId, SessionStatus};
 use titan_core::time::Instant;
 use titan_proto::Code;
 use tokio::sync::Notify;
@@ -147,6 +147,11 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
                 waker.wake();
             }
         }
+        self.rearm(core);
+    }
+
+    /// Makes the timer task follow a deadline that came nearer.
+    fn rearm(&self, core: &Endpoint<R>) {
         let due = core.poll_timeout().map(|deadline| deadline.at);
         if let Some(due) = due
             && self.0.armed.get().is_none_or(|armed| due < armed)
@@ -235,12 +240,20 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         Poll::Ready(Ok(len))
     }
 
+    /// Looks how a session stands. One that finds too little to do may wait for a timer from now on.
+    fn status(&self, id: SessionId) -> Option<SessionStatus> {
+        let mut core = self.0.core.borrow_mut();
+        let status = core.status(self.0.env.now(), id);
+        self.rearm(&core);
+        status
+    }
+
     /// Waits until a session has ended, and tells why.
     #[cfg(feature = "edge")]
     pub(crate) async fn ended(&self, id: SessionId) -> Code {
         core::future::poll_fn(|cx| {
             self.register_session(id, cx.waker());
-            match self.0.core.borrow_mut().status(id) {
+            match self.0.core.borrow_mut().status(self.0.env.now(), id) {
                 None => Poll::Ready(Code::Cancelled),
                 Some(status) => status.ended.map_or(Poll::Pending, Poll::Ready),
             }

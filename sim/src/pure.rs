@@ -22,7 +22,9 @@ mod world;
 
 pub use chooser::Chooser;
 pub use oracle::{Kind, Violation};
-pub use scenario::{Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way};
+pub use scenario::{
+    Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
+};
 pub use shrink::{Shrunk, shrink};
 pub use world::Outcome;
 

@@ -23,6 +23,10 @@ pub struct Usage {
     pub resend_bytes: u64,
     /// Bytes of window growth handed out.
     pub growth_bytes: u64,
+    /// Groups with an account, also those without sessions.
+    pub groups: usize,
+    /// Leases of session names, also those that nobody holds.
+    pub leases: usize,
 }
 
 impl<R: Role> Endpoint<R> {
@@ -37,15 +41,19 @@ impl<R: Role> Endpoint<R> {
             session_bytes: self.engine.memory.sessions,
             resend_bytes: self.engine.memory.resend,
             growth_bytes: self.engine.memory.growth,
+            groups: self.engine.groups.len(),
+            leases: self.role.lease_count(),
         }
     }
 
-    /// Checks the invariants that live here (I3, I4, I6, I7). O(everything).
+    /// Checks the invariants that live here (I3, I4, I6, I7, I8, I9). O(everything).
     ///
     /// # Panics
     /// Panics if one does not hold.
     pub fn audit(&self) {
         self.engine.audit();
+        self.engine.audit_groups(self.now);
+        self.role.audit(&self.engine);
     }
 }
 
@@ -221,6 +229,10 @@ impl Engine {
         }
         for (id, session) in self.sessions.iter() {
             check(session.timer, Timer::Session(id));
+        }
+        check(self.lease_timer, Timer::Leases);
+        for (armed, timer) in self.group_timers() {
+            check(armed, timer);
         }
         assert!(armed <= self.timers.len(), "I6: timers without an owner");
     }

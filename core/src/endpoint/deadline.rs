@@ -19,6 +19,8 @@ pub(crate) enum Overdue {
     Dial(SessionId),
     /// An edge's uplink is to be connected.
     Uplink(crate::arena::UplinkId),
+    /// Leases were idle for long enough.
+    Leases,
 }
 
 impl Engine {
@@ -36,6 +38,14 @@ impl Engine {
             }
             Timer::Session(id) => self.expire_session(now, id),
             Timer::Uplink(id) => Overdue::Uplink(id),
+            Timer::Group(group) => {
+                self.expire_group(now, group);
+                Overdue::Nothing
+            }
+            Timer::Leases => {
+                self.lease_timer = None;
+                Overdue::Leases
+            }
             Timer::Memory => {
                 self.memory_timer = None;
                 self.relieve(now);

@@ -328,6 +328,12 @@ impl Role for EdgeRole {
         }
     }
 
+    fn audit(&self, _: &Engine) {}
+
+    fn lease_count(&self) -> usize {
+        0
+    }
+
     fn follow_up(&mut self, engine: &mut Engine, now: Instant) {
         engine.left.clear();
         engine.orphaned.clear();

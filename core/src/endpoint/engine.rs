@@ -1,6 +1,8 @@
 //! What both roles share: carriers, tunnels, sessions, and the bookkeeping that ties them together.
 
 use super::event::{Counters, Event};
+use super::group::Groups;
+use super::pop::sticky::Held;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::{Carrier, CarrierState, Farewell, Peer};
 use crate::config::{Config, STALL_AFTER};
@@ -51,6 +53,10 @@ pub(crate) struct Engine {
     pub(crate) drained: bool,
     /// This side has said goodbye.
     pub(crate) gone_for_good: bool,
+    pub(crate) groups: Groups,
+    /// For the role: holds on leases of sessions that are gone.
+    pub(crate) unheld: Vec<Held>,
+    pub(crate) lease_timer: Armed,
 }
 
 /// A carrier that is gone, or as good as gone.
@@ -89,6 +95,9 @@ impl Engine {
             draining: false,
             drained: false,
             gone_for_good: false,
+            groups: Groups::default(),
+            unheld: Vec::new(),
+            lease_timer: None,
         }
     }
 
@@ -226,7 +235,7 @@ impl Engine {
                     .get(session.tunnel)
                     .is_some_and(|tunnel| tunnel.carrier.is_none());
                 if away && planted::on(Planted::TailLostAtClose) {
-                    session.send.queue.clear();
+                    session.send.clear();
                 }
                 if session.send.queue.is_empty() {
                     session.phase = Phase::Ended(code);
@@ -258,14 +267,17 @@ impl Engine {
             return;
         }
         session.recv.queue.clear();
-        session.send.queue.clear();
+        session.send.clear();
         if let Some(side) = session.pop_mut() {
             side.early.take();
         }
         let mut armed = session.timer.take();
         self.timers.arm(Timer::Session(id), &mut armed, None);
         self.recharge(id);
-        let session = self.sessions.remove(id).expect("it was just there");
+        let mut session = self.sessions.remove(id).expect("it was just there");
+        self.leave_group(id, &session);
+        let held = session.pop_mut().and_then(|side| side.held.take());
+        self.unheld.extend(held.map(|held| *held));
         if session.phase == Phase::Ended(Code::Ok) || !planted::on(Planted::GrowthKept) {
             self.memory.growth -= session.grown;
         }
@@ -312,7 +324,7 @@ impl Engine {
         if !session.is_ended() || (session.phase == Phase::Ended(Code::Ok) && spoilt) {
             session.phase = Phase::Ended(code);
         }
-        session.send.queue.clear();
+        session.send.clear();
         if mode == CloseMode::Abort {
             session.recv.stop();
         }

@@ -83,6 +83,11 @@ pub enum Event {
         /// The tunnel.
         tunnel: TunnelId,
     },
+    /// POP: a group has fewer bytes left than its driver wants. Told once per grant.
+    AllowanceLow {
+        /// The group.
+        group: u32,
+    },
 }
 
 /// When the driver must call `handle_timeout`, and for what.
@@ -99,7 +104,7 @@ pub struct Deadline {
 pub struct SessionStatus {
     /// How the dial stands.
     pub dial: Dial,
-    /// Bytes that wait for the socket.
+    /// Bytes that wait for the socket and may be written to it now.
     pub readable: usize,
     /// No bytes will follow the readable ones, and the direction is complete.
     pub recv_finished: bool,
@@ -107,7 +112,8 @@ pub struct SessionStatus {
     pub send_room: usize,
     /// The peer reads no more: what the socket still gives is to be discarded.
     pub send_stopped: bool,
-    /// The session is over. [`Code::Ok`] means that both directions are complete; with any other
+    /// The session is over; not told while bytes for the socket are withheld for the sake of a rate or
+    /// an allowance. [`Code::Ok`] means that both directions are complete; with any other
     /// code the socket is to be reset once nothing is readable.
     pub ended: Option<Code>,
 }

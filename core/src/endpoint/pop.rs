@@ -1,16 +1,20 @@
 //! What only a POP does: it admits nodes, opens sessions, chooses exits and tries others.
 
+mod account;
 mod failover;
 pub(super) mod greet;
+pub(crate) mod sticky;
 
 use super::deadline::Overdue;
 use super::engine::Engine;
 use super::event::Event;
+use super::group::Meter;
 use super::{Endpoint, Role};
 use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::carrier::Peer;
 use crate::config::Config;
 use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
+use crate::exit::lease::{Leases, Sticky};
 use crate::memory::MemoryLevel;
 use crate::rng::Rng;
 use crate::session::early::Early;
@@ -36,6 +40,7 @@ pub struct PopRole {
     index: Index,
     rng: Rng,
     resume_address: String,
+    leases: Leases,
 }
 
 /// What a client asks for.
@@ -53,6 +58,8 @@ pub struct Open {
     pub country: Option<Country>,
     /// The session stays with its exit whatever the target answers.
     pub strict: bool,
+    /// The session goes where others of its group and name go, whatever its target answers.
+    pub sticky: Option<Sticky>,
     /// Follows the session through logs of POP and edge.
     pub trace: [u8; 16],
 }
@@ -77,6 +84,7 @@ impl Endpoint<PopRole> {
     /// empty if that is where nodes connect anyway.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32], resume_address: String, now: Instant) -> Self {
+        let leases = Leases::new(config.lease_idle, config.leases_max);
         let mut engine = Engine::new(config, seed);
         let rng = Rng::new(engine.rng.bytes());
         let role = PopRole {
@@ -85,6 +93,7 @@ impl Endpoint<PopRole> {
             index: Index::new(),
             rng,
             resume_address,
+            leases,
         };
         Self { engine, role, now }
     }
@@ -107,7 +116,10 @@ impl Endpoint<PopRole> {
     ///
     /// # Errors
     /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short,
-    /// [`Code::ShuttingDown`] if this POP drains.
+    /// [`Code::ShuttingDown`] if this POP drains, and the code the group was [shut](Self::exhaust)
+    /// with. For sticky sessions also [`Code::ExitAway`] if the name is bound to a node that is gone
+    /// and the session is strict, and [`Code::Overloaded`] if the exit is at its cap or every lease is
+    /// held and there may be no more.
     pub fn open(&mut self, now: Instant, open: Open) -> Result<SessionId, Code> {
         let now = self.enter(now);
         if self.engine.draining {
@@ -120,11 +132,26 @@ impl Endpoint<PopRole> {
             country: open.country,
             exclude: [None; 3],
         };
-        let tunnel = self
-            .role
-            .choose(&self.engine, now, &demand)
-            .ok_or(Code::NoExit)?;
+        if let Some(code) = self.engine.bar_of(open.group) {
+            return Err(code);
+        }
+        let (tunnel, held) = match &open.sticky {
+            None => {
+                let tunnel = self.role.choose(&self.engine, now, &demand);
+                (tunnel.ok_or(Code::NoExit)?, None)
+            }
+            Some(sticky) => {
+                let engine = &self.engine;
+                let leased = self.role.lease(engine, now, open.group, sticky, &demand);
+                self.role.arm_leases(&mut self.engine);
+                let (tunnel, held) = leased?;
+                (tunnel, Some(Box::new(held)))
+            }
+        };
         let id = self.engine.open(now, open);
+        if let Some(side) = self.engine.sessions.get_mut(id).and_then(Session::pop_mut) {
+            side.held = held;
+        }
         self.role.place(&mut self.engine, now, id, tunnel);
         self.engine.counters.opened += 1;
         self.leave(now);
@@ -231,7 +258,7 @@ impl Engine {
             trace_id: trace,
         };
         let window = self.initial_window();
-        self.sessions.insert(Session {
+        let id = self.sessions.insert(Session {
             tunnel: super::engine::NOWHERE,
             number: 0,
             mapped: false,
@@ -248,6 +275,8 @@ impl Engine {
                 exits: Exits::default(),
                 created: false,
                 early: Early::default(),
+                meter: Meter::default(),
+                held: None,
                 opened_at: now,
                 refused: false,
                 verdict: None,
@@ -265,7 +294,9 @@ impl Engine {
             charged: 0,
             held: 0,
             grown: 0,
-        })
+        });
+        self.join_group(id);
+        id
     }
 }
 
@@ -308,7 +339,15 @@ impl PopRole {
         side.created = false;
         side.exits.push(key_of(tunnel_id).0);
         let budget = side.opened_at + engine.config.dial_budget;
-        let deadline = (now + patience).min(budget);
+        let waits = engine
+            .tunnels
+            .get(tunnel_id)
+            .is_some_and(|tunnel| tunnel.carrier.is_none());
+        let deadline = if waits {
+            budget
+        } else {
+            (now + patience).min(budget)
+        };
         session.deadline = Some(deadline);
         engine.arm_session(id, deadline);
         engine.schedule(id);
@@ -419,13 +458,24 @@ impl Role for PopRole {
     }
 
     fn overdue(&mut self, engine: &mut Engine, now: Instant, overdue: Overdue) {
-        if let Overdue::Dial(session) = overdue {
-            self.dial_overdue(engine, now, session);
+        match overdue {
+            Overdue::Dial(session) => self.dial_overdue(engine, now, session),
+            Overdue::Leases => self.expire_leases(engine, now),
+            Overdue::Uplink(_) | Overdue::Nothing => {}
         }
+    }
+
+    fn audit(&self, engine: &Engine) {
+        self.audit_leases(engine);
+    }
+
+    fn lease_count(&self) -> usize {
+        self.leases.len()
     }
 
     fn follow_up(&mut self, engine: &mut Engine, now: Instant) {
         loop {
+            self.release_leases(engine, now);
             for tunnel in core::mem::take(&mut engine.left) {
                 if engine.tunnels.get(tunnel).is_some() {
                     self.index.session_closed(now, key_of(tunnel));
@@ -439,7 +489,7 @@ impl Role for PopRole {
                 self.tunnel_gone(engine, id, tunnel, code);
             } else if let Some((session, code)) = engine.orphaned.pop_front() {
                 self.orphaned(engine, now, session, code);
-            } else if engine.left.is_empty() {
+            } else if engine.left.is_empty() && engine.unheld.is_empty() {
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! Held bytes: what is copied, what is charged, and who goes when too much is held (invariant I4).
 
 use super::engine::Engine;
+use crate::account::Way;
 use crate::arena::SessionId;
 use crate::config::SHED_AFTER;
 use crate::memory::{MemoryLevel, WINDOW_UNDER_PRESSURE};
@@ -50,6 +51,8 @@ impl Engine {
     /// Books bytes that left for a socket, and returns the credit for them.
     pub(crate) fn release(&mut self, now: Instant, id: SessionId, count: usize) {
         let level = self.level();
+        let count = count.min(self.readable_len(now, id));
+        self.carry(now, id, Way::Down, count as u64);
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -57,6 +60,7 @@ impl Engine {
         session.moved_at = now;
         if session.is_ended() {
             self.recharge(id);
+            self.may_show(now, id);
             return;
         }
         let rtt = self
@@ -80,6 +84,7 @@ impl Engine {
             session.due.credit = true;
             self.owe(id);
         }
+        self.may_show(now, id);
         self.recharge(id);
         self.advance(id);
     }

@@ -175,7 +175,7 @@ impl Engine {
             return Ok(());
         }
         session.send.stopped = true;
-        session.send.queue.clear();
+        session.send.clear();
         if session.send.fin == Fin::Open {
             session.send.fin = Fin::Queued;
         }

@@ -19,6 +19,8 @@ pub(crate) enum Fin {
 #[derive(Debug)]
 pub(crate) struct SendHalf {
     pub(crate) queue: ByteQueue,
+    /// Bytes at the end of the queue that are not booked yet: they may not be framed.
+    pub(crate) unpaid: usize,
     /// Bytes framed so far.
     pub(crate) offset: u64,
     /// Offset the peer allows.
@@ -32,6 +34,7 @@ impl SendHalf {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             queue: ByteQueue::default(),
+            unpaid: 0,
             offset: 0,
             limit,
             fin: Fin::Open,
@@ -57,20 +60,27 @@ impl SendHalf {
         if self.queue.is_empty() {
             self.fin == Fin::Queued
         } else {
-            self.credit() > 0
+            self.credit() > 0 && self.queue.len() > self.unpaid
         }
     }
 
     /// Takes the bytes of the next frame.
     pub(crate) fn take(&mut self, max: usize) -> Bytes {
         let credit = usize::try_from(self.credit()).unwrap_or(usize::MAX);
-        let bytes = self.queue.take(max.min(credit));
+        let paid = self.queue.len() - self.unpaid;
+        let bytes = self.queue.take(max.min(credit).min(paid));
         self.offset += bytes.len() as u64;
         assert!(
             self.offset <= self.limit,
             "a frame never exceeds its credit"
         );
         bytes
+    }
+
+    /// Drops what waits.
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.unpaid = 0;
     }
 
     pub(crate) fn raise(&mut self, limit: u64) {

@@ -20,7 +20,7 @@ fn stale_ids_are_harmless() {
     world.wait(secs(31));
     let now = world.now;
     let core = &mut world.pop;
-    assert_eq!(core.status(pop), None);
+    assert_eq!(core.status(now, pop), None);
     core.write(now, pop, Bytes::from_static(b"x"));
     core.finish(now, pop);
     core.stop(now, pop, Code::Ok);
@@ -53,7 +53,7 @@ fn a_driver_may_release_more_than_is_left() {
     world.send_down(0, edge, b"bytes");
     world.pop.release(world.now, pop, 6);
     world.run();
-    assert_eq!(world.pop.status(pop).unwrap().readable, 0);
+    assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 0);
     world.send_down(0, edge, b"more");
     assert_eq!(world.read_down(pop), b"more");
 }
@@ -156,9 +156,9 @@ fn drivers_are_woken_for_whatever_changed() {
             // Room: the carrier takes what filled the queue.
             let link = w.link(0);
             w.links[link].to_edge.blocked = true;
-            let room = w.pop.status(pop).unwrap().send_room;
+            let room = w.pop.status(w.now, pop).unwrap().send_room;
             w.send_up(pop, &vec![1; room]);
-            assert_eq!(w.pop.status(pop).unwrap().send_room, 0);
+            assert_eq!(w.pop.status(w.now, pop).unwrap().send_room, 0);
             assert_eq!(w.woken, []);
             w.links[link].to_edge.blocked = false;
         },

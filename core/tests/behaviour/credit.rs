@@ -62,7 +62,11 @@ fn an_older_credit_takes_nothing_back() {
         world.inject(link, ToEdge, Frame::Credit { session: 1, limit });
     }
     assert_eq!(world.edges[0].core.counters().faults, 0);
-    let room = world.edges[0].core.status(edge).unwrap().send_room;
+    let room = world.edges[0]
+        .core
+        .status(world.now, edge)
+        .unwrap()
+        .send_room;
     assert_eq!(room, world.config.send_queue_max);
 }
 
@@ -76,8 +80,15 @@ fn endless_credit_in_create_and_reply_is_harmless() {
     }));
     let (pop, edge) = world.connect();
     let queue = world.config.send_queue_max;
-    assert_eq!(world.pop.status(pop).unwrap().send_room, queue);
-    assert_eq!(world.edges[0].core.status(edge).unwrap().send_room, queue);
+    assert_eq!(world.pop.status(world.now, pop).unwrap().send_room, queue);
+    assert_eq!(
+        world.edges[0]
+            .core
+            .status(world.now, edge)
+            .unwrap()
+            .send_room,
+        queue
+    );
 }
 
 #[test]
@@ -85,7 +96,14 @@ fn a_driver_without_room_is_woken_when_there_is_some() {
     let mut world = World::new(narrow(), 1);
     let (pop, edge) = world.connect();
     world.send_down(0, edge, &[1; 1000]);
-    assert_eq!(world.edges[0].core.status(edge).unwrap().send_room, 0);
+    assert_eq!(
+        world.edges[0]
+            .core
+            .status(world.now, edge)
+            .unwrap()
+            .send_room,
+        0
+    );
     while world.edges[0].core.poll_woken().is_some() {}
     world.pop.release(world.now, pop, 1000);
     let mut batch = titan_core::endpoint::Batch::new(64 << 10);
@@ -112,7 +130,11 @@ fn windows_after(config: Config, windows: u32, pace: titan_core::time::Duration)
     for _ in 0..windows {
         world.wait(pace);
         for _ in 0..20 {
-            let room = world.edges[0].core.status(edge).unwrap().send_room;
+            let room = world.edges[0]
+                .core
+                .status(world.now, edge)
+                .unwrap()
+                .send_room;
             if room == 0 {
                 break;
             }
@@ -141,7 +163,7 @@ fn take_in_turn(world: &mut World, pop: titan_core::endpoint::SessionId) {
             world.pop.handle_message(now, at_pop.unwrap(), &message);
         }
     }
-    let readable = world.pop.status(pop).unwrap().readable;
+    let readable = world.pop.status(world.now, pop).unwrap().readable;
     world.pop.release(now, pop, readable);
     // CREDIT waits: the window has to be used up first.
     world.pop.settle(now);
@@ -164,7 +186,11 @@ fn a_window_stays_when_the_far_socket_is_the_brake() {
     let mut world = World::new(config(), 1);
     let (pop, edge) = world.connect();
     for _ in 0..8 {
-        let room = world.edges[0].core.status(edge).unwrap().send_room;
+        let room = world.edges[0]
+            .core
+            .status(world.now, edge)
+            .unwrap()
+            .send_room;
         // The world settles before the client reads: something always waits.
         world.send_down(0, edge, &vec![1; room]);
         world.read_down(pop);
@@ -215,6 +241,6 @@ fn a_reply_with_less_than_the_early_window_takes_nothing_back() {
     let id = world.open();
     world.send_up(id, &[1; 600]);
     world.answer(Ok(()));
-    assert_eq!(world.pop.status(id).unwrap().send_room, 400);
+    assert_eq!(world.pop.status(world.now, id).unwrap().send_room, 400);
     let _: wire::Reply = world.pop.reply(id).unwrap().clone();
 }

@@ -19,10 +19,13 @@ fn early_bytes_follow_create_up_to_the_window_exactly() {
             1,
         );
         let id = world.open();
-        assert_eq!(world.pop.status(id).unwrap().send_room, 1000);
+        assert_eq!(world.pop.status(world.now, id).unwrap().send_room, 1000);
         world.send_up(id, &vec![5; len]);
         assert_eq!(world.data(ToEdge).len(), sent, "of {len}");
-        assert_eq!(world.pop.status(id).unwrap().send_room, 1000 - sent);
+        assert_eq!(
+            world.pop.status(world.now, id).unwrap().send_room,
+            1000 - sent
+        );
         world.answer(Ok(()));
         assert_eq!(world.data(ToEdge).len(), len, "the reply frees the rest");
     }
@@ -59,7 +62,7 @@ fn an_edge_that_promises_a_huge_early_window_does_not_make_the_pop_keep_it() {
     world.add_edge("node-0");
     let id = world.open();
     assert_eq!(
-        world.pop.status(id).unwrap().send_room as u64,
+        world.pop.status(world.now, id).unwrap().send_room as u64,
         world.config.early_max
     );
 }
@@ -86,7 +89,7 @@ fn a_refused_dial_moves_once() {
     assert_eq!(dials(&world), 2);
     assert_eq!(world.ended(id), Some(Code::Refused));
     assert_eq!(
-        world.pop.status(id).unwrap().dial,
+        world.pop.status(world.now, id).unwrap().dial,
         Dial::Failed(Code::Refused)
     );
 }
@@ -136,7 +139,10 @@ fn a_strict_session_leaves_an_exit_that_is_overloaded() {
     });
     world.answer(Err(Code::Overloaded));
     world.answer(Ok(()));
-    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(
+        world.pop.status(world.now, id).unwrap().dial,
+        Dial::Connected
+    );
 }
 
 #[test]
@@ -152,9 +158,12 @@ fn early_bytes_and_the_end_move_together_after_a_refusal() {
     let session = *world.edges[second].opened.last().unwrap();
     world.answer(Ok(()));
     assert_eq!(world.read_up(second, session), b"GET / HTTP/1.0");
-    let status = world.edges[second].core.status(session).unwrap();
+    let status = world.edges[second].core.status(world.now, session).unwrap();
     assert!(status.recv_finished);
-    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(
+        world.pop.status(world.now, id).unwrap().dial,
+        Dial::Connected
+    );
     assert_eq!(world.pop.counters().failovers, 1);
 }
 
@@ -220,13 +229,19 @@ fn a_tunnel_detached_before_any_byte_was_framed_is_left_at_once() {
     assert_eq!(world.edges[1 - edge].opened.len(), 1);
     world.edges[edge].opened.clear();
     world.answer(Ok(()));
-    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(
+        world.pop.status(world.now, id).unwrap().dial,
+        Dial::Connected
+    );
     // The edge that was left is told when it comes back, and its answer is nobody's.
     world.edges[edge].online = true;
     world.wait(millis(200));
     let closes = world.count(|frame| matches!(frame, Frame::Close { .. }));
     assert_eq!((closes, world.tunnel_gone()), (1, None));
-    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(
+        world.pop.status(world.now, id).unwrap().dial,
+        Dial::Connected
+    );
 }
 
 #[test]
@@ -239,7 +254,10 @@ fn a_dial_waits_for_the_resume_of_its_tunnel() {
     let session = world.edges[0].opened[0];
     world.answer(Ok(()));
     assert_eq!(world.read_up(0, session), b"early");
-    assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+    assert_eq!(
+        world.pop.status(world.now, id).unwrap().dial,
+        Dial::Connected
+    );
     assert_eq!(world.pop.counters().resumes, 1);
 }
 
@@ -346,7 +364,7 @@ fn the_reply_comes_before_anything_else_of_the_edge() {
     ));
     world.dialled(0, session, Ok(()));
     assert_eq!(world.tunnel_gone(), None);
-    assert!(world.pop.status(id).unwrap().send_stopped);
+    assert!(world.pop.status(world.now, id).unwrap().send_stopped);
     let first = world.wire.iter().find(|seen| {
         seen.way == ToPop && !matches!(seen.frame, Frame::Hello(_) | Frame::Ack { .. })
     });
@@ -368,7 +386,10 @@ fn an_edge_that_lets_go_of_a_dial_answers_it() {
         assert_eq!(world.tunnel_gone(), None);
         assert_eq!(world.edges[edge].core.usage().sessions, 0);
         assert_eq!(world.answer(Ok(())), 1 - edge, "nothing was written");
-        assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+        assert_eq!(
+            world.pop.status(world.now, id).unwrap().dial,
+            Dial::Connected
+        );
     }
 }
 
@@ -390,8 +411,12 @@ fn a_client_that_stops_reading_before_the_reply_does_no_harm() {
         let session = *world.edges[1 - edge].opened.last().unwrap();
         world.answer(Ok(()));
         assert_eq!(world.tunnel_gone(), None);
+        let now = world.now;
         let core = &mut world.edges[1 - edge].core;
-        assert!(core.status(session).unwrap().send_stopped, "it moves along");
+        assert!(
+            core.status(now, session).unwrap().send_stopped,
+            "it moves along"
+        );
         world.send_up(id, b"on");
         assert_eq!(world.read_up(1 - edge, session), b"on");
     }
@@ -485,7 +510,10 @@ fn creates_of_different_users_may_overtake_each_other() {
     }
     world.run();
     for id in [first, second] {
-        assert_eq!(world.pop.status(id).unwrap().dial, Dial::Connected);
+        assert_eq!(
+            world.pop.status(world.now, id).unwrap().dial,
+            Dial::Connected
+        );
     }
 }
 

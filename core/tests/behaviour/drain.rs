@@ -153,7 +153,7 @@ fn drained_means_that_the_edge_has_the_last_frame() {
     world.pop.farewell(world.now, Code::ShuttingDown);
     world.run();
     assert_eq!(world.read_up(0, edge), b"the last words");
-    let status = world.edges[0].core.status(edge).unwrap();
+    let status = world.edges[0].core.status(world.now, edge).unwrap();
     assert!(
         status.recv_finished && status.ended == Some(Code::Ok),
         "{status:?}"
@@ -361,11 +361,11 @@ fn a_client_has_the_rest_of_what_arrived_before_the_tunnel_ended() {
     world.run();
     world.edges[0].core.farewell(world.now, Code::ShuttingDown);
     world.run();
-    let status = world.pop.status(pop).unwrap();
+    let status = world.pop.status(world.now, pop).unwrap();
     assert_eq!((status.ended, status.readable), (Some(Code::Ok), 9));
     world.wait(secs(29));
     assert_eq!(world.read_down(pop), b"all of it");
-    assert!(world.pop.status(pop).unwrap().recv_finished);
+    assert!(world.pop.status(world.now, pop).unwrap().recv_finished);
     world.wait(secs(60));
     assert_eq!(world.ended(pop), Some(Code::Ok));
     world.pop.close(world.now, pop, Code::Ok, CloseMode::Abort);
@@ -383,7 +383,7 @@ fn a_client_that_does_not_take_the_rest_sees_a_failure() {
     world.run();
     world.edges[0].core.farewell(world.now, Code::ShuttingDown);
     world.wait(secs(31));
-    let status = world.pop.status(pop).unwrap();
+    let status = world.pop.status(world.now, pop).unwrap();
     assert_eq!(status.ended, Some(Code::WriteTimeout));
     assert!(status.readable == 0 && !status.recv_finished);
 }

@@ -12,7 +12,13 @@ fn the_clients_half_close_leaves_the_way_down_open() {
     world.pop.finish(world.now, pop);
     world.run();
     assert_eq!(world.read_up(0, edge), b"request");
-    assert!(world.edges[0].core.status(edge).unwrap().recv_finished);
+    assert!(
+        world.edges[0]
+            .core
+            .status(world.now, edge)
+            .unwrap()
+            .recv_finished
+    );
     world.send_down(0, edge, b"response");
     assert_eq!(world.read_down(pop), b"response");
     assert_eq!(world.ended(pop), None);
@@ -29,9 +35,9 @@ fn the_targets_half_close_leaves_the_way_up_open() {
     world.send_down(0, edge, b"banner");
     world.edges[0].core.finish(world.now, edge);
     world.run();
-    assert!(!world.pop.status(pop).unwrap().recv_finished);
+    assert!(!world.pop.status(world.now, pop).unwrap().recv_finished);
     assert_eq!(world.read_down(pop), b"banner");
-    assert!(world.pop.status(pop).unwrap().recv_finished);
+    assert!(world.pop.status(world.now, pop).unwrap().recv_finished);
     world.send_up(pop, b"answer");
     assert_eq!(world.read_up(0, edge), b"answer");
     world.pop.finish(world.now, pop);
@@ -59,7 +65,7 @@ fn stop_ends_one_way_and_lets_the_other_go_on() {
     world.send_up(pop, b"unread");
     world.edges[0].core.stop(world.now, edge, Code::Reset);
     world.run();
-    let status = world.pop.status(pop).unwrap();
+    let status = world.pop.status(world.now, pop).unwrap();
     assert!(status.send_stopped && status.send_room == 0);
     world.send_up(pop, b"goes nowhere");
     assert_eq!(world.data(ToEdge), b"unread");
@@ -124,8 +130,8 @@ fn close_drain_leaves_bytes_to_be_read_after_the_end() {
         .close(world.now, edge, Code::Reset, CloseMode::Drain);
     world.run();
     assert_eq!(world.ended(pop), Some(Code::Reset));
-    assert_eq!(world.pop.status(pop).unwrap().readable, 10);
-    assert!(!world.pop.status(pop).unwrap().recv_finished);
+    assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 10);
+    assert!(!world.pop.status(world.now, pop).unwrap().recv_finished);
     assert_eq!(world.read_down(pop), b"last words");
 }
 
@@ -175,9 +181,9 @@ fn bytes_left_by_a_drain_are_dropped_at_the_write_deadline() {
         .core
         .close(world.now, edge, Code::Reset, CloseMode::Drain);
     world.wait(secs(30) - millis(1));
-    assert_eq!(world.pop.status(pop).unwrap().readable, 17);
+    assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 17);
     world.wait(millis(1));
-    assert_eq!(world.pop.status(pop).unwrap().readable, 0);
+    assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 0);
     assert_eq!(world.pop.usage().session_bytes, 0);
 }
 
@@ -191,7 +197,7 @@ fn close_abort_drops_what_is_held() {
         .close(world.now, edge, Code::QuotaExceeded, CloseMode::Abort);
     world.run();
     assert_eq!(world.ended(pop), Some(Code::QuotaExceeded));
-    assert_eq!(world.pop.status(pop).unwrap().readable, 0);
+    assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 0);
     assert_eq!(world.pop.usage().session_bytes, 0);
 }
 

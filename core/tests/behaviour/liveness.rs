@@ -270,7 +270,7 @@ fn a_carrier_that_takes_nothing_is_told_once_per_episode() {
     };
     for episode in 1..3 {
         world.links[link].to_edge.blocked = true;
-        let room = world.pop.status(pop).unwrap().send_room;
+        let room = world.pop.status(world.now, pop).unwrap().send_room;
         world.send_up(pop, &vec![1; room]);
         world.wait(secs(1) - millis(1));
         assert_eq!(told(&world), episode - 1);

@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accounts;
 mod contract;
 mod credit;
 mod dialling;
@@ -17,5 +18,7 @@ mod fairness;
 mod greeting;
 mod hellos;
 mod hostile;
+mod leases;
 mod liveness;
 mod memory;
+mod rates;

@@ -30,7 +30,7 @@ fn several<const N: usize>(world: &mut World, users: [u32; N]) -> [(SessionId, S
 fn fill(world: &mut World, (_, edge): (SessionId, SessionId), len: usize) {
     let mut left = len;
     while left > 0 {
-        let status = world.edges[0].core.status(edge).unwrap();
+        let status = world.edges[0].core.status(world.now, edge).unwrap();
         let room = status.send_room.min(left);
         assert!(room > 0, "a window holds {len}: {status:?}");
         world.send_down(0, edge, &vec![1; room]);
@@ -301,13 +301,21 @@ fn windows_are_small_under_pressure() {
     fill(&mut world, ids[4], 1000);
     world.read_down(ids[4].0);
     // What was granted stays granted; nothing is added until it is used up.
-    let room = world.edges[0].core.status(ids[4].1).unwrap().send_room;
+    let room = world.edges[0]
+        .core
+        .status(world.now, ids[4].1)
+        .unwrap()
+        .send_room;
     assert_eq!(room as u64, world.config.window_base - 1000);
     for _ in 0..4 {
         fill(&mut world, ids[4], 60_000);
         world.read_down(ids[4].0);
     }
-    let room = world.edges[0].core.status(ids[4].1).unwrap().send_room;
+    let room = world.edges[0]
+        .core
+        .status(world.now, ids[4].1)
+        .unwrap()
+        .send_room;
     assert!((48 << 10..=64 << 10).contains(&room), "{room}");
 }
 

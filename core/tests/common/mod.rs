@@ -127,6 +127,7 @@ pub(crate) fn demand() -> Open {
         family: wire::create::Family::Any,
         country: None,
         strict: false,
+        sticky: None,
         trace: [7; 16],
     }
 }
@@ -475,11 +476,11 @@ impl World {
     }
 
     pub(crate) fn ended(&mut self, id: SessionId) -> Option<Code> {
-        self.pop.status(id).unwrap().ended
+        self.pop.status(self.now, id).unwrap().ended
     }
 
     pub(crate) fn edge_ended(&mut self, edge: usize, id: SessionId) -> Option<Code> {
-        self.edges[edge].core.status(id).unwrap().ended
+        self.edges[edge].core.status(self.now, id).unwrap().ended
     }
 
     // --- Looking --------------------------------------------------------------------------------

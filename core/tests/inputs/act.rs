@@ -265,7 +265,7 @@ fn on_session<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: SessionId, 
         Call::Close(mode) => endpoint.close(now, id, Code::Cancelled, mode),
         Call::Past => endpoint.write(Instant::EPOCH, id, Bytes::from_static(b"late")),
     }
-    endpoint.status(id);
+    endpoint.status(now, id);
     assert!(endpoint.readable(id).all(|slice| !slice.is_empty()));
 }
 

@@ -96,6 +96,7 @@ async fn serve<E: Env, S: Store>(
         family: wire::create::Family::Any,
         country: None,
         strict: false,
+        sticky: None,
         trace: [0; 16],
     };
     let id = match shared.shard.drive(|core, now| core.open(now, open)) {

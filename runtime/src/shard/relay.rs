@@ -132,7 +132,7 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     }
 
     fn status(&self) -> Option<SessionStatus> {
-        self.shard.0.core.borrow_mut().status(self.id)
+        self.shard.status(self.id)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
@@ -154,6 +154,11 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
                 };
             }
             let mut moved = self.write_socket(cx, status);
+            // What was written may have used up what could be read.
+            let fresh = if moved { self.status() } else { Some(status) };
+            let Some(status) = fresh else {
+                return Poll::Ready(RelayEnd::Failed(Code::Cancelled));
+            };
             if reads < READS_PER_TURN {
                 reads += 1;
                 match self.read_socket(cx, status) {

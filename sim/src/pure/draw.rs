@@ -2,7 +2,9 @@
 //! differ in what they are about instead of all being about a little of everything.
 
 use super::chooser::Chooser;
-use super::scenario::{Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way};
+use super::scenario::{
+    Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
+};
 
 /// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
 const CALM_ONE_IN: u64 = 24;
@@ -58,12 +60,13 @@ impl Scenario {
         if calm {
             limits.memory_budget = 1 << 30;
         }
-        let flows = flows(choose, pops, heal_at);
+        let mut flows = flows(choose, pops, heal_at);
         let faults = if calm {
             Vec::new()
         } else {
             faults(choose, pops, edges, heal_at)
         };
+        let accounts = more(seed, &mut limits, &mut flows, heal_at, calm);
         Self {
             seed,
             pops,
@@ -71,10 +74,71 @@ impl Scenario {
             heal_at,
             network,
             limits,
+            accounts,
             flows,
             faults,
         }
     }
+}
+
+/// Draws accounts and session names. Their choices come from a stream of their own.
+fn more(
+    seed: u64,
+    limits: &mut Limits,
+    flows: &mut [Flow],
+    heal_at: u64,
+    calm: bool,
+) -> Vec<Account> {
+    let choose = &mut Chooser::new(seed ^ 0x6163_636f_756e_7473);
+    if choose.chance(40) {
+        let strict = Level::draw(choose).percent();
+        let names = choose.between(1, 3);
+        for flow in flows.iter_mut() {
+            flow.name = choose.chance(70).then(|| choose.below(names));
+            flow.strict = flow.name.is_some() && choose.chance(strict);
+        }
+        limits.lease_idle = [500, 3_000, 600_000][choose.below(3) as usize];
+        if choose.chance(10) {
+            limits.leases_max = 2;
+        }
+    }
+    let (quotas, rates) = (choose.chance(35), choose.chance(15));
+    let trouble = if calm {
+        0
+    } else {
+        Level::draw(choose).percent()
+    };
+    let mut accounts = Vec::new();
+    for group in 1..=3 {
+        let of_group = flows.iter().filter(|flow| flow.group == group);
+        let bytes: u64 = of_group.map(|flow| flow.up + flow.down).sum();
+        let quota = (quotas && choose.chance(60))
+            .then(|| bytes * choose.between(20, 140) / 100 + choose.below(2));
+        let rate = |choose: &mut Chooser| {
+            let rate = [0, 60_000, 300_000, 2_000_000][choose.below(4) as usize];
+            if rates && choose.chance(70) { rate } else { 0 }
+        };
+        let (up, down) = (rate(choose), rate(choose));
+        let change = (rates && choose.chance(40)).then(|| RateChange {
+            at: 1_000 + choose.below(heal_at),
+            up: rate(choose),
+            down: rate(choose),
+        });
+        if quota.is_some() || up + down > 0 || change.is_some() {
+            accounts.push(Account {
+                group,
+                quota,
+                piece: (bytes / choose.between(2, 12)).max(choose.between(1, 5_000)),
+                delay: [1, 20, 300][choose.below(3) as usize],
+                lost: trouble,
+                again: trouble,
+                up,
+                down,
+                change,
+            });
+        }
+    }
+    accounts
 }
 
 fn network(choose: &mut Chooser) -> Network {
@@ -110,6 +174,7 @@ fn limits(choose: &mut Chooser) -> Limits {
         idle: rarely(choose, 20_000, usual.idle),
         idle_half_closed: rarely(choose, 5_000, usual.idle_half_closed),
         grace: [5_000, 10_000, 30_000][choose.below(3) as usize],
+        ..usual
     }
 }
 
@@ -166,6 +231,8 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 dial: [0, 10, 300, 2_000][choose.below(4) as usize],
                 answers: (0..3).map(|_| answer(choose)).collect(),
                 private: choose.chance(2),
+                name: None,
+                strict: false,
                 client,
                 target,
             }

@@ -149,7 +149,7 @@ impl Peer {
         if self.ended.is_some() {
             return Looked::Idle;
         }
-        let Some(status) = endpoint.status(id) else {
+        let Some(status) = endpoint.status(now, id) else {
             return Looked::Idle;
         };
         let mut looked = Looked::Idle;
@@ -165,10 +165,14 @@ impl Peer {
             return Looked::Moved;
         }
         self.read(now, endpoint, id, status, &mut looked);
+        // What was read may have used up what could be sent.
+        let Some(status) = endpoint.status(now, id) else {
+            return looked;
+        };
         if connected && status.ended.is_none() {
             self.send(now, endpoint, id, status, &mut looked);
         }
-        let Some(status) = endpoint.status(id) else {
+        let Some(status) = endpoint.status(now, id) else {
             return looked;
         };
         if let Some(code) = status.ended

@@ -28,6 +28,9 @@ pub struct Scenario {
     pub network: Network,
     /// Limits of both sides.
     pub limits: Limits,
+    /// What users may do; who is not named may do everything.
+    #[serde(rename = "account")]
+    pub accounts: Vec<Account>,
     /// The flows.
     #[serde(rename = "flow")]
     pub flows: Vec<Flow>,
@@ -78,6 +81,49 @@ pub struct Limits {
     pub idle_half_closed: u64,
     /// How long a tunnel outlives its carrier, in milliseconds.
     pub grace: u64,
+    /// How long a session name stays bound without a session, in milliseconds.
+    pub lease_idle: u64,
+    /// Session names bound at once.
+    pub leases_max: usize,
+}
+
+/// What a user may do, and how the store behaves that says so. Rates are in bytes per second and
+/// POP; zero is no limit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Account {
+    /// Which user.
+    pub group: u32,
+    /// Bytes in all, both directions, all POPs together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<u64>,
+    /// Bytes a POP is given at a time.
+    pub piece: u64,
+    /// One-way delay to the store in milliseconds.
+    pub delay: u64,
+    /// Messages to and from the store that are lost, in per cent.
+    pub lost: u64,
+    /// Answers of the store that come again later, in per cent.
+    pub again: u64,
+    /// From clients.
+    pub up: u64,
+    /// To clients.
+    pub down: u64,
+    /// Other rates from a time on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<RateChange>,
+}
+
+/// Other rates.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateChange {
+    /// When, in milliseconds.
+    pub at: u64,
+    /// From clients.
+    pub up: u64,
+    /// To clients.
+    pub down: u64,
 }
 
 /// One TCP connection of an application.
@@ -101,6 +147,12 @@ pub struct Flow {
     /// The target is one that nobody may reach.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,
+    /// The number of its session name: flows of a user with the same one share an exit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<u64>,
+    /// Rather no exit than another one, if it has a name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// What the client does.
     pub client: Habit,
     /// What the target does.
@@ -288,6 +340,7 @@ fn table(scenario: &Scenario) -> Table {
 /// Returns a scenario of defaults that has one flow, so that there is something to compare with.
 fn table_of_defaults() -> Table {
     table(&Scenario {
+        accounts: vec![Account::default()],
         flows: vec![Flow::default()],
         ..Scenario::default()
     })
@@ -332,6 +385,7 @@ impl Default for Scenario {
             heal_at: 10_000,
             network: Network::default(),
             limits: Limits::default(),
+            accounts: Vec::new(),
             flows: Vec::new(),
             faults: Vec::new(),
         }
@@ -365,6 +419,24 @@ impl Default for Limits {
             idle: millis(usual.idle),
             idle_half_closed: millis(usual.idle_half_closed),
             grace: millis(usual.grace),
+            lease_idle: millis(usual.lease_idle),
+            leases_max: usual.leases_max,
+        }
+    }
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            group: 1,
+            quota: None,
+            piece: 10_000,
+            delay: 5,
+            lost: 0,
+            again: 0,
+            up: 0,
+            down: 0,
+            change: None,
         }
     }
 }
@@ -380,6 +452,8 @@ impl Default for Flow {
             dial: 10,
             answers: vec![Answer::Connects],
             private: false,
+            name: None,
+            strict: false,
             client: Habit::default(),
             target: Habit::default(),
         }
@@ -450,6 +524,8 @@ impl Limits {
             idle: Duration::from_millis(self.idle),
             idle_half_closed: Duration::from_millis(self.idle_half_closed),
             grace: Duration::from_millis(self.grace),
+            lease_idle: Duration::from_millis(self.lease_idle),
+            leases_max: self.leases_max,
             resume_over_plaintext: true,
             ..Config::default()
         }
@@ -497,6 +573,15 @@ impl Scenario {
                 if habit.chunk == 0 {
                     return Err(format!("flow {index}: a chunk has at least one byte"));
                 }
+            }
+        }
+        for (index, account) in self.accounts.iter().enumerate() {
+            if account.piece == 0 {
+                return Err(format!("account {index}: a piece has at least one byte"));
+            }
+            let same = |other: &&Account| other.group == account.group;
+            if self.accounts.iter().filter(same).count() > 1 {
+                return Err(format!("account {index}: the user has another"));
             }
         }
         for (index, timed) in self.faults.iter().enumerate() {

@@ -33,6 +33,7 @@ pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
     loop {
         let before = search.best.scenario.clone();
         search.parts(|scenario| &mut scenario.faults);
+        search.parts(|scenario| &mut scenario.accounts);
         search.parts(|scenario| &mut scenario.flows);
         search.hosts();
         search.flows();
@@ -123,6 +124,8 @@ impl Search {
             self.attempt(|scenario| scenario.flows[index].answers = vec![Answer::Connects]);
             self.attempt(|scenario| scenario.flows[index].answers.truncate(1));
             self.attempt(|scenario| scenario.flows[index].private = false);
+            self.attempt(|scenario| scenario.flows[index].name = None);
+            self.attempt(|scenario| scenario.flows[index].strict = false);
             self.attempt(|scenario| scenario.flows[index].dial = 10);
             self.attempt(|scenario| scenario.flows[index].group = 1);
             self.attempt(|scenario| scenario.flows[index].client = Habit::default());
@@ -173,6 +176,16 @@ impl Search {
         self.attempt(|scenario| scenario.limits.idle = limits.idle);
         self.attempt(|scenario| scenario.limits.idle_half_closed = limits.idle_half_closed);
         self.attempt(|scenario| scenario.limits.grace = limits.grace);
+        self.attempt(|scenario| scenario.limits.lease_idle = limits.lease_idle);
+        self.attempt(|scenario| scenario.limits.leases_max = limits.leases_max);
+        for index in 0..self.best.scenario.accounts.len() {
+            self.attempt(|scenario| scenario.accounts[index].change = None);
+            self.attempt(|scenario| scenario.accounts[index].up = 0);
+            self.attempt(|scenario| scenario.accounts[index].down = 0);
+            self.attempt(|scenario| scenario.accounts[index].lost = 0);
+            self.attempt(|scenario| scenario.accounts[index].again = 0);
+            self.attempt(|scenario| scenario.accounts[index].delay = 5);
+        }
     }
 
     /// Round times.

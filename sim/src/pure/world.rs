@@ -5,6 +5,8 @@ mod faults;
 mod flows;
 mod hosts;
 mod judge;
+mod leases;
+mod store;
 
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;
@@ -16,6 +18,7 @@ use hosts::{EdgeHost, Host, PopHost};
 use judge::Record;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
+use store::{Store, StoreStep};
 use titan_core::endpoint::{Batch, CarrierId, Counters, SessionId, UplinkId};
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
@@ -75,6 +78,12 @@ enum Action {
     StartPop {
         pop: usize,
     },
+    Store {
+        account: usize,
+        pop: usize,
+        life: u64,
+        step: StoreStep,
+    },
     Look {
         host: Host,
         life: u64,
@@ -130,6 +139,7 @@ pub(super) struct World {
     stalled_left: usize,
     others_left: usize,
     record: Record,
+    store: Store,
     actions: u64,
     trace: u64,
     /// Every carrier is asked for output that nobody announced. Costly: one run in eight.
@@ -155,6 +165,7 @@ impl World {
             stalled_left,
             others_left: scenario.flows.len() - stalled_left,
             record: Record::new(&scenario),
+            store: Store::default(),
             actions: 0,
             trace: seed,
             thorough: seed.is_multiple_of(8),
@@ -165,6 +176,7 @@ impl World {
             world.pops.push(PopHost::default());
             world.start_pop(pop);
         }
+        world.plan_accounts();
         for edge in 0..world.scenario.edges {
             world.edges.push(EdgeHost::new(edge));
             world.start_edge(edge);
@@ -320,6 +332,12 @@ impl World {
                 }
             }
             Action::StartPop { pop } => self.start_pop(pop),
+            Action::Store {
+                account,
+                pop,
+                life,
+                step,
+            } => self.store_step(account, pop, life, step),
             Action::Look {
                 host,
                 life,

@@ -6,6 +6,7 @@
 use super::super::engine::Engine;
 use super::super::event::Event;
 use super::{PopRole, key_of};
+use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};
 use crate::config::EXITS_MAX;
 use crate::exit::index::{Demand, ExitKey};
@@ -99,13 +100,25 @@ impl PopRole {
         if !is_exit_failure(code) {
             side.verdict.get_or_insert(code);
         }
-        let allowed = may_move(side, code);
-        if allowed && let Some(tunnel) = self.another(engine, now, id) {
+        let sticky = side.held.is_some();
+        let tunnel = if sticky {
+            self.another_leased(engine, now, id, code)
+        } else if may_move(side, code) {
+            self.another(engine, now, id)
+        } else {
+            None
+        };
+        if let Some(tunnel) = tunnel {
             self.move_to(engine, now, id, tunnel);
             return;
         }
         let Some(session) = engine.sessions.get_mut(id) else {
             return;
+        };
+        let code = if sticky && by_tunnel {
+            Code::ExitAway
+        } else {
+            code
         };
         let code = session.pop().and_then(|side| side.verdict).unwrap_or(code);
         engine.end(now, id, code, CloseMode::Abort);
@@ -139,6 +152,7 @@ impl PopRole {
         let dialling: alloc::vec::Vec<SessionId> = tunnel.session_ids().collect();
         for id in dialling {
             self.leave_silent_exit(engine, now, id);
+            Self::wait_for_exit(engine, id);
         }
     }
 
@@ -148,7 +162,9 @@ impl PopRole {
             self.index.failed(now, key_of(session.tunnel));
         }
         if !self.leave_silent_exit(engine, now, id) {
-            engine.reset(now, id, Code::TimedOut);
+            let away = engine.is_leased_away(id);
+            let code = if away { Code::ExitAway } else { Code::TimedOut };
+            engine.reset(now, id, code);
         }
     }
 
@@ -165,7 +181,7 @@ impl PopRole {
         let Some(side) = session.pop_mut() else {
             return false;
         };
-        if side.has_framed() || !may_move(side, Code::TunnelLost) {
+        if side.held.is_some() || side.has_framed() || !may_move(side, Code::TunnelLost) {
             return false;
         }
         let created = side.created;
@@ -205,13 +221,19 @@ impl PopRole {
         };
         let old = core::mem::replace(&mut session.send, SendHalf::new(0));
         session.send.queue = old.queue;
+        session.send.unpaid = old.unpaid;
         let second = session.pop().is_some_and(|side| side.exits.count > 1);
         if old.fin != Fin::Open && !(second && planted::on(Planted::EarlyFinLost)) {
             session.send.fin = Fin::Queued;
         }
+        let mut again = 0;
         if let Some(side) = session.pop_mut() {
             let early = side.early.take();
+            again = early.len();
             session.send.queue.prepend(early.into_pieces());
+        }
+        if second && planted::on(Planted::EarlyCountedTwice) {
+            engine.carry(now, id, Way::Up, again);
         }
         engine.counters.failovers += 1;
         self.place(engine, now, id, tunnel);
@@ -245,7 +267,7 @@ fn may_move(side: &mut PopSide, code: Code) -> bool {
 }
 
 /// Tells whether the outcome says something about the exit and nothing about the target.
-const fn is_exit_failure(code: Code) -> bool {
+pub(super) const fn is_exit_failure(code: Code) -> bool {
     matches!(
         code,
         Code::Internal

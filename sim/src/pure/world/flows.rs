@@ -46,6 +46,7 @@ impl World {
             family: wire::create::Family::Any,
             country: None,
             strict: false,
+            sticky: flow.sticky(),
             trace: [0; 16],
         };
         let now = self.now;
@@ -166,6 +167,7 @@ impl World {
             );
         }
         for client in ended {
+            self.book_client(pop, client.flow, client.sent, client.received);
             self.client_ended(&client);
         }
         moved
@@ -283,7 +285,7 @@ fn look_at_all<R: Role>(
         };
         peer.awake = false;
         let connected = core
-            .status(id)
+            .status(now, id)
             .is_some_and(|status| early || status.dial == Dial::Connected);
         peer.poisoned |= poisoned;
         match peer.look(now, core, id, connected) {

@@ -3,6 +3,7 @@
 use super::super::chooser::{Chooser, mix};
 use super::super::peer::Peer;
 use super::super::scenario::Answer;
+use super::store::Books;
 use super::{Action, World};
 use std::collections::BTreeMap;
 use titan_core::endpoint::{CarrierId, Edge, Endpoint, Event, Pop, Role, SessionId, UplinkId};
@@ -26,6 +27,7 @@ pub(super) struct PopHost {
     pub(super) ready: Vec<CarrierId>,
     pub(super) touched: bool,
     pub(super) draining: bool,
+    pub(super) books: Books,
 }
 
 /// An edge's place.
@@ -121,9 +123,11 @@ impl World {
             touched: true,
             ..PopHost::default()
         };
+        self.open_accounts(pop);
     }
 
     pub(super) fn stop_pop(&mut self, pop: usize) {
+        self.close_accounts(pop);
         let Some(core) = self.pops[pop].core.take() else {
             return;
         };
@@ -243,6 +247,8 @@ impl World {
             }
         }
         self.judge_touched();
+        self.judge_accounts();
+        self.judge_leases();
         if self.thorough {
             self.judge_silence();
         }
@@ -270,6 +276,7 @@ impl World {
                 | Event::NodeGone { .. } => {
                     self.judge_node(pop, &event);
                 }
+                Event::AllowanceLow { group } => self.allowance_low(pop, group),
                 Event::Connect { .. }
                 | Event::UplinkAttached { .. }
                 | Event::UplinkDetached { .. }
@@ -310,6 +317,7 @@ impl World {
                 | Event::NodeAttached { .. }
                 | Event::NodeDetached { .. }
                 | Event::NodeGone { .. }
+                | Event::AllowanceLow { .. }
                 | Event::CarrierFull { .. } => {}
             }
         }

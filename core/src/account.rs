@@ -1,0 +1,97 @@
+//! What a group may still do: how many bytes, and how fast.
+//!
+//! Plain arithmetic over totals and time, without sessions: an account can be shared by several
+//! endpoints without a change to it.
+
+pub(crate) mod quota;
+pub(crate) mod rate;
+
+use crate::time::Instant;
+use quota::Quota;
+use rate::Bucket;
+use titan_proto::Code;
+
+pub use quota::{Carried, Grant};
+
+/// The direction of bytes, as the client sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// Taken from the client.
+    Up,
+    /// Written to the client.
+    Down,
+}
+
+impl Way {
+    pub(crate) const BOTH: [Self; 2] = [Self::Up, Self::Down];
+}
+
+/// Rates of a group in bytes per second, all of its sessions together; zero is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rates {
+    /// From clients.
+    pub up: u64,
+    /// To clients.
+    pub down: u64,
+}
+
+/// The account of one group.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) quota: Quota,
+    up: Bucket,
+    down: Bucket,
+    /// Why nothing is allowed until the next grant.
+    pub(crate) barred: Option<Code>,
+}
+
+impl Account {
+    /// Takes a grant in. It lifts a bar.
+    pub(crate) fn grant(&mut self, grant: Grant) {
+        self.quota.grant(grant);
+        self.barred = None;
+    }
+
+    pub(crate) fn limit_rate(&mut self, now: Instant, rates: Rates) {
+        self.up.limit(now, rates.up);
+        self.down.limit(now, rates.down);
+    }
+
+    const fn bucket(&self, way: Way) -> &Bucket {
+        match way {
+            Way::Up => &self.up,
+            Way::Down => &self.down,
+        }
+    }
+
+    /// Returns how many bytes may move now, for somebody who wants `wanted`: none rather than crumbs.
+    pub(crate) fn allowance(&self, now: Instant, way: Way, wanted: u64) -> u64 {
+        if self.barred.is_some() {
+            return 0;
+        }
+        let (left, bucket) = (self.quota.left(), self.bucket(way));
+        let available = bucket.available(now);
+        if available < bucket.crumb().min(wanted).min(left) {
+            return 0;
+        }
+        left.min(available)
+    }
+
+    /// Books bytes that moved.
+    pub(crate) fn carry(&mut self, now: Instant, way: Way, bytes: u64) {
+        self.quota.carry(way, bytes);
+        match way {
+            Way::Up => self.up.take(now, bytes),
+            Way::Down => self.down.take(now, bytes),
+        }
+    }
+
+    /// Returns from when on it is worth to call those who wait; never, without another grant.
+    pub(crate) fn worth_at(&self, now: Instant, way: Way) -> Option<Instant> {
+        let left = self.quota.left();
+        if self.barred.is_some() || left == 0 {
+            return None;
+        }
+        Some(self.bucket(way).worth_at(now, left))
+    }
+}

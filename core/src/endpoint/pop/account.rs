@@ -1,0 +1,73 @@
+//! What a POP's driver says and learns about groups.
+
+use super::super::Endpoint;
+use super::PopRole;
+use crate::account::{Carried, Grant, Rates};
+use crate::arena::SessionId;
+use crate::time::Instant;
+use titan_proto::Code;
+
+impl Endpoint<PopRole> {
+    /// Sets what a group may carry in all. Whoever waited for it is woken, in turns, and a group that
+    /// was [shut](Self::exhaust) opens again. A group that was never granted anything is counted and
+    /// not limited.
+    pub fn grant(&mut self, now: Instant, group: u32, grant: Grant) {
+        let now = self.enter(now);
+        self.engine.groups.get_or_add(group).account.grant(grant);
+        self.engine.serve(now, group);
+        self.engine.warn_if_low(group);
+        self.leave(now);
+    }
+
+    /// Ends every session of a group, with a CLOSE for `code`, and refuses new ones with it until
+    /// the next grant. Nothing of the group moves from now on; of very many sessions the last end
+    /// some milliseconds later.
+    pub fn exhaust(&mut self, now: Instant, group: u32, code: Code) {
+        let now = self.enter(now);
+        self.engine.shut_group(now, group, code);
+        self.leave(now);
+    }
+
+    /// Sets how fast all sessions of a group together may move bytes. At most 50 ms worth (or 1 KiB)
+    /// gather while nothing moves.
+    pub fn limit_rate(&mut self, now: Instant, group: u32, rates: Rates) {
+        let now = self.enter(now);
+        let account = &mut self.engine.groups.get_or_add(group).account;
+        account.limit_rate(now, rates);
+        self.engine.serve(now, group);
+        self.leave(now);
+    }
+
+    /// Returns what a group has carried, in totals that only grow: bytes taken from its clients, and
+    /// bytes written to them, each counted once, when it was taken or written. What was taken stays
+    /// counted when its session ends before it is sent.
+    #[must_use]
+    pub fn carried(&self, group: u32) -> Carried {
+        let group = self.engine.groups.get(group);
+        group.map_or_else(Carried::default, |group| group.account.quota.carried())
+    }
+
+    /// Returns how many bytes a group may still carry; `None` if nothing limits it.
+    #[must_use]
+    pub fn left(&self, group: u32) -> Option<u64> {
+        let left = self.engine.groups.get(group)?.account.quota.left();
+        (left != u64::MAX).then_some(left)
+    }
+
+    /// Returns a group that has carried something since it was last returned here, with its totals.
+    /// For reports of usage; no part of a turn.
+    pub fn poll_carried(&mut self) -> Option<(u32, Carried)> {
+        self.engine.groups.poll_dirty()
+    }
+
+    /// Forgets a group and returns its final totals; does nothing while it has sessions.
+    pub fn forget_group(&mut self, group: u32) -> Option<Carried> {
+        self.engine.forget_group(group)
+    }
+
+    /// Returns what one session has carried.
+    #[must_use]
+    pub fn session_carried(&self, session: SessionId) -> Option<Carried> {
+        Some(self.engine.sessions.get(session)?.pop()?.meter.carried)
+    }
+}

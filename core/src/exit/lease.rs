@@ -1,0 +1,243 @@
+//! Sticky sessions: which node a (group, session name) is bound to.
+//!
+//! ```text
+//!              take                    release of the last            keep passed, or evicted
+//!   (nothing) ──────▶ Held (holders) ───────────────────▶ Idle ─────────────────────────────▶ (nothing)
+//!                       ▲  │ take: another node,            │
+//!                       │  ▼ a new generation               │ hold
+//!                       Held ◀──────────────────────────────┘
+//! ```
+//!
+//! A table and nothing else: it knows no tunnels and chooses nothing. A generation is never used twice,
+//! so that whoever held an earlier lease of the same name releases nothing of a later one (I8).
+
+mod audit;
+
+use crate::planted::{self, Planted};
+use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+
+/// Bytes of a session name at most.
+pub const NAME_MAX: usize = 64;
+
+/// A name that a user gives sessions which are to leave from the same exit.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SessionName(Arc<str>);
+
+impl SessionName {
+    /// Takes a name of 1 to [`NAME_MAX`] bytes.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        (1..=NAME_MAX)
+            .contains(&name.len())
+            .then(|| Self(name.into()))
+    }
+
+    /// Returns the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a session asks for that belongs to others of its name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sticky {
+    /// The name.
+    pub name: SessionName,
+    /// Rather no exit than another one.
+    pub strict: bool,
+}
+
+/// Whose lease it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct LeaseKey {
+    pub(crate) group: u32,
+    pub(crate) name: SessionName,
+}
+
+/// A binding to a node.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) node: Box<str>,
+    pub(crate) generation: u64,
+    pub(crate) holders: u32,
+    /// When it is forgotten, once nobody holds it.
+    idle_until: Option<Instant>,
+}
+
+/// All leases of a POP. Every operation is O(log n).
+#[derive(Debug)]
+pub(crate) struct Leases {
+    by_key: BTreeMap<LeaseKey, Lease>,
+    idle: BTreeSet<(Instant, LeaseKey)>,
+    generations: u64,
+    keep: Duration,
+    max: usize,
+}
+
+impl Leases {
+    /// Keeps leases for `keep` after their last holder, and at most `max` of them.
+    pub(crate) const fn new(keep: Duration, max: usize) -> Self {
+        Self {
+            by_key: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            generations: 0,
+            keep,
+            max,
+        }
+    }
+
+    pub(crate) fn get(&self, key: &LeaseKey) -> Option<&Lease> {
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Adds a holder to the lease there is, and returns its generation.
+    pub(crate) fn hold(&mut self, key: &LeaseKey) -> Option<u64> {
+        let lease = self.by_key.get_mut(key)?;
+        if let Some(until) = lease.idle_until.take() {
+            self.idle.remove(&(until, key.clone()));
+        }
+        lease.holders += 1;
+        Some(lease.generation)
+    }
+
+    /// Binds a name to a node, with one holder and a new generation: a new lease, or another node for
+    /// an old one. A full table forgets the lease that was idle for longest; `None` if none is idle.
+    pub(crate) fn take(&mut self, key: &LeaseKey, node: &str) -> Option<u64> {
+        if let Some(old) = self.by_key.get_mut(key) {
+            if let Some(until) = old.idle_until.take() {
+                self.idle.remove(&(until, key.clone()));
+            }
+        } else if self.by_key.len() >= self.max {
+            let (_, oldest) = self.idle.pop_first()?;
+            self.by_key.remove(&oldest);
+        }
+        self.generations += 1;
+        let lease = Lease {
+            node: node.into(),
+            generation: self.generations,
+            holders: 1,
+            idle_until: None,
+        };
+        self.by_key.insert(key.clone(), lease);
+        Some(self.generations)
+    }
+
+    /// Takes a holder off a lease; nothing happens if the lease has another generation by now.
+    pub(crate) fn release(&mut self, now: Instant, key: &LeaseKey, generation: u64) {
+        let Some(lease) = self.by_key.get_mut(key) else {
+            return;
+        };
+        if lease.generation != generation && !planted::on(Planted::StaleRelease) {
+            return;
+        }
+        lease.holders = lease.holders.saturating_sub(1);
+        if lease.holders == 0 && lease.idle_until.is_none() {
+            let until = now + self.keep;
+            lease.idle_until = Some(until);
+            self.idle.insert((until, key.clone()));
+        }
+    }
+
+    /// Tells whether there is room for a new lease.
+    pub(crate) fn has_room(&self) -> bool {
+        self.by_key.len() < self.max || !self.idle.is_empty()
+    }
+
+    /// Returns when the next lease is to be forgotten.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.idle.first().map(|&(at, _)| at)
+    }
+
+    /// Forgets one lease that nobody held for long enough; false if there is none.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let due = self.idle.first().is_some_and(|&(at, _)| at <= now);
+        if due && let Some((_, key)) = self.idle.pop_first() {
+            self.by_key.remove(&key);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LeaseKey, Leases, NAME_MAX, SessionName};
+    use crate::time::{Duration, Instant};
+
+    const KEEP: Duration = Duration::from_secs(600);
+
+    fn key(name: &str) -> LeaseKey {
+        LeaseKey {
+            group: 1,
+            name: SessionName::new(name).expect("a name"),
+        }
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let text = "n".repeat(NAME_MAX + 1);
+        assert!(SessionName::new(&text).is_none());
+        assert!(SessionName::new(&text[1..]).is_some());
+        assert!(SessionName::new("").is_none());
+    }
+
+    #[test]
+    fn an_old_generation_releases_nothing() {
+        let now = Instant::EPOCH;
+        let mut leases = Leases::new(KEEP, 10);
+        let old = leases.take(&key("a"), "one").expect("room");
+        let new = leases.take(&key("a"), "two").expect("room");
+        assert_ne!(old, new);
+        leases.release(now, &key("a"), old);
+        let lease = leases.get(&key("a")).expect("held");
+        assert_eq!((&*lease.node, lease.holders), ("two", 1));
+        assert_eq!(leases.next_expiry(), None);
+        leases.release(now, &key("a"), new);
+        assert_eq!(leases.next_expiry(), Some(now + KEEP));
+    }
+
+    #[test]
+    fn an_idle_lease_lasts_exactly_its_time() {
+        let now = Instant::EPOCH;
+        let mut leases = Leases::new(KEEP, 10);
+        let generation = leases.take(&key("a"), "one").expect("room");
+        leases.release(now, &key("a"), generation);
+        assert!(!leases.expire(now + KEEP - Duration::from_nanos(1)));
+        assert_eq!(leases.hold(&key("a")), Some(generation));
+        assert!(!leases.expire(now + KEEP), "held again");
+        leases.release(now + KEEP, &key("a"), generation);
+        assert!(leases.expire(now + KEEP + KEEP));
+        assert_eq!((leases.len(), leases.hold(&key("a"))), (0, None));
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_longest_idle_or_refuses() {
+        let at = |secs| Instant::EPOCH + Duration::from_secs(secs);
+        let mut leases = Leases::new(KEEP, 2);
+        let a = leases.take(&key("a"), "one").expect("room");
+        let b = leases.take(&key("b"), "one").expect("room");
+        assert!(!leases.has_room());
+        assert_eq!(leases.take(&key("c"), "one"), None);
+        leases.release(at(2), &key("a"), a);
+        leases.release(at(1), &key("b"), b);
+        assert!(leases.has_room());
+        assert!(leases.take(&key("c"), "one").is_some());
+        assert!(leases.get(&key("b")).is_none() && leases.get(&key("a")).is_some());
+    }
+
+    #[test]
+    fn a_generation_is_never_used_twice() {
+        let mut leases = Leases::new(KEEP, 10);
+        let first = leases.take(&key("a"), "one").expect("room");
+        leases.release(Instant::EPOCH, &key("a"), first);
+        assert!(leases.expire(Instant::EPOCH + KEEP));
+        assert_ne!(leases.take(&key("a"), "one"), Some(first));
+    }
+}

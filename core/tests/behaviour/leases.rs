@@ -1,0 +1,276 @@
+//! Sticky sessions: one node per name, however sessions race and tunnels go.
+
+use crate::common::{World, config, demand, millis, secs};
+use titan_core::endpoint::{CloseMode, Config, Open, SessionId};
+use titan_core::exit::lease::{SessionName, Sticky};
+use titan_proto::{Code, Frame};
+
+fn named(name: &str) -> Open {
+    Open {
+        sticky: Some(Sticky {
+            name: SessionName::new(name).unwrap(),
+            strict: false,
+        }),
+        ..demand()
+    }
+}
+
+fn strict(name: &str) -> Open {
+    let mut open = named(name);
+    open.sticky.as_mut().unwrap().strict = true;
+    open
+}
+
+fn node(world: &World, id: SessionId) -> String {
+    world.pop.node_of(id).unwrap().to_owned()
+}
+
+fn edge_of(world: &World, id: SessionId) -> usize {
+    let node = node(world, id);
+    world
+        .edges
+        .iter()
+        .position(|site| site.node == node)
+        .unwrap()
+}
+
+fn close(world: &mut World, id: SessionId) {
+    world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+    world.run();
+}
+
+#[test]
+fn however_many_race_they_share_one_node() {
+    let mut world = World::new(config(), 8);
+    let ids: Vec<SessionId> = (0..50)
+        .map(|_| world.pop.open(world.now, named("a")).unwrap())
+        .collect();
+    world.run();
+    let first = node(&world, ids[0]);
+    assert!(ids.iter().all(|&id| node(&world, id) == first));
+    assert_eq!(world.pop.usage().leases, 1);
+    // Another user's session of the same name is another lease.
+    world.open_with(Open {
+        group: 2,
+        ..named("a")
+    });
+    assert_eq!(world.pop.usage().leases, 2);
+}
+
+#[test]
+fn a_lease_outlasts_its_holders_by_the_idle_time_exactly() {
+    let idle = secs(600);
+    for (wait, leases) in [(idle - millis(1), 1), (idle, 0)] {
+        let mut world = World::new(config(), 8);
+        let id = world.open_with(named("a"));
+        let first = node(&world, id);
+        close(&mut world, id);
+        world.wait(wait);
+        assert_eq!(world.pop.usage().leases, leases, "after {wait:?}");
+        if leases == 1 {
+            let again = world.open_with(named("a"));
+            assert_eq!(node(&world, again), first);
+            world.wait(secs(1));
+            assert_eq!(world.pop.usage().leases, 1, "held again");
+        }
+    }
+}
+
+#[test]
+fn what_the_target_answers_moves_nobody() {
+    for code in [Code::Refused, Code::TimedOut, Code::NotResolved] {
+        let mut world = World::new(config(), 3);
+        let id = world.open_with(named("a"));
+        world.answer(Err(code));
+        assert_eq!(world.ended(id), Some(code));
+        assert_eq!(
+            world.count(|frame| matches!(frame, Frame::Create { .. })),
+            1
+        );
+    }
+}
+
+#[test]
+fn a_node_that_takes_no_session_loses_a_name_that_nobody_else_holds() {
+    let mut world = World::new(config(), 3);
+    let id = world.open_with(named("a"));
+    let first = world.answer(Err(Code::Overloaded));
+    assert_eq!(world.ended(id), None);
+    let second = edge_of(&world, id);
+    assert_ne!(first, second);
+    world.answer(Ok(()));
+    // With a second holder it stays, and the newcomer hears why.
+    let other = world.open_with(named("a"));
+    assert_eq!(edge_of(&world, other), second);
+    world.answer(Err(Code::Overloaded));
+    assert_eq!(world.ended(other), Some(Code::Overloaded));
+    assert_eq!(world.ended(id), None);
+}
+
+#[test]
+fn while_the_exit_is_away_new_sessions_wait_for_it() {
+    let mut world = World::new(config(), 4);
+    let first = world.open_with(named("a"));
+    world.answer(Ok(()));
+    let edge = edge_of(&world, first);
+    world.unplug(edge);
+    let waiting = world.open_with(named("a"));
+    world.send_up(waiting, b"early");
+    world.wait(secs(10));
+    assert_eq!(world.ended(waiting), None);
+    world.plug_in(edge);
+    world.wait(secs(3));
+    assert_eq!(
+        world.edges[edge].opened.len(),
+        1,
+        "CREATE follows the resume"
+    );
+    let at_edge = world.edges[edge].opened[0];
+    world.answer(Ok(()));
+    assert_eq!(world.read_up(edge, at_edge), b"early");
+    assert_eq!(world.ended(waiting), None);
+}
+
+#[test]
+fn who_waits_for_longer_than_a_dial_may_take_hears_that_the_exit_is_away() {
+    for open in [named("a"), strict("a")] {
+        let mut world = World::new(config(), 2);
+        let first = world.open_with(named("a"));
+        world.answer(Ok(()));
+        world.unplug(edge_of(&world, first));
+        let waiting = world.open_with(open);
+        world.wait(secs(24));
+        assert_eq!(world.ended(waiting), None);
+        world.wait(secs(1));
+        assert_eq!(world.ended(waiting), Some(Code::ExitAway));
+        assert_eq!(world.ended(first), None, "its grace time is longer");
+    }
+}
+
+#[test]
+fn after_the_grace_time_a_name_moves_and_a_strict_session_does_not() {
+    let mut world = World::new(
+        Config {
+            grace: secs(5),
+            ..config()
+        },
+        3,
+    );
+    let first = world.open_with(named("a"));
+    world.answer(Ok(()));
+    let old = edge_of(&world, first);
+    world.unplug(old);
+    let loyal = world.open_with(strict("a"));
+    let (one, two) = (world.open_with(named("a")), world.open_with(named("a")));
+    world.wait(secs(5));
+    assert_eq!(world.ended(first), Some(Code::TunnelLost));
+    assert_eq!(world.ended(loyal), Some(Code::ExitAway));
+    let new = edge_of(&world, one);
+    assert_ne!(old, new);
+    assert_eq!(edge_of(&world, two), new, "the name moves once");
+    let late = world.open_with(strict("a"));
+    assert_eq!(edge_of(&world, late), new, "it is bound there now");
+    assert_eq!(world.pop.usage().leases, 1);
+}
+
+#[test]
+fn a_strict_session_is_refused_while_its_node_is_gone() {
+    let mut world = World::new(
+        Config {
+            grace: secs(5),
+            ..config()
+        },
+        2,
+    );
+    let first = world.open_with(strict("a"));
+    world.answer(Ok(()));
+    let edge = edge_of(&world, first);
+    world.unplug(edge);
+    world.wait(secs(6));
+    close(&mut world, first);
+    assert_eq!(world.pop.open(world.now, strict("a")), Err(Code::ExitAway));
+    world.plug_in(edge);
+    world.wait(secs(60));
+    let back = world.open_with(strict("a"));
+    assert_eq!(edge_of(&world, back), edge);
+}
+
+#[test]
+fn a_holder_of_an_old_lease_releases_nothing_of_the_new_one() {
+    let mut world = World::new(
+        Config {
+            grace: secs(5),
+            lease_idle: secs(1),
+            ..config()
+        },
+        3,
+    );
+    let old = world.open_with(named("a"));
+    world.answer(Ok(()));
+    world.unplug(edge_of(&world, old));
+    world.wait(secs(5));
+    assert_eq!(world.ended(old), Some(Code::TunnelLost));
+    let new = world.open_with(named("a"));
+    world.answer(Ok(()));
+    // Its driver lets go of the old session only now.
+    close(&mut world, old);
+    world.wait(secs(60));
+    assert_eq!(world.pop.usage().leases, 1);
+    let third = world.open_with(named("a"));
+    assert_eq!(node(&world, third), node(&world, new));
+}
+
+#[test]
+fn a_full_table_forgets_an_idle_name_or_refuses() {
+    let mut world = World::new(
+        Config {
+            leases_max: 2,
+            ..config()
+        },
+        2,
+    );
+    let one = world.open_with(named("a"));
+    world.open_with(named("b"));
+    assert_eq!(world.pop.open(world.now, named("c")), Err(Code::Overloaded));
+    world.open_with(demand());
+    world.open_with(named("a"));
+    close(&mut world, one);
+    assert_eq!(world.pop.open(world.now, named("c")), Err(Code::Overloaded));
+    let held = world.pop_sessions.last().copied().unwrap();
+    close(&mut world, held);
+    world.open_with(named("c"));
+    assert_eq!(world.pop.usage().leases, 2);
+}
+
+#[test]
+fn an_exit_at_its_cap_takes_no_more_sticky_sessions_even_while_away() {
+    let mut world = World::new(
+        Config {
+            sessions_max: 3,
+            ..config()
+        },
+        2,
+    );
+    let first = world.open_with(named("a"));
+    world.unplug(edge_of(&world, first));
+    world.open_with(named("a"));
+    world.open_with(named("a"));
+    assert_eq!(world.pop.open(world.now, named("a")), Err(Code::Overloaded));
+}
+
+#[test]
+fn a_node_that_starts_again_keeps_its_names() {
+    let mut world = World::new(config(), 3);
+    let first = world.open_with(named("a"));
+    world.answer(Ok(()));
+    let edge = edge_of(&world, first);
+    let name = node(&world, first);
+    world.unplug(edge);
+    let waiting = world.open_with(named("a"));
+    // Another process of the same node takes over.
+    let again = world.add_edge(&name);
+    world.wait(secs(1));
+    assert_eq!(world.ended(first), Some(Code::TunnelLost));
+    assert_eq!(node(&world, waiting), name);
+    assert_eq!(world.edges[again].opened.len(), 1);
+}
