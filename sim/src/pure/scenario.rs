@@ -12,6 +12,9 @@ use titan_core::endpoint::Config;
 use titan_core::time::Duration;
 use toml::{Table, Value};
 
+/// Bytes that a carrier is offered at once.
+pub(super) const BATCH: u64 = 16 << 10;
+
 /// One run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -400,6 +403,19 @@ impl Default for Habit {
     }
 }
 
+impl Network {
+    /// Returns how long a question and its answer take at most when both wait behind a full window.
+    #[must_use]
+    pub(super) fn round_trip_max(&self) -> Duration {
+        let queued = match self.bandwidth {
+            0 => 0,
+            // The last batch may exceed the window.
+            rate => (self.window as u64 + BATCH) / rate,
+        };
+        Duration::from_millis(2 * (self.delay + self.jitter + queued))
+    }
+}
+
 impl Fault {
     /// Returns the edge or the POP that it strikes.
     const fn victim(&self) -> (Option<usize>, Option<usize>) {
@@ -493,9 +509,12 @@ impl Scenario {
             if flow.pop >= self.pops {
                 return Err(format!("flow {index}: there is no POP {}", flow.pop));
             }
-            for habit in [&flow.client, &flow.target] {
+            for (habit, incoming) in [(&flow.client, flow.down), (&flow.target, flow.up)] {
                 if habit.chunk == 0 {
                     return Err(format!("flow {index}: a chunk has at least one byte"));
+                }
+                if habit.sends_after > incoming {
+                    return Err(format!("flow {index}: waits for more than it is sent"));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Makes a failing scenario small: takes out what the violation does not need.
 
-use super::oracle::{Kind, Violation};
+use super::oracle::Violation;
 use super::run;
 use super::scenario::{Answer, Habit, Limits, Network, Scenario};
 
@@ -17,12 +17,12 @@ pub struct Shrunk {
 
 /// Shrinks a scenario that fails, by at most `runs_max` runs; none if it does not fail.
 ///
-/// Only a failure of the same kind and invariant counts as the same.
+/// Only a failure that says the same, numbers aside, counts as the same.
 #[must_use]
 pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
     let violation = run(scenario).err()?;
     let mut search = Search {
-        wanted: (violation.kind, violation.invariant),
+        wanted: violation.gist(),
         best: Shrunk {
             scenario: scenario.clone(),
             violation,
@@ -46,7 +46,7 @@ pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
 }
 
 struct Search {
-    wanted: (Kind, Option<u8>),
+    wanted: String,
     best: Shrunk,
     runs_max: usize,
 }
@@ -68,7 +68,7 @@ impl Search {
         }
         self.best.runs += 1;
         match run(&scenario) {
-            Err(violation) if (violation.kind, violation.invariant) == self.wanted => {
+            Err(violation) if violation.gist() == self.wanted => {
                 self.best.scenario = scenario;
                 self.best.violation = violation;
                 true
@@ -113,11 +113,13 @@ impl Search {
             for way in [true, false] {
                 while self.attempt(|scenario| {
                     let flow = &mut scenario.flows[index];
-                    if way {
-                        flow.up /= 2;
+                    let (sent, receiver) = if way {
+                        (&mut flow.up, &mut flow.target)
                     } else {
-                        flow.down /= 2;
-                    }
+                        (&mut flow.down, &mut flow.client)
+                    };
+                    *sent /= 2;
+                    receiver.sends_after = receiver.sends_after.min(*sent);
                 }) {}
             }
             self.attempt(|scenario| scenario.flows[index].answers = vec![Answer::Connects]);

@@ -8,7 +8,7 @@ mod judge;
 
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;
-use super::scenario::Scenario;
+use super::scenario::{BATCH, Scenario};
 use carriers::Link;
 use core::cell::RefCell;
 use core::cmp::Reverse;
@@ -150,7 +150,7 @@ impl World {
             edges: Vec::new(),
             links: Vec::new(),
             bearers: BTreeMap::new(),
-            batch: Batch::new(16 << 10),
+            batch: Batch::new(BATCH as usize),
             ended: BTreeMap::new(),
             stalled_left,
             others_left: scenario.flows.len() - stalled_left,
