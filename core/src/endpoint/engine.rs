@@ -4,6 +4,7 @@ use super::event::{Counters, Event};
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::{Carrier, CarrierState, Farewell, Peer};
 use crate::config::{Config, STALL_AFTER};
+use crate::mark::{self, Mark};
 use crate::memory::{Memory, MemoryLevel};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
@@ -378,6 +379,9 @@ impl Engine {
             return;
         };
         let old = tunnel.carrier.replace(carrier);
+        if old.is_some() {
+            mark::hit(Mark::ResumeOverLive);
+        }
         if !planted::on(Planted::GraceNotEnded) {
             tunnel.grace_until = None;
         }
@@ -485,6 +489,13 @@ impl Engine {
             return false;
         };
         tunnel.carrier = None;
+        if mark::COUNTED {
+            let sessions = tunnel.session_ids().filter_map(|id| self.sessions.get(id));
+            let mut sending = sessions.map(|session| &session.send);
+            if sending.any(|send| send.credit() == 0 && !send.queue.is_empty()) {
+                mark::hit(Mark::NoCreditAtCut);
+            }
+        }
         if planted::on(Planted::ControlLostAtCut) {
             tunnel.control.clear();
         }

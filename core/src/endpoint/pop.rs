@@ -11,6 +11,7 @@ use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::carrier::Peer;
 use crate::config::Config;
 use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
+use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::rng::Rng;
 use crate::session::early::Early;
@@ -110,6 +111,7 @@ impl Endpoint<PopRole> {
     pub fn open(&mut self, now: Instant, open: Open) -> Result<SessionId, Code> {
         let now = self.enter(now);
         if self.engine.level() >= MemoryLevel::Refusing {
+            mark::hit(Mark::OpenOverloaded);
             return Err(Code::Overloaded);
         }
         let demand = Demand {
@@ -346,6 +348,9 @@ impl PopRole {
                 ..
             } = &mut tunnel.owner
         {
+            if !status.accepting {
+                mark::hit(Mark::NotAccepting);
+            }
             *accepting = status.accepting;
             *sessions_max = status.sessions_max;
         }

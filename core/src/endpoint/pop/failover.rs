@@ -9,6 +9,7 @@ use super::{PopRole, key_of};
 use crate::arena::{SessionId, TunnelId};
 use crate::config::EXITS_MAX;
 use crate::exit::index::{Demand, ExitKey};
+use crate::mark::{self, Mark};
 use crate::planted::{self, Planted};
 use crate::session::send::{Fin, SendHalf};
 use crate::session::{CloseMode, Phase, PopSide};
@@ -33,9 +34,13 @@ impl PopRole {
             return Ok(());
         };
         match session.phase {
-            Phase::Ended(_) => return Ok(()),
+            Phase::Ended(_) => {
+                mark::hit(Mark::ReplyAfterClose);
+                return Ok(());
+            }
             // Closed while the dial ran: what the client sent before still leaves, if it can.
             Phase::Closing(closing) => {
+                mark::hit(Mark::CloseWhileDialling);
                 if Code::from_wire(reply.code) == Code::Ok {
                     session.send.raise(reply.upload_limit);
                     engine.schedule(id);
@@ -53,6 +58,9 @@ impl PopRole {
             if is_exit_failure(code) {
                 self.index.failed(now, key_of(tunnel));
             }
+            if code == Code::Forbidden {
+                mark::hit(Mark::TargetForbidden);
+            }
             engine.unmap(id);
             self.orphaned(engine, now, id, code);
             return Ok(());
@@ -60,6 +68,9 @@ impl PopRole {
         session.phase = Phase::Open;
         session.deadline = None;
         session.moved_at = now;
+        if session.recv.stopped {
+            mark::hit(Mark::StopWhileDialling);
+        }
         session.send.raise(reply.upload_limit);
         if let Some(side) = session.pop_mut() {
             side.early.take();
@@ -92,6 +103,7 @@ impl PopRole {
             return;
         };
         if by_tunnel && side.has_framed() {
+            mark::hit(Mark::DialLostWithBytes);
             let code = side.verdict.unwrap_or(code);
             engine.end(now, id, code, CloseMode::Abort);
             return;
@@ -101,6 +113,11 @@ impl PopRole {
         }
         let allowed = may_move(side, code);
         if allowed && let Some(tunnel) = self.another(engine, now, id) {
+            mark::hit(if by_tunnel {
+                Mark::FailoverLost
+            } else {
+                Mark::FailoverRefused
+            });
             self.move_to(engine, now, id, tunnel);
             return;
         }
@@ -138,7 +155,16 @@ impl PopRole {
         };
         let dialling: alloc::vec::Vec<SessionId> = tunnel.session_ids().collect();
         for id in dialling {
-            self.leave_silent_exit(engine, now, id);
+            if self.leave_silent_exit(engine, now, id) {
+                mark::hit(Mark::FailoverDetached);
+            } else if engine
+                .sessions
+                .get(id)
+                .and_then(|session| session.pop().filter(|_| !session.is_ended()))
+                .is_some_and(PopSide::has_framed)
+            {
+                mark::hit(Mark::DialAwaitsResume);
+            }
         }
     }
 
@@ -147,7 +173,10 @@ impl PopRole {
         if let Some(session) = engine.sessions.get(id) {
             self.index.failed(now, key_of(session.tunnel));
         }
-        if !self.leave_silent_exit(engine, now, id) {
+        if self.leave_silent_exit(engine, now, id) {
+            mark::hit(Mark::FailoverSilent);
+        } else {
+            mark::hit(Mark::DialOverdue);
             engine.reset(now, id, Code::TimedOut);
         }
     }
@@ -187,7 +216,12 @@ impl PopRole {
     fn another(&mut self, engine: &Engine, now: Instant, id: SessionId) -> Option<TunnelId> {
         let side = engine.sessions.get(id)?.pop()?;
         let tried = side.exits.as_slice();
-        if tried.len() >= EXITS_MAX || now >= side.opened_at + engine.config.dial_budget {
+        if tried.len() >= EXITS_MAX {
+            mark::hit(Mark::OutOfExits);
+            return None;
+        }
+        if now >= side.opened_at + engine.config.dial_budget {
+            mark::hit(Mark::DialBudgetOver);
             return None;
         }
         let mut exclude = [None; 3];
@@ -211,6 +245,13 @@ impl PopRole {
         }
         if let Some(side) = session.pop_mut() {
             let early = side.early.take();
+            if early.len() > 0 {
+                mark::hit(if early.finished {
+                    Mark::EarlyFinMoved
+                } else {
+                    Mark::EarlyMoved
+                });
+            }
             session.send.queue.prepend(early.into_pieces());
         }
         engine.counters.failovers += 1;
