@@ -43,6 +43,8 @@ marks! {
     ResumeLossUp = "resume-loss-up",
     /// Frames were lost both ways and sent again. Seen by a simulation, which knows both ends.
     ResumeLossBoth = "resume-loss-both-ways",
+    /// A message was cut in two with its carrier. Seen by a simulation.
+    MessageCut = "message-cut-in-two",
     /// A carrier was lost while frames were sent again over it.
     ReplayInterrupted = "replay-interrupted",
     /// A resume of a tunnel whose edge had not confirmed the one before.

@@ -18,6 +18,7 @@ mod oracle;
 mod peer;
 mod scenario;
 mod shrink;
+mod trace;
 mod world;
 
 pub use chooser::Chooser;

@@ -8,6 +8,7 @@ use crate::mark::{self, Mark};
 use crate::memory::{Memory, MemoryLevel};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
+use crate::session::send::Fin;
 use crate::session::{CloseMode, Phase, Session};
 use crate::time::{Duration, Instant};
 use crate::timer::{Armed, Timer, Timers};
@@ -492,7 +493,7 @@ impl Engine {
         if mark::COUNTED {
             let sessions = tunnel.session_ids().filter_map(|id| self.sessions.get(id));
             let mut sending = sessions.map(|session| &session.send);
-            if sending.any(|send| send.credit() == 0 && !send.queue.is_empty()) {
+            if sending.any(|send| send.credit() == 0 && send.fin == Fin::Open && send.offset > 0) {
                 mark::hit(Mark::NoCreditAtCut);
             }
         }

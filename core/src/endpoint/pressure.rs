@@ -68,7 +68,9 @@ impl Engine {
         let window = session.recv.window;
         let base = self.config.window_base;
         if level >= MemoryLevel::Refusing && window > WINDOW_UNDER_PRESSURE {
-            mark::hit(Mark::GrowthReturned);
+            if session.grown > 0 {
+                mark::hit(Mark::GrowthReturned);
+            }
             session.recv.window = WINDOW_UNDER_PRESSURE;
             self.memory.growth -= core::mem::take(&mut session.grown);
         } else if session.recv.outgrown(now, rtt) && window < self.config.window_max {

@@ -58,7 +58,7 @@ impl Scenario {
         if calm {
             limits.memory_budget = 1 << 30;
         }
-        let flows = flows(choose, pops, heal_at);
+        let flows = flows(choose, pops, heal_at, limits.memory_budget < 1 << 30);
         let faults = if calm {
             Vec::new()
         } else {
@@ -98,26 +98,38 @@ fn limits(choose: &mut Chooser) -> Limits {
         resend_max: if small { 64 << 10 } else { 1 << 20 },
         data_max: [1 << 10, 4 << 10, 16 << 10][choose.below(3) as usize],
         send_queue_max: if small { 2 << 10 } else { 32 << 10 },
-        sessions_max: if choose.chance(10) {
+        sessions_max: if choose.chance(15) {
             3
         } else {
             usual.sessions_max
         },
-        memory_budget: [48 << 10, 128 << 10, 1 << 20, 1 << 30, 1 << 30, 1 << 30]
-            [choose.below(6) as usize],
+        memory_budget: [
+            48 << 10,
+            128 << 10,
+            400 << 10,
+            1 << 20,
+            1 << 30,
+            1 << 30,
+            1 << 30,
+            1 << 30,
+        ][choose.below(8) as usize],
         tunnel_held_max: rarely(choose, 64 << 10, usual.tunnel_held_max),
         group_held_max: rarely(choose, 32 << 10, usual.group_held_max),
         idle: rarely(choose, 20_000, usual.idle),
         idle_half_closed: rarely(choose, 5_000, usual.idle_half_closed),
         grace: [5_000, 10_000, 30_000][choose.below(3) as usize],
+        write_deadline: rarely(choose, 2_000, usual.write_deadline),
     }
 }
 
-fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
+fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<Flow> {
     let refusals = Level::draw(choose).percent();
     let slow = Level::draw(choose).percent();
     let rude = Level::draw(choose).percent();
-    let stalls = Level::draw(choose).percent() / 2;
+    // Who reads nothing fills memory.
+    let stalls = Level::draw(choose)
+        .max(if pressed { Level::Rare } else { Level::Off })
+        .percent();
     let count = choose.between(4, 18);
     (0..count)
         .map(|_| {
@@ -132,6 +144,7 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 roll if roll < refusals => Answer::Hangs,
                 _ => Answer::Connects,
             };
+            let start = 500 + choose.below(heal_at * 3 / 4);
             let up = size(choose);
             let down = size(choose);
             let mut habit = |incoming: u64| Habit {
@@ -145,7 +158,8 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 sends_after: if choose.chance(40) { incoming } else { 0 },
                 stalls_at: choose.chance(stalls).then(|| choose.below(incoming + 1)),
                 stops_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
-                fails_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
+                fails_at: choose.chance(rude / 2).then(|| choose.below(incoming + 1)),
+                fails_from: choose.chance(rude / 2).then(|| start + choose.below(4_000)),
             };
             let mut client = habit(down);
             let target = habit(up);
@@ -158,7 +172,7 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 client.stalls_at = None;
             }
             Flow {
-                start: 500 + choose.below(heal_at * 3 / 4),
+                start,
                 pop: choose.below(pops as u64) as usize,
                 group: choose.between(1, 3) as u32,
                 up,
@@ -182,7 +196,8 @@ fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<
         let heavy = match kind {
             0 => 10,
             1..=5 => 6,
-            _ => 2,
+            6..=11 => 2,
+            _ => 3,
         };
         if kind > 5 && choose.chance(50) {
             // What ends whole tunnels leaves little for other faults to strike.
@@ -208,7 +223,7 @@ fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<
     faults
 }
 
-const KINDS: u64 = 11;
+const KINDS: u64 = 15;
 
 fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     let edge = choose.below(edges as u64) as usize;
@@ -221,12 +236,19 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     let sees = |choose: &mut Chooser| {
         (!choose.chance(20)).then(|| [0, 3, 50, 1_000][choose.below(4) as usize])
     };
+    let bytes = |choose: &mut Chooser| match choose.below(3) {
+        0 => 0,
+        1 => choose.below(200),
+        _ => choose.below(40_000),
+    };
     match kind {
         0 => Fault::Cut {
             edge,
             way: choose.chance(20).then_some(way),
             pop_sees: sees(choose),
             edge_sees: sees(choose),
+            last_up: bytes(choose),
+            last_down: bytes(choose),
         },
         1 => Fault::Freeze {
             edge,
@@ -264,6 +286,23 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
             down: choose.below(5_000),
         },
         9 => Fault::Drain { pop },
+        10 => Fault::SuspendEdge {
+            edge,
+            lasts: [200, 4_000, 20_000][choose.below(3) as usize],
+        },
+        11 => Fault::SuspendPop {
+            pop,
+            lasts: [200, 4_000, 20_000][choose.below(3) as usize],
+        },
+        12 => Fault::Busy {
+            pop,
+            lasts: choose.between(500, 5_000),
+            retry: choose.below(3) * 1_000,
+        },
+        13 => Fault::Decline {
+            edge,
+            lasts: choose.between(500, 10_000),
+        },
         _ => Fault::Forge {
             edge,
             way,

@@ -81,6 +81,8 @@ pub struct Limits {
     pub idle_half_closed: u64,
     /// How long a tunnel outlives its carrier, in milliseconds.
     pub grace: u64,
+    /// How long the rest of a closed session may take to leave, in milliseconds.
+    pub write_deadline: u64,
 }
 
 /// One TCP connection of an application.
@@ -145,6 +147,9 @@ pub struct Habit {
     /// Its socket fails after it has received this many bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fails_at: Option<u64>,
+    /// Its socket fails at this time, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails_from: Option<u64>,
 }
 
 /// A fault and when it happens.
@@ -172,7 +177,8 @@ pub enum Way {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// An edge's carrier breaks: what is under way is lost, what is written later, too.
+    /// An edge's carrier breaks: what is under way is lost, what is written later, too. Some bytes may
+    /// still arrive; a message that is cut in two does not.
     Cut {
         /// Whose.
         edge: usize,
@@ -185,6 +191,12 @@ pub enum Fault {
         /// The edge learns of it after this time.
         #[serde(skip_serializing_if = "Option::is_none")]
         edge_sees: Option<u64>,
+        /// So many bytes under way to the POP still arrive.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        last_up: u64,
+        /// So many bytes under way to the edge still arrive.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        last_down: u64,
     },
     /// A carrier holds everything back and delivers it late. The edge may believe it dead meanwhile
     /// and replace it.
@@ -254,6 +266,36 @@ pub enum Fault {
     Drain {
         /// Which.
         pop: usize,
+    },
+    /// A POP takes no carriers for a while, and tells how long to wait.
+    Busy {
+        /// Which.
+        pop: usize,
+        /// For how long.
+        lasts: u64,
+        /// The wait it asks for.
+        retry: u64,
+    },
+    /// An edge tells its POPs that it takes no new sessions.
+    Decline {
+        /// Which.
+        edge: usize,
+        /// For how long.
+        lasts: u64,
+    },
+    /// An edge's process is suspended; then it goes on, with everything waiting for it.
+    SuspendEdge {
+        /// Which.
+        edge: usize,
+        /// For how long.
+        lasts: u64,
+    },
+    /// A POP's process is suspended; then it goes on, with everything waiting for it.
+    SuspendPop {
+        /// Which.
+        pop: usize,
+        /// For how long.
+        lasts: u64,
     },
     /// Somebody on the path of an edge's carrier makes up a message.
     Forge {
@@ -368,6 +410,7 @@ impl Default for Limits {
             idle: millis(usual.idle),
             idle_half_closed: millis(usual.idle_half_closed),
             grace: millis(usual.grace),
+            write_deadline: millis(usual.write_deadline),
         }
     }
 }
@@ -399,6 +442,7 @@ impl Default for Habit {
             stalls_at: None,
             stops_at: None,
             fails_at: None,
+            fails_from: None,
         }
     }
 }
@@ -427,10 +471,23 @@ impl Fault {
             | Self::Lag { edge, .. }
             | Self::RestartEdge { edge, .. }
             | Self::Twin { edge, .. }
+            | Self::Decline { edge, .. }
+            | Self::SuspendEdge { edge, .. }
             | Self::Forge { edge, .. } => (Some(edge), None),
-            Self::RestartPop { pop, .. } | Self::Drain { pop } => (None, Some(pop)),
+            Self::RestartPop { pop, .. }
+            | Self::Drain { pop }
+            | Self::Busy { pop, .. }
+            | Self::SuspendPop { pop, .. } => (None, Some(pop)),
             Self::Storm { .. } => (None, None),
         }
+    }
+}
+
+impl Habit {
+    /// Tells whether its socket fails some time.
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        self.fails_at.is_some() || self.fails_from.is_some()
     }
 }
 
@@ -466,6 +523,7 @@ impl Limits {
             idle: Duration::from_millis(self.idle),
             idle_half_closed: Duration::from_millis(self.idle_half_closed),
             grace: Duration::from_millis(self.grace),
+            write_deadline: Duration::from_millis(self.write_deadline),
             resume_over_plaintext: true,
             ..Config::default()
         }

@@ -138,7 +138,8 @@ impl Search {
                         &mut flow.target
                     });
                 };
-                let simpler: [&dyn Fn(&mut Habit); 7] = [
+                let simpler: [&dyn Fn(&mut Habit); 8] = [
+                    &|habit| habit.fails_from = None,
                     &|habit| habit.fails_at = None,
                     &|habit| habit.stops_at = None,
                     &|habit| habit.stalls_at = None,
@@ -175,6 +176,7 @@ impl Search {
         self.attempt(|scenario| scenario.limits.idle = limits.idle);
         self.attempt(|scenario| scenario.limits.idle_half_closed = limits.idle_half_closed);
         self.attempt(|scenario| scenario.limits.grace = limits.grace);
+        self.attempt(|scenario| scenario.limits.write_deadline = limits.write_deadline);
     }
 
     /// Round times.

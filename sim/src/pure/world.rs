@@ -9,9 +9,11 @@ mod judge;
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;
 use super::scenario::{BATCH, Scenario};
+use super::trace::Trace;
 use carriers::Link;
 use core::cell::RefCell;
 use core::cmp::Reverse;
+use core::hash::{Hash as _, Hasher as _};
 use hosts::{EdgeHost, Host, PopHost};
 use judge::Record;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -34,7 +36,7 @@ const ACTIONS_MAX: u64 = 500_000;
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
 
 /// One thing that happens.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Action {
     Start {
         flow: usize,
@@ -75,6 +77,13 @@ enum Action {
     StartPop {
         pop: usize,
     },
+    Accept {
+        edge: usize,
+        life: u64,
+    },
+    Continue {
+        host: Host,
+    },
     Look {
         host: Host,
         life: u64,
@@ -85,7 +94,7 @@ enum Action {
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Hash over every action and every message on carriers.
+    /// Hash over every input, every message on carriers and every event, with their times.
     pub trace: u64,
     /// Actions done.
     pub actions: u64,
@@ -131,7 +140,7 @@ pub(super) struct World {
     others_left: usize,
     record: Record,
     actions: u64,
-    trace: u64,
+    trace: Trace,
     /// Every carrier is asked for output that nobody announced. Costly: one run in eight.
     thorough: bool,
     log: Option<Log>,
@@ -156,7 +165,7 @@ impl World {
             others_left: scenario.flows.len() - stalled_left,
             record: Record::new(&scenario),
             actions: 0,
-            trace: seed,
+            trace: Trace::new(seed),
             thorough: seed.is_multiple_of(8),
             log: None,
             scenario,
@@ -209,7 +218,7 @@ impl World {
             *ends.entry(code).or_default() += 1;
         }
         Outcome {
-            trace: self.trace,
+            trace: self.trace.finish(),
             actions: self.actions,
             faults: self.record.fired,
             ends,
@@ -276,9 +285,10 @@ impl World {
         }
         self.now = self.now.max(next);
         self.actions += 1;
-        self.trace = mix(self.trace ^ self.now.as_nanos());
+        self.now.hash(&mut self.trace);
         if action.is_some_and(|at| at <= self.now) {
             let Reverse((_, _, action)) = self.queue.pop().expect("it was just there");
+            action.hash(&mut self.trace);
             self.act(action);
             self.drain();
             // Input first: what is due at this very moment has its turn after it.
@@ -291,7 +301,48 @@ impl World {
         true
     }
 
+    /// Returns how long what is to happen has to wait for the process it happens to.
+    fn has_to_wait(&self, action: &Action) -> Option<Instant> {
+        let host = match *action {
+            Action::Start { flow } => self.pop_for(self.scenario.flows[flow].pop).map(Host::Pop)?,
+            Action::Deliver { link, up } => {
+                let link = &self.links[link];
+                if up {
+                    Host::Pop(link.pop)
+                } else {
+                    Host::Edge(link.edge)
+                }
+            }
+            Action::Connected { edge, pop, .. } => {
+                let at_pop = self.suspended(Host::Pop(pop));
+                return self.suspended(Host::Edge(edge)).max(at_pop);
+            }
+            Action::Dialled { edge, .. } | Action::Accept { edge, .. } => Host::Edge(edge),
+            Action::CloseSeen { link, at_pop } => {
+                let link = &self.links[link];
+                if at_pop {
+                    Host::Pop(link.pop)
+                } else {
+                    Host::Edge(link.edge)
+                }
+            }
+            Action::Look { host, .. } => host,
+            Action::Unmute { .. }
+            | Action::Fault { .. }
+            | Action::StartEdge { .. }
+            | Action::StopEdge { .. }
+            | Action::StartPop { .. }
+            | Action::Continue { .. } => return None,
+        };
+        self.suspended(host)
+    }
+
     fn act(&mut self, action: Action) {
+        if let Some(until) = self.has_to_wait(&action) {
+            // Its process is suspended: it waits where it came in.
+            self.enter(until, action);
+            return;
+        }
         match action {
             Action::Start { flow } => self.start_flow(flow),
             Action::Deliver { link, up } => self.deliver(link, up),
@@ -320,6 +371,8 @@ impl World {
                 }
             }
             Action::StartPop { pop } => self.start_pop(pop),
+            Action::Accept { edge, life } => self.accept(edge, life),
+            Action::Continue { host } => self.touch_host(host),
             Action::Look {
                 host,
                 life,

@@ -4,14 +4,16 @@ use super::super::chooser::{Chooser, mix};
 use super::super::peer::Peer;
 use super::super::scenario::Answer;
 use super::{Action, World};
+use core::hash::Hash as _;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{CarrierId, Edge, Endpoint, Event, Pop, Role, SessionId, UplinkId};
 use titan_core::exit::guard::Guard;
+use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
-use titan_proto::wire;
+use titan_proto::{Code, wire};
 
 /// A process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Host {
     Pop(usize),
     Edge(usize),
@@ -26,6 +28,10 @@ pub(super) struct PopHost {
     pub(super) ready: Vec<CarrierId>,
     pub(super) touched: bool,
     pub(super) draining: bool,
+    /// The process is suspended until then.
+    pub(super) suspended_until: Instant,
+    /// It takes no carriers until then, and asks for this wait.
+    pub(super) busy: (Instant, Duration),
 }
 
 /// An edge's place.
@@ -45,6 +51,10 @@ pub(super) struct EdgeHost {
     pub(super) carriers: u64,
     /// What the next carrier's HELLO suffers: how late it is, and when the edge gives up, in ms.
     pub(super) late_hello: Option<(u64, u64)>,
+    /// The process is suspended until then.
+    pub(super) suspended_until: Instant,
+    /// POPs on the way to which frames were lost since the last attachment: up, and down.
+    pub(super) lost: BTreeMap<usize, (bool, bool)>,
 }
 
 /// The sockets of a process.
@@ -72,7 +82,19 @@ impl Sockets {
     }
 }
 
+impl PopHost {
+    /// Tells whether it has something to do and runs.
+    fn acts(&self, now: Instant) -> bool {
+        self.touched && self.core.is_some() && self.suspended_until <= now
+    }
+}
+
 impl EdgeHost {
+    /// Tells whether it has something to do and runs.
+    fn acts(&self, now: Instant) -> bool {
+        self.touched && self.core.is_some() && self.suspended_until <= now
+    }
+
     pub(super) fn new(node: usize) -> Self {
         Self {
             node,
@@ -85,6 +107,8 @@ impl EdgeHost {
             touched: false,
             carriers: 0,
             late_hello: None,
+            suspended_until: Instant::EPOCH,
+            lost: BTreeMap::new(),
         }
     }
 }
@@ -137,7 +161,7 @@ impl World {
         self.bearers.retain(|&(host, _), _| host != Host::Pop(pop));
         let clients = core::mem::take(&mut self.pops[pop].clients);
         for client in clients.peers.into_values() {
-            self.flow_ended(client.flow, titan_proto::Code::ShuttingDown);
+            self.flow_ended(client.flow, Code::ShuttingDown);
         }
         self.pops[pop].ready.clear();
     }
@@ -187,23 +211,47 @@ impl World {
 
     // --- Time -------------------------------------------------------------------------------------
 
+    /// Returns until when a process is suspended, if it is.
+    pub(super) fn suspended(&self, host: Host) -> Option<Instant> {
+        let until = match host {
+            Host::Pop(pop) => self.pops[pop].suspended_until,
+            Host::Edge(edge) => self.edges[edge].suspended_until,
+        };
+        (until > self.now).then_some(until)
+    }
+
+    pub(super) fn touch_host(&mut self, host: Host) {
+        match host {
+            Host::Pop(pop) => self.pops[pop].touched = true,
+            Host::Edge(edge) => self.edges[edge].touched = true,
+        }
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let pops = self.pops.iter().filter_map(|host| host.core.as_ref());
-        let edges = self.edges.iter().filter_map(|host| host.core.as_ref());
+        let now = self.now;
+        let pops = self.pops.iter().filter(|host| host.suspended_until <= now);
+        let edges = self.edges.iter().filter(|host| host.suspended_until <= now);
+        let pops = pops.filter_map(|host| host.core.as_ref());
+        let edges = edges.filter_map(|host| host.core.as_ref());
         let pops = pops.filter_map(|core| core.poll_timeout());
         let edges = edges.filter_map(|core| core.poll_timeout());
         pops.chain(edges).map(|deadline| deadline.at).min()
     }
 
     pub(super) fn handle_timeouts(&mut self) {
+        let now = self.now;
         for host in &mut self.pops {
-            if let Some(core) = &mut host.core {
-                host.touched |= is_due(core, self.now);
+            if let Some(core) = &mut host.core
+                && host.suspended_until <= now
+            {
+                host.touched |= is_due(core, now);
             }
         }
         for host in &mut self.edges {
-            if let Some(core) = &mut host.core {
-                host.touched |= is_due(core, self.now);
+            if let Some(core) = &mut host.core
+                && host.suspended_until <= now
+            {
+                host.touched |= is_due(core, now);
             }
         }
     }
@@ -215,7 +263,7 @@ impl World {
         loop {
             let mut moved = false;
             for pop in 0..self.pops.len() {
-                if self.pops[pop].touched && self.pops[pop].core.is_some() {
+                if self.pops[pop].acts(self.now) {
                     moved |= self.pop_events(pop);
                     moved |= self.pop_sockets(pop);
                     let host = &mut self.pops[pop];
@@ -227,7 +275,7 @@ impl World {
                 }
             }
             for edge in 0..self.edges.len() {
-                if self.edges[edge].touched && self.edges[edge].core.is_some() {
+                if self.edges[edge].acts(self.now) {
                     moved |= self.edge_events(edge);
                     moved |= self.edge_sockets(edge);
                     let host = &mut self.edges[edge];
@@ -246,11 +294,12 @@ impl World {
         if self.thorough {
             self.judge_silence();
         }
+        let now = self.now;
         for host in &mut self.pops {
-            host.touched = false;
+            host.touched &= host.suspended_until > now;
         }
         for host in &mut self.edges {
-            host.touched = false;
+            host.touched &= host.suspended_until > now;
         }
     }
 
@@ -262,6 +311,7 @@ impl World {
             .and_then(|core| core.poll_event())
         {
             moved = true;
+            event.hash(&mut self.trace);
             self.note(|| format!("pop {pop}: {event:?}"));
             match event {
                 Event::Sever { carrier, .. } => self.severed(Host::Pop(pop), carrier),
@@ -292,16 +342,28 @@ impl World {
             .and_then(|core| core.poll_event())
         {
             moved = true;
+            event.hash(&mut self.trace);
             self.note(|| format!("edge {edge}: {event:?}"));
             match event {
                 Event::Connect { uplink } => self.connect(edge, uplink),
                 Event::Opened { session } => self.opened(edge, session),
                 Event::Sever { carrier, .. } => self.severed(Host::Edge(edge), carrier),
-                Event::UplinkAttached { uplink, .. } => {
+                Event::UplinkAttached { uplink, resumed } => {
                     self.record.uplink_attached(edge, uplink);
+                    let pop = self.edges[edge].uplinks.get(&uplink).copied();
+                    let lost = pop.and_then(|pop| self.edges[edge].lost.remove(&pop));
+                    if resumed && lost == Some((true, true)) {
+                        mark::note(Mark::ResumeLossBoth);
+                    }
                 }
-                Event::UplinkDetached { uplink, .. } => {
+                Event::UplinkDetached { uplink, code } => {
                     self.record.uplink_detached(edge, uplink, self.now);
+                    let host = &self.edges[edge];
+                    if code == Code::AckWithheld
+                        && let Some(&pop) = host.uplinks.get(&uplink)
+                    {
+                        self.judge_withheld(Host::Edge(edge), host.node, pop);
+                    }
                 }
                 Event::Command { uplink, command } => self.commanded(edge, uplink, command),
                 Event::NodeAttached { .. }
@@ -342,6 +404,17 @@ impl World {
         }
     }
 
+    /// An edge takes sessions again.
+    pub(super) fn accept(&mut self, edge: usize, life: u64) {
+        let host = &mut self.edges[edge];
+        if host.life == life
+            && let Some(core) = &mut host.core
+        {
+            host.touched = true;
+            core.set_status(self.now, &taking(true, self.scenario.limits.sessions_max));
+        }
+    }
+
     fn connect(&mut self, edge: usize, uplink: UplinkId) {
         let life = self.edges[edge].life;
         let Some(&pop) = self.edges[edge].uplinks.get(&uplink) else {
@@ -367,10 +440,15 @@ impl World {
         let Some(core) = &mut host.core else { return };
         host.touched = true;
         let pop_host = &mut self.pops[pop];
+        let (busy_until, retry) = pop_host.busy;
         let Some(pop_core) = &mut pop_host.core else {
             core.handle_connect_failed(now, uplink, Duration::ZERO);
             return;
         };
+        if busy_until > now {
+            core.handle_connect_failed(now, uplink, retry);
+            return;
+        }
         let nonce = pop_core.nonce();
         let node = format!("node-{}", host.node);
         let pop_id = pop_core.handle_carrier(now, &node, nonce, false);
@@ -395,5 +473,14 @@ fn collect_ready<R: Role>(core: &mut Endpoint<R>, ready: &mut Vec<CarrierId>) {
         if !ready.contains(&id) {
             ready.push(id);
         }
+    }
+}
+
+/// Returns what an edge says about itself.
+pub(super) fn taking(accepting: bool, sessions_max: u32) -> wire::Status {
+    wire::Status {
+        accepting,
+        sessions_max,
+        ..wire::Status::default()
     }
 }
