@@ -357,6 +357,9 @@ impl<R: Role> Endpoint<R> {
                 if tunnel.is_some_and(|tunnel| tunnel.carrier.is_none()) {
                     mark::hit(Mark::CloseDetached);
                 }
+                if session.phase == Phase::Dialling {
+                    mark::hit(Mark::CloseWhileDialling);
+                }
                 session.phase = Phase::Closing(code);
                 session.deadline = Some(deadline);
                 session.due.credit = false;

@@ -56,12 +56,15 @@ planted! {
     HeldMiscounted = "bytes dropped because the peer reads no more stay charged", 4, 1;
     GrowthKept = "a session that is reset keeps its share of the growth pool", 4, 1;
     LostAckAccounting = "acknowledged frames stay charged when the buffer was full", 4, 1;
+    CreditHeldBack = "bytes that a socket takes while the carrier is away never become credit", 3, 2;
+    CreditSharedByGroup = "a session gets no credit while another one of its group holds bytes", 5, 1;
     AckWaitsForSocket = "acknowledgements wait for a socket that takes nothing", 5, 1;
-    WakeLost = "credit that comes while memory is short wakes nobody", 6, 2;
+    WakeLost = "credit that comes while memory is short wakes nobody", 6, 1;
+    EndLostAtResume = "a socket that fails or takes no more while its carrier is away: the peer is never told", 6, 2;
     ForgottenClose = "an exit that a dial was taken from is never told", 6, 1;
     GraceNotEnded = "the grace time of a lost carrier runs on after the resume", 6, 1;
     ControlLostAtCut = "control frames that waited for room are forgotten with their carrier", 6, 1;
-    WithheldNotForgiven = "acknowledgements do not count while memory is short", 6, 2;
+    WithheldNotForgiven = "acknowledgements do not count while memory is short", 6, 1;
     LateHelloTaken = "a HELLO older than the last one is accepted", 2, 2;
     FailoverAfterByte = "after one refusal, a dial whose bytes were framed moves when its tunnel is lost", 7, 2;
     SessionCapIgnored = "an edge opens more sessions than it said", 10, 1;

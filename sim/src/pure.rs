@@ -19,12 +19,14 @@ mod peer;
 mod scenario;
 mod shrink;
 mod trace;
+mod trouble;
 mod world;
 
 pub use chooser::Chooser;
 pub use oracle::{Kind, Violation};
 pub use scenario::{Answer, Fault, Flow, Forged, Habit, Limits, Network, Scenario, Timed, Way};
 pub use shrink::{Shrunk, shrink};
+pub use trouble::Trouble;
 pub use world::Outcome;
 
 use std::panic::AssertUnwindSafe;

@@ -217,7 +217,11 @@ impl Engine {
                     .is_some_and(|tunnel| tunnel.carrier.is_none());
                 if away && planted::on(Planted::TailLostAtClose) {
                     session.send.queue.clear();
+                    self.recharge(id);
                 }
+                let Some(session) = self.sessions.get_mut(id) else {
+                    return;
+                };
                 if session.send.queue.is_empty() {
                     session.phase = Phase::Ended(code);
                     session.due.close = Some((code, CloseMode::Drain));
@@ -385,6 +389,14 @@ impl Engine {
         }
         if !planted::on(Planted::GraceNotEnded) {
             tunnel.grace_until = None;
+        }
+        if planted::on(Planted::EndLostAtResume) {
+            for session in tunnel.session_ids() {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.due.stop = None;
+                    session.due.close = None;
+                }
+            }
         }
         tunnel.stall = Stall::None;
         tunnel.withheld_since = None;

@@ -5,6 +5,7 @@ use crate::arena::SessionId;
 use crate::config::SHED_AFTER;
 use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, WINDOW_UNDER_PRESSURE};
+use crate::planted::{self, Planted};
 use crate::session::Session;
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
@@ -67,6 +68,17 @@ impl Engine {
             .and_then(|tunnel| tunnel.rtt.smoothed());
         let window = session.recv.window;
         let base = self.config.window_base;
+        let tunnel = self.tunnels.get(session.tunnel);
+        let away = tunnel.is_some_and(|tunnel| tunnel.carrier.is_none());
+        if away && planted::on(Planted::CreditHeldBack) {
+            session.recv.window = session.recv.window.saturating_sub(count as u64);
+        }
+        let of_group = tunnel.and_then(|tunnel| tunnel.held_by_group.get(&session.group));
+        let others_hold = of_group.is_some_and(|&held| held > session.held);
+        if others_hold && planted::on(Planted::CreditSharedByGroup) {
+            self.recharge(id);
+            return;
+        }
         if level >= MemoryLevel::Refusing && window > WINDOW_UNDER_PRESSURE {
             if session.grown > 0 {
                 mark::hit(Mark::GrowthReturned);

@@ -7,6 +7,10 @@ use super::scenario::{Answer, Fault, Flow, Forged, Habit, Limits, Network, Scena
 /// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
 const CALM_ONE_IN: u64 = 24;
 
+/// A budget of which a quarter is just enough for one window of 64 KiB to double, and which a few
+/// stalled windows fill.
+const ROOM_TO_GROW: u64 = 264 << 10;
+
 /// How much of one kind of trouble there is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
@@ -92,6 +96,17 @@ fn limits(choose: &mut Chooser) -> Limits {
     let rarely = |choose: &mut Chooser, low: u64, usual: u64| {
         if choose.chance(15) { low } else { usual }
     };
+    let memory_budget = [
+        48 << 10,
+        128 << 10,
+        ROOM_TO_GROW,
+        ROOM_TO_GROW,
+        1 << 30,
+        1 << 30,
+        1 << 30,
+        1 << 30,
+    ][choose.below(8) as usize];
+    let small = small && memory_budget != ROOM_TO_GROW;
     Limits {
         window_base: if small { 8 << 10 } else { 64 << 10 },
         early_max: [0, 1, 3 << 10, 64 << 10][choose.below(4) as usize],
@@ -103,22 +118,17 @@ fn limits(choose: &mut Chooser) -> Limits {
         } else {
             usual.sessions_max
         },
-        memory_budget: [
-            48 << 10,
-            128 << 10,
-            400 << 10,
-            1 << 20,
-            1 << 30,
-            1 << 30,
-            1 << 30,
-            1 << 30,
-        ][choose.below(8) as usize],
+        memory_budget,
         tunnel_held_max: rarely(choose, 64 << 10, usual.tunnel_held_max),
         group_held_max: rarely(choose, 32 << 10, usual.group_held_max),
         idle: rarely(choose, 20_000, usual.idle),
         idle_half_closed: rarely(choose, 5_000, usual.idle_half_closed),
         grace: [5_000, 10_000, 30_000][choose.below(3) as usize],
-        write_deadline: rarely(choose, 2_000, usual.write_deadline),
+        write_deadline: if choose.chance(30) {
+            2_000
+        } else {
+            usual.write_deadline
+        },
     }
 }
 
@@ -128,15 +138,24 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<
     let rude = Level::draw(choose).percent();
     // Who reads nothing fills memory.
     let stalls = Level::draw(choose)
-        .max(if pressed { Level::Rare } else { Level::Off })
+        .max(match choose.below(3) {
+            _ if !pressed => Level::Off,
+            0 => Level::Rare,
+            _ => Level::Heavy,
+        })
         .percent();
+    // What is to fill memory has to be there at the same time, and to stay.
+    let crowded = pressed && choose.chance(60);
+    let stalls = if crowded { 60 } else { stalls };
     let count = choose.between(4, 18);
     (0..count)
         .map(|_| {
+            let large = if pressed { 600_000 } else { 300_000 };
             let size = |choose: &mut Chooser| match choose.below(6) {
                 0 => choose.below(3),
                 1 => choose.below(2_000),
-                2 => choose.below(300_000),
+                2 => choose.below(large),
+                3.. if crowded => 80_000 + choose.below(300_000),
                 _ => choose.below(60_000),
             };
             let answer = |choose: &mut Chooser| match choose.below(100) {
@@ -144,12 +163,20 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<
                 roll if roll < refusals => Answer::Hangs,
                 _ => Answer::Connects,
             };
-            let start = 500 + choose.below(heal_at * 3 / 4);
+            let start = 500 + choose.below(if crowded { 2_000 } else { heal_at * 3 / 4 });
             let up = size(choose);
             let down = size(choose);
             let mut habit = |incoming: u64| Habit {
-                chunk: [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize],
-                pause: [0, 2, 10, 100][choose.below(4) as usize],
+                chunk: if crowded {
+                    64 << 10
+                } else {
+                    [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize]
+                },
+                pause: if crowded {
+                    0
+                } else {
+                    [0, 2, 10, 100][choose.below(4) as usize]
+                },
                 reads_from: if choose.chance(slow) {
                     choose.below(heal_at)
                 } else {
@@ -162,7 +189,11 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<
                 fails_from: choose.chance(rude / 2).then(|| start + choose.below(4_000)),
             };
             let mut client = habit(down);
-            let target = habit(up);
+            let mut target = habit(up);
+            if client.fails() && choose.chance(30) {
+                // Its last bytes have nowhere to go.
+                target.stalls_at = Some(choose.below(up + 1));
+            }
             if target.sends_after > 0 {
                 // Two who wait for each other's last byte would wait for ever.
                 client.sends_after = 0;
@@ -309,11 +340,13 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
             message: [
                 Forged::Garbage,
                 Forged::Overrun,
+                Forged::Overrun,
                 Forged::Ack,
                 Forged::Hello,
                 Forged::Creates,
+                Forged::Creates,
                 Forged::Stranger,
-            ][choose.below(6) as usize],
+            ][choose.below(8) as usize],
         },
     }
 }

@@ -507,6 +507,13 @@ impl Flow {
 }
 
 impl Limits {
+    /// Tells whether sessions may be reset for what they hold.
+    pub(super) const fn is_short_of_memory(&self) -> bool {
+        self.memory_budget < 1 << 30
+            || self.tunnel_held_max < 1 << 20
+            || self.group_held_max < 1 << 20
+    }
+
     /// Returns them as an endpoint takes them.
     #[must_use]
     pub fn config(&self) -> Config {

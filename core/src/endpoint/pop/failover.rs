@@ -40,7 +40,6 @@ impl PopRole {
             }
             // Closed while the dial ran: what the client sent before still leaves, if it can.
             Phase::Closing(closing) => {
-                mark::hit(Mark::CloseWhileDialling);
                 if Code::from_wire(reply.code) == Code::Ok {
                     session.send.raise(reply.upload_limit);
                     engine.schedule(id);
