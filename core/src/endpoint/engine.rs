@@ -394,7 +394,10 @@ impl Engine {
             for session in tunnel.session_ids() {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.due.stop = None;
-                    session.due.close = None;
+                    session
+                        .due
+                        .close
+                        .take_if(|(_, mode)| *mode == CloseMode::Drain);
                 }
             }
         }

@@ -70,7 +70,7 @@ impl Engine {
         let base = self.config.window_base;
         let tunnel = self.tunnels.get(session.tunnel);
         let away = tunnel.is_some_and(|tunnel| tunnel.carrier.is_none());
-        if away && planted::on(Planted::CreditHeldBack) {
+        if away && session.recv.is_braked() && planted::on(Planted::CreditHeldBack) {
             session.recv.window = session.recv.window.saturating_sub(count as u64);
         }
         let of_group = tunnel.and_then(|tunnel| tunnel.held_by_group.get(&session.group));

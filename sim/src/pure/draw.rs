@@ -147,7 +147,7 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<
     // What is to fill memory has to be there at the same time, and to stay.
     let crowded = pressed && choose.chance(60);
     let stalls = if crowded { 60 } else { stalls };
-    let count = choose.between(4, 18);
+    let count = choose.between(5, 19);
     (0..count)
         .map(|_| {
             let large = if pressed { 600_000 } else { 300_000 };

@@ -2,7 +2,7 @@
 
 use super::oracle::Violation;
 use super::run;
-use super::scenario::{Answer, Habit, Limits, Network, Scenario};
+use super::scenario::{Answer, Fault, Habit, Limits, Network, Scenario};
 
 /// What shrinking came to.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
         search.parts(|scenario| &mut scenario.faults);
         search.parts(|scenario| &mut scenario.flows);
         search.hosts();
+        search.cuts();
         search.flows();
         search.plain();
         search.sooner();
@@ -105,6 +106,33 @@ impl Search {
             }
         });
         while self.attempt(|scenario| scenario.edges = scenario.edges.saturating_sub(1)) {}
+    }
+
+    /// Cuts after which nothing arrives any more, and which both ends see at once.
+    fn cuts(&mut self) {
+        for index in 0..self.best.scenario.faults.len() {
+            let change =
+                |scenario: &mut Scenario, cut: &dyn Fn(&mut [u64; 2], &mut [Option<u64>; 2])| {
+                    if let Fault::Cut {
+                        pop_sees,
+                        edge_sees,
+                        last_up,
+                        last_down,
+                        ..
+                    } = &mut scenario.faults[index].fault
+                    {
+                        let (mut last, mut sees) =
+                            ([*last_up, *last_down], [*pop_sees, *edge_sees]);
+                        cut(&mut last, &mut sees);
+                        [*last_up, *last_down] = last;
+                        [*pop_sees, *edge_sees] = sees;
+                    }
+                };
+            for way in 0..2 {
+                self.attempt(|scenario| change(scenario, &|last, _| last[way] = 0));
+                self.attempt(|scenario| change(scenario, &|_, sees| sees[way] = Some(0)));
+            }
+        }
     }
 
     /// Simpler flows.

@@ -13,7 +13,7 @@ pub struct Trouble {
 
 impl Scenario {
     /// Returns everything that goes wrong: each fault, each dial that fails, each socket that fails,
-    /// stops or stalls, and memory that is short. Slow paths, small windows and short limits are not
+    /// stops, stalls or is slow, and memory that is short. Slow paths, small windows and short limits are not
     /// counted: they are how things are, not what happens to them.
     #[must_use]
     pub fn troubles(&self) -> Vec<Trouble> {
@@ -87,6 +87,11 @@ impl List<'_> {
         if habit.stalls_at.is_some() {
             self.add(format!("{who} stalls"), |scenario| {
                 of(scenario).stalls_at = None;
+            });
+        }
+        if habit.pause > 0 {
+            self.add(format!("{who} is slow"), |scenario| {
+                of(scenario).pause = 0;
             });
         }
         if habit.reads_from > 0 {

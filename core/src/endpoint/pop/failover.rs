@@ -251,7 +251,11 @@ impl PopRole {
                     Mark::EarlyMoved
                 });
             }
-            session.send.queue.prepend(early.into_pieces());
+            let pieces: alloc::vec::Vec<_> = early.into_pieces().collect();
+            if second && planted::on(Planted::EarlyDoubled) {
+                session.send.queue.prepend(pieces.clone().into_iter());
+            }
+            session.send.queue.prepend(pieces.into_iter());
         }
         engine.counters.failovers += 1;
         self.place(engine, now, id, tunnel);
