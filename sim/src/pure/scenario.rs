@@ -543,7 +543,9 @@ impl Scenario {
     /// # Errors
     /// Fails if it cannot be read or says something that no scenario has.
     pub fn load(path: &Path) -> io::Result<Self> {
-        let text = fs::read_to_string(path)?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
         let scenario: Self = toml::from_str(&text).map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidData,

@@ -512,7 +512,7 @@ impl Parcel {
         }
     }
 
-    fn is_numbered(&self) -> bool {
+    pub(super) fn is_numbered(&self) -> bool {
         self.envelope()
             .is_some_and(|envelope| is_numbered(envelope.kind))
     }

@@ -214,7 +214,6 @@ impl World {
                 if seen == 0 {
                     return false;
                 }
-                self.record.poisoned = true;
                 let count = own.window_base.max(own.early_max) / (64 << 10) + 1;
                 let payload = vec![0xee; limits::DATA_MAX];
                 (0..count)
@@ -244,6 +243,8 @@ impl World {
         };
         self.record.node_unsafe(self.edges[edge].node);
         self.record.forged = true;
+        // What is numbered is counted: after a resume as many frames of the honest peer are missing.
+        self.record.poisoned |= parcels.iter().any(Parcel::is_numbered);
         for parcel in parcels {
             self.send(link, up, parcel);
         }
