@@ -39,6 +39,7 @@ pub use edge::{DialRequest, Dialled, EdgeRole};
 pub use event::{Counters, Deadline, Dial, Event, SessionStatus};
 pub use pop::{NodeView, Open, PopRole};
 
+use crate::mark::{self, Mark};
 use crate::session::{Phase, Side};
 use crate::time::{Duration, Instant};
 use crate::tunnel::Stall;
@@ -309,6 +310,10 @@ impl<R: Role> Endpoint<R> {
         if session.send.fin == crate::session::send::Fin::Open && !session.is_ended() {
             session.send.fin = crate::session::send::Fin::Queued;
             session.moved_at = now;
+            let tunnel = self.engine.tunnels.get(session.tunnel);
+            if tunnel.is_some_and(|tunnel| tunnel.carrier.is_none()) {
+                mark::hit(Mark::FinishDetached);
+            }
             self.engine.rearm_idle(now, id);
             self.engine.schedule(id);
         }
@@ -370,6 +375,13 @@ impl<R: Role> Endpoint<R> {
             (Phase::Ended(_), _) => {}
             (Phase::Closing(_), CloseMode::Drain) => {}
             (Phase::Dialling | Phase::Open, CloseMode::Drain) if session.is_announced() => {
+                let tunnel = self.engine.tunnels.get(session.tunnel);
+                if tunnel.is_some_and(|tunnel| tunnel.carrier.is_none()) {
+                    mark::hit(Mark::CloseDetached);
+                }
+                if session.phase == Phase::Dialling {
+                    mark::hit(Mark::CloseWhileDialling);
+                }
                 session.phase = Phase::Closing(code);
                 session.deadline = Some(deadline);
                 session.due.credit = false;

@@ -46,6 +46,7 @@ macro_rules! planted {
 planted! {
     CleanEndAtLoss = "a session that is half done ends cleanly when its tunnel is lost", 1, 1;
     EarlyFinLost = "the second move to another exit forgets that the client has finished", 1, 2;
+    EarlyDoubled = "the second move to another exit sends the early bytes twice", 2, 2;
     FinBeforeData = "the end of a direction overtakes the last bytes of a long queue", 1, 0;
     TailLostAtClose = "a socket fails while its carrier is away: what it had sent before is dropped", 1, 2;
     ReplayInterrupted = "a carrier cut while old frames are sent again: the next one goes on after them", 2, 2;
@@ -56,13 +57,16 @@ planted! {
     HeldMiscounted = "bytes dropped because the peer reads no more stay charged", 4, 1;
     GrowthKept = "a session that is reset keeps its share of the growth pool", 4, 1;
     LostAckAccounting = "acknowledged frames stay charged when the buffer was full", 4, 1;
+    CreditHeldBack = "bytes that a slow socket takes while the carrier is away never become credit", 3, 2;
+    CreditSharedByGroup = "a session gets no credit while another one of its group holds bytes", 5, 1;
     AckWaitsForSocket = "acknowledgements wait for a socket that takes nothing", 5, 1;
-    WakeLost = "credit that comes while memory is short wakes nobody", 6, 2;
+    WakeLost = "credit that comes while memory is short wakes nobody", 6, 1;
+    EndLostAtResume = "a socket that fails or takes no more while its carrier is away: the peer is never told", 6, 2;
     ForgottenClose = "an exit that a dial was taken from is never told", 6, 1;
     GraceNotEnded = "the grace time of a lost carrier runs on after the resume", 6, 1;
     ControlLostAtCut = "control frames that waited for room are forgotten with their carrier", 6, 1;
-    WithheldNotForgiven = "acknowledgements do not count while memory is short", 6, 2;
-    LateHelloTaken = "a HELLO older than the last one is accepted", 2, 2;
+    WithheldNotForgiven = "acknowledgements do not count while memory is short", 6, 1;
+    LateHelloTaken = "a HELLO older than the last one is accepted", 2, 1;
     FailoverAfterByte = "after one refusal, a dial whose bytes were framed moves when its tunnel is lost", 7, 2;
     StaleRelease = "who held a lease that has moved on releases the new one", 8, 2;
     LeaseLeftWhileAway = "opening a sticky session while its exit is away takes another", 8, 1;

@@ -18,6 +18,8 @@ mod oracle;
 mod peer;
 mod scenario;
 mod shrink;
+mod trace;
+mod trouble;
 mod world;
 
 pub use chooser::Chooser;
@@ -26,6 +28,7 @@ pub use scenario::{
     Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
 };
 pub use shrink::{Shrunk, shrink};
+pub use trouble::Trouble;
 pub use world::Outcome;
 
 use std::panic::AssertUnwindSafe;

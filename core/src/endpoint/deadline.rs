@@ -5,6 +5,7 @@ use super::event::Event;
 use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::carrier::CarrierState;
 use crate::config::{PING_INTERVAL, STALL_AFTER};
+use crate::mark::{self, Mark};
 use crate::session::{Phase, Side};
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
@@ -63,16 +64,21 @@ impl Engine {
         match carrier.state {
             CarrierState::Closing(farewell) => {
                 // Its connection does not even take a goodbye.
+                mark::hit(Mark::Severed);
                 self.carriers.remove(id);
                 self.events.push_back(Event::Sever {
                     carrier: id,
                     code: farewell.code,
                 });
             }
-            CarrierState::Greeting => self.dismiss(now, id, Code::HelloTimeout, Duration::ZERO),
+            CarrierState::Greeting => {
+                mark::hit(Mark::HelloTimeout);
+                self.dismiss(now, id, Code::HelloTimeout, Duration::ZERO);
+            }
             CarrierState::Bearing(_) => {
                 let silence = now.since(carrier.received_at);
                 if silence >= dead_after {
+                    mark::hit(Mark::Silent);
                     self.forget_carrier(now, id, Code::Silent);
                     self.events.push_back(Event::Sever {
                         carrier: id,
@@ -116,6 +122,7 @@ impl Engine {
         };
         tunnel.timer = None;
         if tunnel.grace_until.is_some_and(|until| until <= now) {
+            mark::hit(Mark::GraceExpired);
             self.end_tunnel(now, id, Code::TunnelLost, Duration::ZERO);
             return;
         }
@@ -123,6 +130,7 @@ impl Engine {
             .withheld_since
             .is_some_and(|since| now.since(since) >= dead_after)
         {
+            mark::hit(Mark::AckWithheld);
             self.end_tunnel(now, id, Code::AckWithheld, Duration::ZERO);
             return;
         }
@@ -142,6 +150,7 @@ impl Engine {
         if let Stall::Suspected(since) = tunnel.stall
             && now.since(since) >= STALL_AFTER
         {
+            mark::hit(Mark::CarrierFull);
             tunnel.stall = Stall::Told;
             self.events.push_back(Event::CarrierFull { tunnel: id });
         }
@@ -169,10 +178,22 @@ impl Engine {
                 Side::Pop(_) => return Overdue::Dial(id),
                 Side::Edge(_) => {}
             },
-            Phase::Open => self.reset(now, id, Code::IdleTimeout),
-            Phase::Closing(_) => self.reset(now, id, Code::WriteTimeout),
+            Phase::Open => {
+                let half = session.recv.fin.is_some() || session.send.is_done();
+                mark::hit(if half {
+                    Mark::IdleHalfClosed
+                } else {
+                    Mark::Idle
+                });
+                self.reset(now, id, Code::IdleTimeout);
+            }
+            Phase::Closing(_) => {
+                mark::hit(Mark::WriteTimeout);
+                self.reset(now, id, Code::WriteTimeout);
+            }
             Phase::Ended(_) => {
                 // The socket did not take the rest in time.
+                mark::hit(Mark::RestDropped);
                 session.recv.stop();
                 if session.phase == Phase::Ended(Code::Ok) {
                     session.phase = Phase::Ended(Code::WriteTimeout);

@@ -10,6 +10,7 @@ use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
 use crate::config::Config;
 use crate::exit::candidate::{Family, interleave};
 use crate::exit::guard::{Guard, canonical};
+use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
 use crate::session::recv::RecvHalf;
@@ -217,8 +218,12 @@ impl EdgeRole {
             }) => self.guard.check(*address).map_err(|_| Code::Forbidden),
             Ok(_) => Ok(()),
         };
+        if full {
+            mark::hit(Mark::SessionCap);
+        }
         let pressed = engine.level() >= MemoryLevel::Refusing;
         let verdict = if pressed {
+            mark::hit(Mark::CreateOverloaded);
             verdict.and(Err(Code::Overloaded))
         } else {
             verdict

@@ -6,9 +6,11 @@ use super::pop::sticky::Held;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::{Carrier, CarrierState, Farewell, Peer};
 use crate::config::{Config, STALL_AFTER};
+use crate::mark::{self, Mark};
 use crate::memory::{Memory, MemoryLevel};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
+use crate::session::send::Fin;
 use crate::session::{CloseMode, Phase, Session};
 use crate::time::{Duration, Instant};
 use crate::timer::{Armed, Timer, Timers};
@@ -236,7 +238,11 @@ impl Engine {
                     .is_some_and(|tunnel| tunnel.carrier.is_none());
                 if away && planted::on(Planted::TailLostAtClose) {
                     session.send.clear();
+                    self.recharge(id);
                 }
+                let Some(session) = self.sessions.get_mut(id) else {
+                    return;
+                };
                 if session.send.queue.is_empty() {
                     session.phase = Phase::Ended(code);
                     session.due.close = Some((code, CloseMode::Drain));
@@ -404,8 +410,22 @@ impl Engine {
             return;
         };
         let old = tunnel.carrier.replace(carrier);
+        if old.is_some() {
+            mark::hit(Mark::ResumeOverLive);
+        }
         if !planted::on(Planted::GraceNotEnded) {
             tunnel.grace_until = None;
+        }
+        if planted::on(Planted::EndLostAtResume) {
+            for session in tunnel.session_ids() {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.due.stop = None;
+                    session
+                        .due
+                        .close
+                        .take_if(|(_, mode)| *mode == CloseMode::Drain);
+                }
+            }
         }
         tunnel.stall = Stall::None;
         tunnel.withheld_since = None;
@@ -511,6 +531,13 @@ impl Engine {
             return false;
         };
         tunnel.carrier = None;
+        if mark::COUNTED {
+            let sessions = tunnel.session_ids().filter_map(|id| self.sessions.get(id));
+            let mut sending = sessions.map(|session| &session.send);
+            if sending.any(|send| send.credit() == 0 && send.fin == Fin::Open && send.offset > 0) {
+                mark::hit(Mark::NoCreditAtCut);
+            }
+        }
         if planted::on(Planted::ControlLostAtCut) {
             tunnel.control.clear();
         }

@@ -7,7 +7,7 @@ use titan_proto::{Code, wire};
 
 /// Something the driver has to act on. Progress of sessions is told by
 /// [`poll_woken`](crate::endpoint::Endpoint::poll_woken) instead.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
     /// POP: a node can be used; or can be used again, when `resumed`.
     NodeAttached {

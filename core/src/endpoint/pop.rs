@@ -15,6 +15,7 @@ use crate::carrier::Peer;
 use crate::config::Config;
 use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
 use crate::exit::lease::{Leases, Sticky};
+use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::rng::Rng;
 use crate::session::early::Early;
@@ -126,6 +127,7 @@ impl Endpoint<PopRole> {
             return Err(Code::ShuttingDown);
         }
         if self.engine.level() >= MemoryLevel::Refusing {
+            mark::hit(Mark::OpenOverloaded);
             return Err(Code::Overloaded);
         }
         let demand = Demand {
@@ -392,6 +394,9 @@ impl PopRole {
                 ..
             } = &mut tunnel.owner
         {
+            if !status.accepting {
+                mark::hit(Mark::NotAccepting);
+            }
             *accepting = status.accepting;
             *draining = !status.accepting && Code::from_wire(status.reason) == Code::ShuttingDown;
             *sessions_max = status.sessions_max;

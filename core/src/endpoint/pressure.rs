@@ -4,7 +4,9 @@ use super::engine::Engine;
 use crate::account::Way;
 use crate::arena::SessionId;
 use crate::config::SHED_AFTER;
+use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, WINDOW_UNDER_PRESSURE};
+use crate::planted::{self, Planted};
 use crate::session::Session;
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
@@ -27,6 +29,7 @@ impl Engine {
             self.check_caps(now, id);
         }
         self.unsettled = unsettled;
+        mark_level(self.level());
         match self.level() {
             MemoryLevel::Normal | MemoryLevel::NoGrowth | MemoryLevel::Refusing => {}
             MemoryLevel::Shedding => {
@@ -69,15 +72,32 @@ impl Engine {
             .and_then(|tunnel| tunnel.rtt.smoothed());
         let window = session.recv.window;
         let base = self.config.window_base;
+        let tunnel = self.tunnels.get(session.tunnel);
+        let away = tunnel.is_some_and(|tunnel| tunnel.carrier.is_none());
+        if away && session.recv.is_braked() && planted::on(Planted::CreditHeldBack) {
+            session.recv.window = session.recv.window.saturating_sub(count as u64);
+        }
+        let of_group = tunnel.and_then(|tunnel| tunnel.held_by_group.get(&session.group));
+        let others_hold = of_group.is_some_and(|&held| held > session.held);
+        if others_hold && planted::on(Planted::CreditSharedByGroup) {
+            self.recharge(id);
+            return;
+        }
         if level >= MemoryLevel::Refusing && window > WINDOW_UNDER_PRESSURE {
+            if session.grown > 0 {
+                mark::hit(Mark::GrowthReturned);
+            }
             session.recv.window = WINDOW_UNDER_PRESSURE;
             self.memory.growth -= core::mem::take(&mut session.grown);
         } else if session.recv.outgrown(now, rtt) && window < self.config.window_max {
             let doubled = (window * 2).min(self.config.window_max);
             let extra = doubled.saturating_sub(base).saturating_sub(session.grown);
             if self.memory.grow(extra) {
+                mark::hit(Mark::WindowGrown);
                 session.grown += extra;
                 session.recv.window = doubled;
+            } else {
+                mark::hit(Mark::GrowthDenied);
             }
         }
         if session.recv.wants_credit() && !session.due.credit {
@@ -105,6 +125,11 @@ impl Engine {
             let Some(id) = self.largest(charged) else {
                 break;
             };
+            mark::hit(if patience.is_zero() {
+                Mark::ShedFull
+            } else {
+                Mark::ShedIdle
+            });
             self.shed(now, id);
         }
         let at = now + RELIEF_INTERVAL;
@@ -123,10 +148,12 @@ impl Engine {
         };
         let group_held = tunnel.held_by_group.get(&group).copied().unwrap_or(0);
         if group_held > self.config.group_held_max {
+            mark::hit(Mark::GroupCap);
             self.shed_holder(now, |session| {
                 session.tunnel == tunnel_id && session.group == group
             });
         } else if tunnel.held > self.config.tunnel_held_max {
+            mark::hit(Mark::TunnelCap);
             self.shed_holder(now, |session| session.tunnel == tunnel_id);
         }
     }
@@ -151,5 +178,16 @@ impl Engine {
             .filter(|&(weight, _)| weight > 0)
             .max()
             .map(|(_, core::cmp::Reverse(id))| id)
+    }
+}
+
+/// Notes how short memory is.
+fn mark_level(level: MemoryLevel) {
+    match level {
+        MemoryLevel::Normal => {}
+        MemoryLevel::NoGrowth => mark::hit(Mark::LevelNoGrowth),
+        MemoryLevel::Refusing => mark::hit(Mark::LevelRefusing),
+        MemoryLevel::Shedding => mark::hit(Mark::LevelShedding),
+        MemoryLevel::Full => mark::hit(Mark::LevelFull),
     }
 }

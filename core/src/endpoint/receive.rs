@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use crate::arena::{CarrierId, SessionId, TunnelId};
+use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
 use crate::session::recv::RecvError;
@@ -49,6 +50,7 @@ impl Engine {
         };
         let waits = tunnel.held > 0 && planted::on(Planted::AckWaitsForSocket);
         if tunnel.numbering.receive(payload_len) && !waits {
+            mark::hit(Mark::AckForVolume);
             tunnel.ack = AckState::Now;
             self.mark(id);
         } else if tunnel.ack == AckState::By(None) && !waits {
@@ -69,10 +71,10 @@ impl Engine {
             return Ok(());
         };
         let owed = tunnel.is_owing();
-        let freed = tunnel
-            .numbering
-            .acknowledge(received)
-            .map_err(|_| Code::Desync)?;
+        let freed = tunnel.numbering.acknowledge(received).map_err(|_| {
+            mark::hit(Mark::Desync);
+            Code::Desync
+        })?;
         self.owing -= usize::from(owed && !tunnel.is_owing());
         let pressed = level >= MemoryLevel::NoGrowth;
         let full = !tunnel.numbering.takes_data();
@@ -94,10 +96,12 @@ impl Engine {
             return Ok(None);
         };
         if number > tunnel.opened {
+            mark::hit(Mark::Stranger);
             return Err(Code::Protocol);
         }
         let found = tunnel.sessions.get(&number).copied();
         if found.is_none() {
+            mark::hit(Mark::LateFrame);
             self.counters.frames_late += 1;
         }
         Ok(found)
@@ -121,7 +125,10 @@ impl Engine {
             return Err(Code::Protocol);
         }
         session.recv.push(data).map_err(|error| match error {
-            RecvError::OverCredit => Code::CreditExceeded,
+            RecvError::OverCredit => {
+                mark::hit(Mark::CreditExceeded);
+                Code::CreditExceeded
+            }
             RecvError::AfterEnd => Code::Protocol,
         })?;
         session.moved_at = now;
@@ -238,6 +245,7 @@ impl Engine {
         session.send.raise(limit);
         if session.starved && session.send.room(queue_max) > 0 {
             session.starved = false;
+            mark::hit(Mark::RoomByCredit);
             if !(pressed && planted::on(Planted::WakeLost)) {
                 self.wake(id);
             }

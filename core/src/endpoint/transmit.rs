@@ -8,6 +8,7 @@ use super::engine::Engine;
 use crate::arena::{CarrierId, TunnelId};
 use crate::carrier::CarrierState;
 use crate::config::FRAME_OVERHEAD;
+use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
 use crate::session::send::Fin;
@@ -158,6 +159,11 @@ impl Engine {
             let scarce = pressed && tunnel.numbering.charge() > RESEND_UNDER_PRESSURE;
             if scarce || !tunnel.numbering.takes_data() {
                 tunnel.withheld_since.get_or_insert(now);
+                mark::hit(if scarce {
+                    Mark::DataScarce
+                } else {
+                    Mark::ResendFull
+                });
                 if scarce {
                     self.scarce.insert(id);
                 }
@@ -196,6 +202,7 @@ impl Engine {
                 session.send.room(queue_max) >= queue_max / 2 || session.send.queue.is_empty();
             let wake = session.starved && roomy && session.send.room(queue_max) > 0;
             if wake {
+                mark::hit(Mark::RoomByCarrier);
                 session.starved = false;
             }
             let half_closed = session.send.is_done();

@@ -105,6 +105,11 @@ impl RecvHalf {
         }
     }
 
+    /// Tells whether the socket has left something lately: it is what limits.
+    pub(crate) const fn is_braked(&self) -> bool {
+        self.epoch.braked
+    }
+
     /// Tells whether the whole direction was received and has left.
     pub(crate) fn is_done(&self) -> bool {
         self.fin.is_some() && self.queue.is_empty()

@@ -1,6 +1,7 @@
 //! Numbered frames: each arrives exactly once and in order, over any number of carriers.
 
 use crate::config::{ACK_BYTES, ACK_SHARE, CONTROL_RESERVE, FRAME_OVERHEAD};
+use crate::mark::{self, Mark};
 use crate::planted::{self, Planted};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -150,6 +151,9 @@ impl Numbering {
             return Err(Contradiction);
         }
         let interrupted = self.has_replay();
+        if interrupted {
+            mark::hit(Mark::ReplayInterrupted);
+        }
         let replayed = self.replayed;
         self.replayed = self.kept.len();
         let before = self.kept.len();

@@ -9,6 +9,10 @@ use super::scenario::{
 /// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
 const CALM_ONE_IN: u64 = 24;
 
+/// A budget of which a quarter is just enough for one window of 64 KiB to double, and which a few
+/// stalled windows fill.
+const ROOM_TO_GROW: u64 = 264 << 10;
+
 /// How much of one kind of trouble there is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
@@ -60,7 +64,7 @@ impl Scenario {
         if calm {
             limits.memory_budget = 1 << 30;
         }
-        let mut flows = flows(choose, pops, heal_at);
+        let mut flows = flows(choose, pops, heal_at, limits.memory_budget < 1 << 30);
         let faults = if calm {
             Vec::new()
         } else {
@@ -156,40 +160,67 @@ fn limits(choose: &mut Chooser) -> Limits {
     let rarely = |choose: &mut Chooser, low: u64, usual: u64| {
         if choose.chance(15) { low } else { usual }
     };
+    let memory_budget = [
+        48 << 10,
+        128 << 10,
+        ROOM_TO_GROW,
+        ROOM_TO_GROW,
+        1 << 30,
+        1 << 30,
+        1 << 30,
+        1 << 30,
+    ][choose.below(8) as usize];
+    let small = small && memory_budget != ROOM_TO_GROW;
     Limits {
         window_base: if small { 8 << 10 } else { 64 << 10 },
         early_max: [0, 1, 3 << 10, 64 << 10][choose.below(4) as usize],
         resend_max: if small { 64 << 10 } else { 1 << 20 },
         data_max: [1 << 10, 4 << 10, 16 << 10][choose.below(3) as usize],
         send_queue_max: if small { 2 << 10 } else { 32 << 10 },
-        sessions_max: if choose.chance(10) {
+        sessions_max: if choose.chance(15) {
             3
         } else {
             usual.sessions_max
         },
-        memory_budget: [48 << 10, 128 << 10, 1 << 20, 1 << 30, 1 << 30, 1 << 30]
-            [choose.below(6) as usize],
+        memory_budget,
         tunnel_held_max: rarely(choose, 64 << 10, usual.tunnel_held_max),
         group_held_max: rarely(choose, 32 << 10, usual.group_held_max),
         idle: rarely(choose, 20_000, usual.idle),
         idle_half_closed: rarely(choose, 5_000, usual.idle_half_closed),
         grace: [5_000, 10_000, 30_000][choose.below(3) as usize],
+        write_deadline: if choose.chance(30) {
+            2_000
+        } else {
+            usual.write_deadline
+        },
         ..usual
     }
 }
 
-fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
+fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<Flow> {
     let refusals = Level::draw(choose).percent();
     let slow = Level::draw(choose).percent();
     let rude = Level::draw(choose).percent();
-    let stalls = Level::draw(choose).percent() / 2;
-    let count = choose.between(4, 18);
+    // Who reads nothing fills memory.
+    let stalls = Level::draw(choose)
+        .max(match choose.below(3) {
+            _ if !pressed => Level::Off,
+            0 => Level::Rare,
+            _ => Level::Heavy,
+        })
+        .percent();
+    // What is to fill memory has to be there at the same time, and to stay.
+    let crowded = pressed && choose.chance(60);
+    let stalls = if crowded { 60 } else { stalls };
+    let count = choose.between(5, 19);
     (0..count)
         .map(|_| {
+            let large = if pressed { 600_000 } else { 300_000 };
             let size = |choose: &mut Chooser| match choose.below(6) {
                 0 => choose.below(3),
                 1 => choose.below(2_000),
-                2 => choose.below(300_000),
+                2 => choose.below(large),
+                3.. if crowded => 80_000 + choose.below(300_000),
                 _ => choose.below(60_000),
             };
             let answer = |choose: &mut Chooser| match choose.below(100) {
@@ -197,11 +228,20 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 roll if roll < refusals => Answer::Hangs,
                 _ => Answer::Connects,
             };
+            let start = 500 + choose.below(if crowded { 2_000 } else { heal_at * 3 / 4 });
             let up = size(choose);
             let down = size(choose);
             let mut habit = |incoming: u64| Habit {
-                chunk: [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize],
-                pause: [0, 2, 10, 100][choose.below(4) as usize],
+                chunk: if crowded {
+                    64 << 10
+                } else {
+                    [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize]
+                },
+                pause: if crowded {
+                    0
+                } else {
+                    [0, 2, 10, 100][choose.below(4) as usize]
+                },
                 reads_from: if choose.chance(slow) {
                     choose.below(heal_at)
                 } else {
@@ -210,10 +250,15 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 sends_after: if choose.chance(40) { incoming } else { 0 },
                 stalls_at: choose.chance(stalls).then(|| choose.below(incoming + 1)),
                 stops_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
-                fails_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
+                fails_at: choose.chance(rude / 2).then(|| choose.below(incoming + 1)),
+                fails_from: choose.chance(rude / 2).then(|| start + choose.below(4_000)),
             };
             let mut client = habit(down);
-            let target = habit(up);
+            let mut target = habit(up);
+            if client.fails() && choose.chance(30) {
+                // Its last bytes have nowhere to go.
+                target.stalls_at = Some(choose.below(up + 1));
+            }
             if target.sends_after > 0 {
                 // Two who wait for each other's last byte would wait for ever.
                 client.sends_after = 0;
@@ -223,7 +268,7 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64) -> Vec<Flow> {
                 client.stalls_at = None;
             }
             Flow {
-                start: 500 + choose.below(heal_at * 3 / 4),
+                start,
                 pop: choose.below(pops as u64) as usize,
                 group: choose.between(1, 3) as u32,
                 up,
@@ -249,7 +294,8 @@ fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<
         let heavy = match kind {
             0 => 10,
             1..=5 => 6,
-            _ => 2,
+            6..=11 => 2,
+            _ => 3,
         };
         if kind > 5 && choose.chance(50) {
             // What ends whole tunnels leaves little for other faults to strike.
@@ -275,7 +321,7 @@ fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<
     faults
 }
 
-const KINDS: u64 = 11;
+const KINDS: u64 = 15;
 
 fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     let edge = choose.below(edges as u64) as usize;
@@ -288,12 +334,19 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     let sees = |choose: &mut Chooser| {
         (!choose.chance(20)).then(|| [0, 3, 50, 1_000][choose.below(4) as usize])
     };
+    let bytes = |choose: &mut Chooser| match choose.below(3) {
+        0 => 0,
+        1 => choose.below(200),
+        _ => choose.below(40_000),
+    };
     match kind {
         0 => Fault::Cut {
             edge,
             way: choose.chance(20).then_some(way),
             pop_sees: sees(choose),
             edge_sees: sees(choose),
+            last_up: bytes(choose),
+            last_down: bytes(choose),
         },
         1 => Fault::Freeze {
             edge,
@@ -331,17 +384,36 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
             down: choose.below(5_000),
         },
         9 => Fault::Drain { pop },
+        10 => Fault::SuspendEdge {
+            edge,
+            lasts: [200, 4_000, 20_000][choose.below(3) as usize],
+        },
+        11 => Fault::SuspendPop {
+            pop,
+            lasts: [200, 4_000, 20_000][choose.below(3) as usize],
+        },
+        12 => Fault::Busy {
+            pop,
+            lasts: choose.between(500, 5_000),
+            retry: choose.below(3) * 1_000,
+        },
+        13 => Fault::Decline {
+            edge,
+            lasts: choose.between(500, 10_000),
+        },
         _ => Fault::Forge {
             edge,
             way,
             message: [
                 Forged::Garbage,
                 Forged::Overrun,
+                Forged::Overrun,
                 Forged::Ack,
                 Forged::Hello,
                 Forged::Creates,
+                Forged::Creates,
                 Forged::Stranger,
-            ][choose.below(6) as usize],
+            ][choose.below(8) as usize],
         },
     }
 }

@@ -29,6 +29,20 @@ pub struct Violation {
     pub by_check: bool,
 }
 
+impl Violation {
+    /// Returns what it says without its numbers: the same for the same failure elsewhere.
+    #[must_use]
+    pub fn gist(&self) -> String {
+        let mut gist: String = self.message.replace(|c: char| c.is_ascii_digit(), "#");
+        for list in ["##", "#.#", "#, #"] {
+            while gist.contains(list) {
+                gist = gist.replace(list, "#");
+            }
+        }
+        gist
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
@@ -41,11 +55,13 @@ impl fmt::Display for Violation {
 }
 
 /// Ends the run: invariant `number` does not hold.
+#[track_caller]
 pub(super) fn violated(number: u8, what: fmt::Arguments<'_>) -> ! {
     panic!("I{number}: {what}")
 }
 
 /// Ends the run: something should have ended by now.
+#[track_caller]
 pub(super) fn stuck(what: fmt::Arguments<'_>) -> ! {
     panic!("no progress: {what}")
 }
@@ -97,28 +113,70 @@ fn read(info: &panic::PanicHookInfo<'_>) -> Violation {
         .map(String::as_str)
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
-    let place = info
-        .location()
-        .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
-    let invariant = text
+    let (file, line) = info.location().map_or(("", 0), |at| (at.file(), at.line()));
+    judge(text, file, line)
+}
+
+/// Tells what a panic at this place means.
+fn judge(text: &str, file: &str, line: u32) -> Violation {
+    // What `assert_eq!` says before the message of ours, and the values that it shows after.
+    let claim = text.split_once(" failed: ").map_or(text, |(_, ours)| ours);
+    let invariant = claim
         .strip_prefix('I')
-        .and_then(|rest| rest.split(':').next())
-        .and_then(|number| number.split(',').next()?.parse().ok());
+        .and_then(|rest| rest.split_once(':'))
+        .and_then(|(number, _)| number.parse().ok());
+    let is_check = file.contains("endpoint/audit") || file.contains("pure/");
     let kind = if text.starts_with("no progress") {
         Kind::NoProgress
-    } else if invariant.is_some() {
+    } else if is_check && (invariant.is_some() || file.contains("endpoint/audit")) {
         Kind::WrongResult
     } else {
         Kind::Crash
     };
-    let by_check = kind != Kind::Crash
-        && info
-            .location()
-            .is_some_and(|at| at.file().contains("audit") || at.file().contains("pure"));
     Violation {
         kind,
         invariant: invariant.or_else(|| (kind == Kind::NoProgress).then_some(6)),
-        message: format!("{text}{place}"),
-        by_check,
+        message: format!("{} ({file}:{line})", claim.replace('\n', ";")),
+        by_check: kind != Kind::Crash,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, guarded, judge, stuck, violated};
+
+    #[test]
+    fn crash_wrong_result_and_no_progress_are_told_apart() {
+        let wrong = guarded(|| violated(7, format_args!("two targets"))).expect_err("it panics");
+        assert_eq!((wrong.kind, wrong.invariant), (Kind::WrongResult, Some(7)));
+        let stands = guarded(|| stuck(format_args!("flow 3"))).expect_err("it panics");
+        assert_eq!((stands.kind, stands.invariant), (Kind::NoProgress, Some(6)));
+        let broken = guarded(|| None::<u8>.expect("there is one")).expect_err("it panics");
+        assert_eq!((broken.kind, broken.invariant), (Kind::Crash, None));
+        assert!(wrong.by_check && stands.by_check && !broken.by_check);
+    }
+
+    #[test]
+    fn an_assertion_of_the_audit_is_a_check_and_one_of_the_core_is_not() {
+        let audit = "core/src/endpoint/audit.rs";
+        let equal = "assertion `left == right` failed: I4: a sum\n  left: 1\n right: 2";
+        let found = judge(equal, audit, 9);
+        assert_eq!((found.kind, found.invariant), (Kind::WrongResult, Some(4)));
+        assert_eq!(
+            judge("a session's tunnel", audit, 9).kind,
+            Kind::WrongResult
+        );
+        let found = judge("I4: on the way", "core/src/session/send.rs", 9);
+        assert_eq!((found.kind, found.by_check), (Kind::Crash, false));
+    }
+
+    #[test]
+    fn the_gist_of_a_violation_leaves_numbers_out() {
+        let gist = |text| judge(text, "sim/src/pure/world.rs", 1).gist();
+        assert_eq!(
+            gist("I6: flow 12: [1, 2, 34] at 3.5"),
+            gist("I6: flow 7: [8] at 10")
+        );
+        assert_ne!(gist("I6: flow 12 ended"), gist("I6: flow 12 began"));
     }
 }

@@ -55,6 +55,11 @@ fn is_pattern(flow: usize, direction: Direction, offset: u64, bytes: &[u8]) -> R
     Ok(())
 }
 
+/// Returns the time so many milliseconds after the beginning.
+fn after(millis: u64) -> Instant {
+    Instant::EPOCH + Duration::from_millis(millis)
+}
+
 /// What came of looking at a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Looked {
@@ -79,6 +84,10 @@ pub(super) struct Peer {
     next_read: Instant,
     next_write: Instant,
     slow_until: Instant,
+    /// When its socket fails.
+    pub(super) fails_from: Option<Instant>,
+    /// When it learned that its session is over; what was received may still leave.
+    pub(super) over_since: Option<Instant>,
     finished: bool,
     pub(super) stopped: bool,
     /// Its stall, if it has one, is over.
@@ -105,9 +114,11 @@ impl Peer {
             sent: 0,
             received: 0,
             expected: flow.down,
-            next_read: Instant::EPOCH + Duration::from_millis(flow.client.reads_from),
+            next_read: after(flow.client.reads_from),
             next_write: Instant::EPOCH,
             slow_until,
+            fails_from: flow.client.fails_from.map(after),
+            over_since: None,
             finished: false,
             stopped: false,
             freed: false,
@@ -126,7 +137,8 @@ impl Peer {
             habit: flow.target.clone(),
             to_send: flow.down,
             expected: flow.up,
-            next_read: Instant::EPOCH + Duration::from_millis(flow.target.reads_from),
+            next_read: after(flow.target.reads_from),
+            fails_from: flow.target.fails_from.map(after),
             ..Self::client(index, flow, slow_until)
         }
     }
@@ -154,10 +166,11 @@ impl Peer {
         };
         let mut looked = Looked::Idle;
         if status.ended.is_none()
-            && self
-                .habit
-                .fails_at
-                .is_some_and(|at| self.received >= at && (at > 0 || self.sent > 0))
+            && (self.fails_from.is_some_and(|at| now >= at)
+                || self
+                    .habit
+                    .fails_at
+                    .is_some_and(|at| self.received >= at && (at > 0 || self.sent > 0)))
         {
             endpoint.close(now, id, Code::Reset, CloseMode::Drain);
             self.failed = true;
@@ -175,6 +188,9 @@ impl Peer {
         let Some(status) = endpoint.status(now, id) else {
             return looked;
         };
+        if status.ended.is_some() {
+            self.over_since.get_or_insert(now);
+        }
         if let Some(code) = status.ended
             && status.readable == 0
         {
@@ -188,6 +204,15 @@ impl Peer {
                         self.incoming(),
                         self.received,
                         self.expected
+                    ),
+                );
+            }
+            if code == Code::Ok && !self.finished && !status.send_stopped && !self.poisoned {
+                violated(
+                    1,
+                    format_args!(
+                        "flow {} {:?} ended cleanly after {} of {} bytes were taken",
+                        self.flow, self.out, self.sent, self.to_send
                     ),
                 );
             }

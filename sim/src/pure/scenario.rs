@@ -12,6 +12,9 @@ use titan_core::endpoint::Config;
 use titan_core::time::Duration;
 use toml::{Table, Value};
 
+/// Bytes that a carrier is offered at once.
+pub(super) const BATCH: u64 = 16 << 10;
+
 /// One run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -81,6 +84,8 @@ pub struct Limits {
     pub idle_half_closed: u64,
     /// How long a tunnel outlives its carrier, in milliseconds.
     pub grace: u64,
+    /// How long the rest of a closed session may take to leave, in milliseconds.
+    pub write_deadline: u64,
     /// How long a session name stays bound without a session, in milliseconds.
     pub lease_idle: u64,
     /// Session names bound at once.
@@ -194,6 +199,9 @@ pub struct Habit {
     /// Its socket fails after it has received this many bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fails_at: Option<u64>,
+    /// Its socket fails at this time, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails_from: Option<u64>,
 }
 
 /// A fault and when it happens.
@@ -221,7 +229,8 @@ pub enum Way {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// An edge's carrier breaks: what is under way is lost, what is written later, too.
+    /// An edge's carrier breaks: what is under way is lost, what is written later, too. Some bytes may
+    /// still arrive; a message that is cut in two does not.
     Cut {
         /// Whose.
         edge: usize,
@@ -234,6 +243,12 @@ pub enum Fault {
         /// The edge learns of it after this time.
         #[serde(skip_serializing_if = "Option::is_none")]
         edge_sees: Option<u64>,
+        /// So many bytes under way to the POP still arrive.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        last_up: u64,
+        /// So many bytes under way to the edge still arrive.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        last_down: u64,
     },
     /// A carrier holds everything back and delivers it late. The edge may believe it dead meanwhile
     /// and replace it.
@@ -303,6 +318,36 @@ pub enum Fault {
     Drain {
         /// Which.
         pop: usize,
+    },
+    /// A POP takes no carriers for a while, and tells how long to wait.
+    Busy {
+        /// Which.
+        pop: usize,
+        /// For how long.
+        lasts: u64,
+        /// The wait it asks for.
+        retry: u64,
+    },
+    /// An edge tells its POPs that it takes no new sessions.
+    Decline {
+        /// Which.
+        edge: usize,
+        /// For how long.
+        lasts: u64,
+    },
+    /// An edge's process is suspended; then it goes on, with everything waiting for it.
+    SuspendEdge {
+        /// Which.
+        edge: usize,
+        /// For how long.
+        lasts: u64,
+    },
+    /// A POP's process is suspended; then it goes on, with everything waiting for it.
+    SuspendPop {
+        /// Which.
+        pop: usize,
+        /// For how long.
+        lasts: u64,
     },
     /// Somebody on the path of an edge's carrier makes up a message.
     Forge {
@@ -419,6 +464,7 @@ impl Default for Limits {
             idle: millis(usual.idle),
             idle_half_closed: millis(usual.idle_half_closed),
             grace: millis(usual.grace),
+            write_deadline: millis(usual.write_deadline),
             lease_idle: millis(usual.lease_idle),
             leases_max: usual.leases_max,
         }
@@ -470,7 +516,21 @@ impl Default for Habit {
             stalls_at: None,
             stops_at: None,
             fails_at: None,
+            fails_from: None,
         }
+    }
+}
+
+impl Network {
+    /// Returns how long a question and its answer take at most when both wait behind a full window.
+    #[must_use]
+    pub(super) fn round_trip_max(&self) -> Duration {
+        let queued = match self.bandwidth {
+            0 => 0,
+            // The last batch may exceed the window.
+            rate => (self.window as u64 + BATCH) / rate,
+        };
+        Duration::from_millis(2 * (self.delay + self.jitter + queued))
     }
 }
 
@@ -485,10 +545,23 @@ impl Fault {
             | Self::Lag { edge, .. }
             | Self::RestartEdge { edge, .. }
             | Self::Twin { edge, .. }
+            | Self::Decline { edge, .. }
+            | Self::SuspendEdge { edge, .. }
             | Self::Forge { edge, .. } => (Some(edge), None),
-            Self::RestartPop { pop, .. } | Self::Drain { pop } => (None, Some(pop)),
+            Self::RestartPop { pop, .. }
+            | Self::Drain { pop }
+            | Self::Busy { pop, .. }
+            | Self::SuspendPop { pop, .. } => (None, Some(pop)),
             Self::Storm { .. } => (None, None),
         }
+    }
+}
+
+impl Habit {
+    /// Tells whether its socket fails some time.
+    #[must_use]
+    pub const fn fails(&self) -> bool {
+        self.fails_at.is_some() || self.fails_from.is_some()
     }
 }
 
@@ -508,6 +581,13 @@ impl Flow {
 }
 
 impl Limits {
+    /// Tells whether sessions may be reset for what they hold.
+    pub(super) const fn is_short_of_memory(&self) -> bool {
+        self.memory_budget < 1 << 30
+            || self.tunnel_held_max < 1 << 20
+            || self.group_held_max < 1 << 20
+    }
+
     /// Returns them as an endpoint takes them.
     #[must_use]
     pub fn config(&self) -> Config {
@@ -526,6 +606,7 @@ impl Limits {
             grace: Duration::from_millis(self.grace),
             lease_idle: Duration::from_millis(self.lease_idle),
             leases_max: self.leases_max,
+            write_deadline: Duration::from_millis(self.write_deadline),
             resume_over_plaintext: true,
             ..Config::default()
         }
@@ -538,7 +619,9 @@ impl Scenario {
     /// # Errors
     /// Fails if it cannot be read or says something that no scenario has.
     pub fn load(path: &Path) -> io::Result<Self> {
-        let text = fs::read_to_string(path)?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
         let scenario: Self = toml::from_str(&text).map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -569,9 +652,12 @@ impl Scenario {
             if flow.pop >= self.pops {
                 return Err(format!("flow {index}: there is no POP {}", flow.pop));
             }
-            for habit in [&flow.client, &flow.target] {
+            for (habit, incoming) in [(&flow.client, flow.down), (&flow.target, flow.up)] {
                 if habit.chunk == 0 {
                     return Err(format!("flow {index}: a chunk has at least one byte"));
+                }
+                if habit.sends_after > incoming {
+                    return Err(format!("flow {index}: waits for more than it is sent"));
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Makes a failing scenario small: takes out what the violation does not need.
 
-use super::oracle::{Kind, Violation};
+use super::oracle::Violation;
 use super::run;
-use super::scenario::{Answer, Habit, Limits, Network, Scenario};
+use super::scenario::{Answer, Fault, Habit, Limits, Network, Scenario};
 
 /// What shrinking came to.
 #[derive(Clone, Debug)]
@@ -17,12 +17,12 @@ pub struct Shrunk {
 
 /// Shrinks a scenario that fails, by at most `runs_max` runs; none if it does not fail.
 ///
-/// Only a failure of the same kind and invariant counts as the same.
+/// Only a failure that says the same, numbers aside, counts as the same.
 #[must_use]
 pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
     let violation = run(scenario).err()?;
     let mut search = Search {
-        wanted: (violation.kind, violation.invariant),
+        wanted: violation.gist(),
         best: Shrunk {
             scenario: scenario.clone(),
             violation,
@@ -36,6 +36,7 @@ pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
         search.parts(|scenario| &mut scenario.accounts);
         search.parts(|scenario| &mut scenario.flows);
         search.hosts();
+        search.cuts();
         search.flows();
         search.plain();
         search.sooner();
@@ -47,7 +48,7 @@ pub fn shrink(scenario: &Scenario, runs_max: usize) -> Option<Shrunk> {
 }
 
 struct Search {
-    wanted: (Kind, Option<u8>),
+    wanted: String,
     best: Shrunk,
     runs_max: usize,
 }
@@ -69,7 +70,7 @@ impl Search {
         }
         self.best.runs += 1;
         match run(&scenario) {
-            Err(violation) if (violation.kind, violation.invariant) == self.wanted => {
+            Err(violation) if violation.gist() == self.wanted => {
                 self.best.scenario = scenario;
                 self.best.violation = violation;
                 true
@@ -108,17 +109,46 @@ impl Search {
         while self.attempt(|scenario| scenario.edges = scenario.edges.saturating_sub(1)) {}
     }
 
+    /// Cuts after which nothing arrives any more, and which both ends see at once.
+    fn cuts(&mut self) {
+        for index in 0..self.best.scenario.faults.len() {
+            let change =
+                |scenario: &mut Scenario, cut: &dyn Fn(&mut [u64; 2], &mut [Option<u64>; 2])| {
+                    if let Fault::Cut {
+                        pop_sees,
+                        edge_sees,
+                        last_up,
+                        last_down,
+                        ..
+                    } = &mut scenario.faults[index].fault
+                    {
+                        let (mut last, mut sees) =
+                            ([*last_up, *last_down], [*pop_sees, *edge_sees]);
+                        cut(&mut last, &mut sees);
+                        [*last_up, *last_down] = last;
+                        [*pop_sees, *edge_sees] = sees;
+                    }
+                };
+            for way in 0..2 {
+                self.attempt(|scenario| change(scenario, &|last, _| last[way] = 0));
+                self.attempt(|scenario| change(scenario, &|_, sees| sees[way] = Some(0)));
+            }
+        }
+    }
+
     /// Simpler flows.
     fn flows(&mut self) {
         for index in 0..self.best.scenario.flows.len() {
             for way in [true, false] {
                 while self.attempt(|scenario| {
                     let flow = &mut scenario.flows[index];
-                    if way {
-                        flow.up /= 2;
+                    let (sent, receiver) = if way {
+                        (&mut flow.up, &mut flow.target)
                     } else {
-                        flow.down /= 2;
-                    }
+                        (&mut flow.down, &mut flow.client)
+                    };
+                    *sent /= 2;
+                    receiver.sends_after = receiver.sends_after.min(*sent);
                 }) {}
             }
             self.attempt(|scenario| scenario.flows[index].answers = vec![Answer::Connects]);
@@ -139,7 +169,8 @@ impl Search {
                         &mut flow.target
                     });
                 };
-                let simpler: [&dyn Fn(&mut Habit); 7] = [
+                let simpler: [&dyn Fn(&mut Habit); 8] = [
+                    &|habit| habit.fails_from = None,
                     &|habit| habit.fails_at = None,
                     &|habit| habit.stops_at = None,
                     &|habit| habit.stalls_at = None,
@@ -176,6 +207,7 @@ impl Search {
         self.attempt(|scenario| scenario.limits.idle = limits.idle);
         self.attempt(|scenario| scenario.limits.idle_half_closed = limits.idle_half_closed);
         self.attempt(|scenario| scenario.limits.grace = limits.grace);
+        self.attempt(|scenario| scenario.limits.write_deadline = limits.write_deadline);
         self.attempt(|scenario| scenario.limits.lease_idle = limits.lease_idle);
         self.attempt(|scenario| scenario.limits.leases_max = limits.leases_max);
         for index in 0..self.best.scenario.accounts.len() {

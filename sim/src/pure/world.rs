@@ -10,10 +10,12 @@ mod store;
 
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;
-use super::scenario::Scenario;
+use super::scenario::{BATCH, Scenario};
+use super::trace::Trace;
 use carriers::Link;
 use core::cell::RefCell;
 use core::cmp::Reverse;
+use core::hash::{Hash as _, Hasher as _};
 use hosts::{EdgeHost, Host, PopHost};
 use judge::Record;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -37,7 +39,7 @@ const ACTIONS_MAX: u64 = 500_000;
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
 
 /// One thing that happens.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Action {
     Start {
         flow: usize,
@@ -84,6 +86,13 @@ enum Action {
         life: u64,
         step: StoreStep,
     },
+    Accept {
+        edge: usize,
+        life: u64,
+    },
+    Continue {
+        host: Host,
+    },
     Look {
         host: Host,
         life: u64,
@@ -94,7 +103,7 @@ enum Action {
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Hash over every action and every message on carriers.
+    /// Hash over every input, every message on carriers and every event, with their times.
     pub trace: u64,
     /// Actions done.
     pub actions: u64,
@@ -141,7 +150,7 @@ pub(super) struct World {
     record: Record,
     store: Store,
     actions: u64,
-    trace: u64,
+    trace: Trace,
     /// Every carrier is asked for output that nobody announced. Costly: one run in eight.
     thorough: bool,
     log: Option<Log>,
@@ -160,14 +169,14 @@ impl World {
             edges: Vec::new(),
             links: Vec::new(),
             bearers: BTreeMap::new(),
-            batch: Batch::new(16 << 10),
+            batch: Batch::new(BATCH as usize),
             ended: BTreeMap::new(),
             stalled_left,
             others_left: scenario.flows.len() - stalled_left,
             record: Record::new(&scenario),
             store: Store::default(),
             actions: 0,
-            trace: seed,
+            trace: Trace::new(seed),
             thorough: seed.is_multiple_of(8),
             log: None,
             scenario,
@@ -221,7 +230,7 @@ impl World {
             *ends.entry(code).or_default() += 1;
         }
         Outcome {
-            trace: self.trace,
+            trace: self.trace.finish(),
             actions: self.actions,
             faults: self.record.fired,
             ends,
@@ -288,9 +297,10 @@ impl World {
         }
         self.now = self.now.max(next);
         self.actions += 1;
-        self.trace = mix(self.trace ^ self.now.as_nanos());
+        self.now.hash(&mut self.trace);
         if action.is_some_and(|at| at <= self.now) {
             let Reverse((_, _, action)) = self.queue.pop().expect("it was just there");
+            action.hash(&mut self.trace);
             self.act(action);
             self.drain();
             // Input first: what is due at this very moment has its turn after it.
@@ -303,7 +313,54 @@ impl World {
         true
     }
 
+    /// Returns how long what is to happen has to wait for the process it happens to.
+    fn has_to_wait(&self, action: &Action) -> Option<Instant> {
+        let host = match *action {
+            Action::Start { flow } => self.pop_for(self.scenario.flows[flow].pop).map(Host::Pop)?,
+            Action::Deliver { link, up } => {
+                let link = &self.links[link];
+                if up {
+                    Host::Pop(link.pop)
+                } else {
+                    Host::Edge(link.edge)
+                }
+            }
+            Action::Connected { edge, pop, .. } => {
+                let at_pop = self.suspended(Host::Pop(pop));
+                return self.suspended(Host::Edge(edge)).max(at_pop);
+            }
+            Action::Dialled { edge, .. } | Action::Accept { edge, .. } => Host::Edge(edge),
+            Action::CloseSeen { link, at_pop } => {
+                let link = &self.links[link];
+                if at_pop {
+                    Host::Pop(link.pop)
+                } else {
+                    Host::Edge(link.edge)
+                }
+            }
+            Action::Look { host, .. } => host,
+            // The store itself is never suspended.
+            Action::Store {
+                step: StoreStep::Asked { .. },
+                ..
+            } => return None,
+            Action::Store { pop, .. } => Host::Pop(pop),
+            Action::Unmute { .. }
+            | Action::Fault { .. }
+            | Action::StartEdge { .. }
+            | Action::StopEdge { .. }
+            | Action::StartPop { .. }
+            | Action::Continue { .. } => return None,
+        };
+        self.suspended(host)
+    }
+
     fn act(&mut self, action: Action) {
+        if let Some(until) = self.has_to_wait(&action) {
+            // Its process is suspended: it waits where it came in.
+            self.enter(until, action);
+            return;
+        }
         match action {
             Action::Start { flow } => self.start_flow(flow),
             Action::Deliver { link, up } => self.deliver(link, up),
@@ -338,6 +395,8 @@ impl World {
                 life,
                 step,
             } => self.store_step(account, pop, life, step),
+            Action::Accept { edge, life } => self.accept(edge, life),
+            Action::Continue { host } => self.touch_host(host),
             Action::Look {
                 host,
                 life,

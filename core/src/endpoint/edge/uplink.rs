@@ -6,6 +6,7 @@ use super::super::pop::greet::{own_limits, peer_limits};
 use super::super::{EdgeRole, Endpoint};
 use crate::arena::{CarrierId, TunnelId, UplinkId};
 use crate::carrier::Peer;
+use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};
 use crate::timer::{Armed, Timer};
 use crate::tunnel::numbering::Numbering;
@@ -230,6 +231,7 @@ impl EdgeRole {
             Some(tunnel_id) => {
                 let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
                     // The grace time ran out while the answer was on its way: nobody's fault.
+                    mark::hit(Mark::ResumeTooLate);
                     engine.dismiss(now, carrier_id, Code::ResumeRefused, Duration::ZERO);
                     return Ok(());
                 };
@@ -242,10 +244,14 @@ impl EdgeRole {
                     None
                 };
                 let Some(freed) = rewound else {
+                    mark::hit(Mark::Desync);
                     engine.end_tunnel(now, tunnel_id, Code::Desync, Duration::ZERO);
                     return Err(Code::Desync);
                 };
                 tunnel.key = key;
+                if tunnel.numbering.has_replay() {
+                    mark::hit(Mark::ResumeLossUp);
+                }
                 engine.memory.resend -= freed;
                 engine.owing -= usize::from(owed && !tunnel.is_owing());
                 engine.counters.resumes += 1;
@@ -422,6 +428,9 @@ impl EdgeRole {
         uplink.failures = uplink.failures.saturating_add(1);
         let hint = core::mem::take(&mut uplink.hint).min(HINT_MAX);
         let wait = engine.rng.jitter(limit).max(hint);
+        if wait == hint {
+            mark::hit(Mark::RetryHonoured);
+        }
         engine
             .timers
             .arm(Timer::Uplink(id), &mut uplink.timer, Some(now + wait));

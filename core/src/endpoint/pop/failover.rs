@@ -10,6 +10,7 @@ use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};
 use crate::config::EXITS_MAX;
 use crate::exit::index::{Demand, ExitKey};
+use crate::mark::{self, Mark};
 use crate::planted::{self, Planted};
 use crate::session::send::{Fin, SendHalf};
 use crate::session::{CloseMode, Phase, PopSide};
@@ -34,7 +35,10 @@ impl PopRole {
             return Ok(());
         };
         match session.phase {
-            Phase::Ended(_) => return Ok(()),
+            Phase::Ended(_) => {
+                mark::hit(Mark::ReplyAfterClose);
+                return Ok(());
+            }
             // Closed while the dial ran: what the client sent before still leaves, if it can.
             Phase::Closing(closing) => {
                 if Code::from_wire(reply.code) == Code::Ok {
@@ -54,6 +58,9 @@ impl PopRole {
             if is_exit_failure(code) {
                 self.index.failed(now, key_of(tunnel));
             }
+            if code == Code::Forbidden {
+                mark::hit(Mark::TargetForbidden);
+            }
             engine.unmap(id);
             self.orphaned(engine, now, id, code);
             return Ok(());
@@ -61,6 +68,9 @@ impl PopRole {
         session.phase = Phase::Open;
         session.deadline = None;
         session.moved_at = now;
+        if session.recv.stopped {
+            mark::hit(Mark::StopWhileDialling);
+        }
         session.send.raise(reply.upload_limit);
         if let Some(side) = session.pop_mut() {
             side.early.take();
@@ -93,6 +103,7 @@ impl PopRole {
             return;
         };
         if by_tunnel && side.has_framed() {
+            mark::hit(Mark::DialLostWithBytes);
             let code = side.verdict.unwrap_or(code);
             engine.end(now, id, code, CloseMode::Abort);
             return;
@@ -101,14 +112,20 @@ impl PopRole {
             side.verdict.get_or_insert(code);
         }
         let sticky = side.held.is_some();
+        let allowed = may_move(side, code);
         let tunnel = if sticky {
             self.another_leased(engine, now, id, code)
-        } else if may_move(side, code) {
+        } else if allowed {
             self.another(engine, now, id)
         } else {
             None
         };
         if let Some(tunnel) = tunnel {
+            mark::hit(if by_tunnel {
+                Mark::FailoverLost
+            } else {
+                Mark::FailoverRefused
+            });
             self.move_to(engine, now, id, tunnel);
             return;
         }
@@ -151,7 +168,16 @@ impl PopRole {
         };
         let dialling: alloc::vec::Vec<SessionId> = tunnel.session_ids().collect();
         for id in dialling {
-            self.leave_silent_exit(engine, now, id);
+            if self.leave_silent_exit(engine, now, id) {
+                mark::hit(Mark::FailoverDetached);
+            } else if engine
+                .sessions
+                .get(id)
+                .and_then(|session| session.pop().filter(|_| !session.is_ended()))
+                .is_some_and(PopSide::has_framed)
+            {
+                mark::hit(Mark::DialAwaitsResume);
+            }
             Self::wait_for_exit(engine, id);
         }
     }
@@ -161,7 +187,10 @@ impl PopRole {
         if let Some(session) = engine.sessions.get(id) {
             self.index.failed(now, key_of(session.tunnel));
         }
-        if !self.leave_silent_exit(engine, now, id) {
+        if self.leave_silent_exit(engine, now, id) {
+            mark::hit(Mark::FailoverSilent);
+        } else {
+            mark::hit(Mark::DialOverdue);
             let away = engine.is_leased_away(id);
             let code = if away { Code::ExitAway } else { Code::TimedOut };
             engine.reset(now, id, code);
@@ -203,7 +232,12 @@ impl PopRole {
     fn another(&mut self, engine: &Engine, now: Instant, id: SessionId) -> Option<TunnelId> {
         let side = engine.sessions.get(id)?.pop()?;
         let tried = side.exits.as_slice();
-        if tried.len() >= EXITS_MAX || now >= side.opened_at + engine.config.dial_budget {
+        if tried.len() >= EXITS_MAX {
+            mark::hit(Mark::OutOfExits);
+            return None;
+        }
+        if now >= side.opened_at + engine.config.dial_budget {
+            mark::hit(Mark::DialBudgetOver);
             return None;
         }
         let mut exclude = [None; 3];
@@ -230,7 +264,18 @@ impl PopRole {
         if let Some(side) = session.pop_mut() {
             let early = side.early.take();
             again = early.len();
-            session.send.queue.prepend(early.into_pieces());
+            if early.len() > 0 {
+                mark::hit(if early.finished {
+                    Mark::EarlyFinMoved
+                } else {
+                    Mark::EarlyMoved
+                });
+            }
+            let pieces: alloc::vec::Vec<_> = early.into_pieces().collect();
+            if second && planted::on(Planted::EarlyDoubled) {
+                session.send.queue.prepend(pieces.clone().into_iter());
+            }
+            session.send.queue.prepend(pieces.into_iter());
         }
         if second && planted::on(Planted::EarlyCountedTwice) {
             engine.carry(now, id, Way::Up, again);

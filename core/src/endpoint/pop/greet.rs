@@ -137,10 +137,13 @@ impl PopRole {
             .iter()
             .find(|&&(replaced, _)| replaced == epoch);
         match until {
-            Some(&(_, until)) => Err(Refusal {
-                code: Code::DuplicateNode,
-                retry: until.since(now),
-            }),
+            Some(&(_, until)) => {
+                mark::hit(Mark::DuplicateNode);
+                Err(Refusal {
+                    code: Code::DuplicateNode,
+                    retry: until.since(now),
+                })
+            }
             None => Ok(()),
         }
     }
@@ -168,11 +171,13 @@ impl PopRole {
             if same {
                 newer(engine, known, hello)?;
                 // The process has lost its side of that tunnel.
+                mark::hit(Mark::Anew);
                 engine.end_tunnel(now, known, Code::Replaced, Duration::ZERO);
             }
         }
         if let Some(pending) = entry.pending.take() {
             // A third process: the second never got as far as an acknowledgement.
+            mark::hit(Mark::ThirdProcess);
             engine.end_tunnel(now, pending, Code::Replaced, Duration::ZERO);
         }
         let wire = loop {
@@ -248,6 +253,7 @@ impl PopRole {
                 engine.owing -= usize::from(owed && !tunnel.is_owing());
             }
             Err(_) => {
+                mark::hit(Mark::Desync);
                 engine.end_tunnel(now, id, Code::Desync, Duration::ZERO);
                 return Err(Code::Desync.into());
             }
@@ -256,8 +262,14 @@ impl PopRole {
             attempt, confirmed, ..
         } = &mut tunnel.owner
         {
+            if tunnel.was_attached && tunnel.carrier.is_some() && !*confirmed {
+                mark::hit(Mark::ResumeUnconfirmed);
+            }
             *attempt = hello.attempt;
             *confirmed = false;
+        }
+        if tunnel.numbering.has_replay() {
+            mark::hit(Mark::ResumeLossDown);
         }
         engine.counters.resumes += 1;
         Ok(id)
@@ -292,6 +304,7 @@ impl PopRole {
                 if entry.replaced.len() == REPLACED_MAX {
                     entry.replaced.pop_front();
                 }
+                mark::hit(Mark::Takeover);
                 entry.replaced.push_back((*epoch, now + DUPLICATE_RETRY));
                 engine.end_tunnel(now, old, Code::DuplicateNode, DUPLICATE_RETRY);
             }
@@ -342,6 +355,7 @@ fn newer(engine: &Engine, id: TunnelId, hello: &wire::Hello) -> Result<(), Refus
         Some(Owner::Node { attempt, .. })
             if hello.attempt <= *attempt && !planted::on(Planted::LateHelloTaken) =>
         {
+            mark::hit(Mark::StaleAttempt);
             Err(Code::StaleAttempt.into())
         }
         _ => Ok(()),

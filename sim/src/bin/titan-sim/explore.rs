@@ -81,12 +81,8 @@ pub(crate) fn explore(args: &Args) -> End {
             None => println!("  it does not fail again: the run is not deterministic"),
         }
     }
-    if let Some(violation) = summary
-        .violations
-        .into_values()
-        .max_by_key(|found| found.kind)
-    {
-        return End::Violated(violation);
+    if !summary.violations.is_empty() {
+        return End::of(summary.violations.into_values());
     }
     let unhit = show::unhit();
     if args.require_marks && !unhit.is_empty() {

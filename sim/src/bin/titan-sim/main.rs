@@ -28,6 +28,10 @@ use titan_sim::pure::{Kind, Violation};
 struct Args {
     #[command(subcommand)]
     command: Command,
+    /// Switch a planted bug on, by its name; `planted` then looks for this one alone.
+    #[cfg(feature = "planted")]
+    #[arg(long, global = true, value_parser = planted::bug)]
+    bug: Option<titan_core::planted::Planted>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,35 +57,76 @@ enum End {
     Incomplete,
 }
 
-impl From<End> for ExitCode {
-    fn from(end: End) -> Self {
-        Self::from(match end {
-            End::Well => 0,
-            End::Violated(violation) => match violation.kind {
+impl End {
+    /// Returns the end of a search: that of the worst violation if there is one.
+    fn of(violations: impl IntoIterator<Item = Violation>) -> Self {
+        violations
+            .into_iter()
+            .max_by_key(|violation| violation.kind)
+            .map_or(Self::Well, Self::Violated)
+    }
+
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Violated(violation) => match violation.kind {
                 Kind::WrongResult => 3,
                 Kind::NoProgress => 4,
                 Kind::Crash => 5,
             },
-            End::Incomplete => 6,
-        })
+            Self::Incomplete => 6,
+        }
     }
 }
 
 fn main() -> ExitCode {
-    let end = match Args::parse().command {
+    let args = Args::parse();
+    #[cfg(feature = "planted")]
+    titan_core::planted::switch_on(args.bug);
+    let end = match args.command {
         Command::Explore(args) => Ok(explore::explore(&args)),
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => replay::shrink_down(&args),
         #[cfg(feature = "daemons")]
         Command::Experiment(args) => experiment::experiments(&args),
         #[cfg(feature = "planted")]
-        Command::Planted(args) => Ok(planted::planted(&args)),
+        Command::Planted(planted) => Ok(planted::planted(&planted, args.bug)),
     };
     match end {
-        Ok(end) => end.into(),
+        Ok(end) => end.code().into(),
         Err(error) => {
             eprintln!("titan-sim: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::End;
+    use titan_sim::pure::{Kind, Violation};
+
+    fn violation(kind: Kind) -> Violation {
+        Violation {
+            kind,
+            invariant: None,
+            message: String::new(),
+            by_check: true,
+        }
+    }
+
+    #[test]
+    fn the_exit_code_tells_the_worst_violation() {
+        use Kind::{Crash, NoProgress, WrongResult};
+        for (kinds, code) in [
+            (&[][..], 0),
+            (&[WrongResult], 3),
+            (&[NoProgress, WrongResult], 4),
+            (&[WrongResult, Crash, NoProgress], 5),
+        ] {
+            let end = End::of(kinds.iter().map(|&kind| violation(kind)));
+            assert_eq!(end.code(), code, "{kinds:?}");
+        }
+        assert_eq!(End::Incomplete.code(), 6);
     }
 }

@@ -4,26 +4,23 @@ use crate::{End, show};
 use std::path::PathBuf;
 use titan_core::planted::{Planted, switch_on};
 use titan_sim::pure::explore::{Quest, explore};
-use titan_sim::pure::{Kind, Scenario, shrink};
+use titan_sim::pure::{Kind, Scenario, run, shrink};
 
 /// Most runs spent on making a scenario small, to count what a bug needs.
-const SHRINK_RUNS: usize = 3_000;
+const SHRINK_RUNS: usize = 1_500;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Seeds to try per bug.
     #[arg(long, default_value_t = 20_000)]
     count: u64,
-    /// Only this bug, by its name.
-    #[arg(long)]
-    bug: Option<String>,
     /// Threads; one per core without it.
     #[arg(long, default_value_t = show::jobs())]
     jobs: usize,
     /// Seeds that must show nothing once all bugs are off.
     #[arg(long, default_value_t = 2_000)]
     clean: u64,
-    /// Shrink each find and tell how many faults it needs.
+    /// Shrink each find and tell what it needs, also of bugs that need less than two troubles.
     #[arg(long)]
     shrink: bool,
     /// Where shrunk scenarios go.
@@ -31,23 +28,31 @@ pub(crate) struct Args {
     save: Option<PathBuf>,
 }
 
-pub(crate) fn planted(args: &Args) -> End {
+/// Reads the name of a bug.
+pub(crate) fn bug(name: &str) -> Result<Planted, String> {
+    let mut all = Planted::ALL.iter().copied();
+    all.find(|bug| format!("{bug:?}") == name)
+        .ok_or_else(|| format!("no bug has the name {name}"))
+}
+
+pub(crate) fn planted(args: &Args, only: Option<Planted>) -> End {
     let mut missed = Vec::new();
-    println!("  {:<28}{:>4}  {:>7}  found by", "planted bug", "I", "seed");
+    println!("  {:<24}{:>4}  {:>7}  found by", "planted bug", "I", "seed");
     for &bug in Planted::ALL {
         let name = format!("{bug:?}");
-        if args.bug.as_ref().is_some_and(|wanted| *wanted != name) {
+        if only.is_some_and(|only| only != bug) {
             continue;
         }
         switch_on(Some(bug));
-        if !find(args, bug, &name) {
-            missed.push(name);
+        match find(args, bug, &name) {
+            Found::Well => {}
+            Found::Not => missed.push(name),
         }
     }
     switch_on(None);
     let clean = explore(quest(0, args.clean, args.jobs), |_| {});
     println!(
-        "\n  {} planted bugs, {} not found; {} seeds without any: {} violations",
+        "\n  {} planted bugs, {} not found as claimed; {} seeds without any: {} violations",
         Planted::ALL.len(),
         missed.len(),
         clean.seeds,
@@ -74,7 +79,15 @@ const fn quest(first: u64, count: u64, jobs: usize) -> Quest {
     }
 }
 
-fn find(args: &Args, bug: Planted, name: &str) -> bool {
+/// What came of looking for one bug.
+enum Found {
+    /// It was found, and what was claimed about it is so.
+    Well,
+    /// It was not found, or not as claimed.
+    Not,
+}
+
+fn find(args: &Args, bug: Planted, name: &str) -> Found {
     let mut first = 0;
     while first < args.count {
         let summary = explore(quest(first, args.count - first, args.jobs), |_| {});
@@ -84,39 +97,52 @@ fn find(args: &Args, bug: Planted, name: &str) -> bool {
         };
         if violation.by_check && violation.kind != Kind::Crash {
             let by = violation.message.chars().take(84).collect::<String>();
-            println!("  {name:<28}{:>4}  {seed:>7}  {by}", bug.invariant());
-            if args.shrink {
-                needs(args, seed, name);
-            }
-            return true;
+            println!("  {name:<24}{:>4}  {seed:>7}  {by}", bug.invariant());
+            return if bug.faults() >= 2 || args.shrink || args.save.is_some() {
+                needs(args, bug, seed, name)
+            } else {
+                Found::Well
+            };
         }
         // An assertion in the changed code proves nothing: look further.
         first = seed + 1;
     }
     println!(
-        "  {name:<28}{:>4}  not found: {}",
+        "  {name:<24}{:>4}  not found: {}",
         bug.invariant(),
         bug.description()
     );
-    false
+    Found::Not
 }
 
-/// Tells how much a find needs once it is small.
-fn needs(args: &Args, seed: u64, name: &str) {
+/// Makes a find small, tells what has to go wrong for it, and shows that each of that is needed.
+fn needs(args: &Args, bug: Planted, seed: u64, name: &str) -> Found {
     let Some(shrunk) = shrink(&Scenario::draw(seed), SHRINK_RUNS) else {
-        println!("  {:<28}      it does not fail again", "");
-        return;
+        println!("{INDENT}it does not fail again");
+        return Found::Not;
     };
-    println!(
-        "  {:<28}      shrunk to {} flows and {} faults: {}",
-        "",
-        shrunk.scenario.flows.len(),
-        shrunk.scenario.faults.len(),
-        shrunk.violation
-    );
     if let Some(folder) = &args.save
         && let Err(error) = crate::replay::save(folder, name, &shrunk)
     {
-        println!("  {:<28}      could not be saved: {error}", "");
+        println!("{INDENT}could not be saved: {error}");
     }
+    let troubles = shrunk.scenario.troubles();
+    let wanted = shrunk.violation.gist();
+    let mut all_needed = true;
+    for trouble in &troubles {
+        let needed = run(&trouble.without)
+            .err()
+            .is_none_or(|found| found.gist() != wanted);
+        all_needed &= needed;
+        let mark = if needed { "needs" } else { "does not need" };
+        println!("{INDENT}{mark} {}", trouble.what);
+    }
+    if troubles.len() < usize::from(bug.faults()) || !all_needed {
+        println!("{INDENT}{} troubles were said to be needed", bug.faults());
+        return Found::Not;
+    }
+    Found::Well
 }
+
+/// Before a line about the bug above.
+const INDENT: &str = "                                       ";

@@ -125,7 +125,18 @@ pub(crate) fn shrink_down(args: &ShrinkArgs) -> io::Result<End> {
 pub(crate) fn save(folder: &Path, name: &str, shrunk: &Shrunk) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("{name}.toml"));
-    let comment = shrunk.violation.to_string();
+    let mut comment = format!(
+        "{}\nReplay it: {}\n",
+        shrunk.violation,
+        shorten(&path.display().to_string())
+    );
+    let troubles = shrunk.scenario.troubles();
+    if !troubles.is_empty() {
+        comment.push_str("What goes wrong in it, all of which it takes:\n");
+    }
+    for trouble in troubles {
+        comment.push_str(&format!("- {}\n", trouble.what));
+    }
     fs::write(&path, shrunk.scenario.to_text(&comment))?;
     Ok(path)
 }

@@ -4,11 +4,13 @@ use super::super::chooser::{Chooser, mix};
 use super::hosts::Host;
 use super::{Action, World};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use core::hash::Hash as _;
 use std::collections::VecDeque;
 use titan_core::endpoint::{CarrierId, Endpoint, Item, Role};
+use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
 use titan_proto::wire::MessageType;
-use titan_proto::{Code, Envelope, encode_header};
+use titan_proto::{Code, Envelope, Frame, encode_header, is_numbered};
 
 /// A carrier between an edge and a POP.
 #[derive(Debug)]
@@ -45,10 +47,12 @@ pub(super) struct Pipe {
     pub(super) first_held_until: Option<Instant>,
     /// A session seen in DATA, for who makes messages up.
     pub(super) seen_session: u64,
+    /// Since when who sends here owes an acknowledgement.
+    pub(super) owes_since: Option<Instant>,
 }
 
 /// Something on its way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Hash, Debug)]
 pub(super) enum Parcel {
     Message(Bytes),
     Ping([u8; 8]),
@@ -126,8 +130,18 @@ impl World {
         edge_sees: Option<u64>,
     ) {
         for up in [true, false] {
-            self.break_pipe(link, up);
+            self.break_pipe(link, up, 0);
         }
+        self.break_seen(link, pop_sees, edge_sees);
+    }
+
+    /// Lets the ends learn of it.
+    pub(super) fn break_seen(
+        &mut self,
+        link: usize,
+        pop_sees: Option<u64>,
+        edge_sees: Option<u64>,
+    ) {
         for (at_pop, sees) in [(true, pop_sees), (false, edge_sees)] {
             if let Some(millis) = sees {
                 self.enter_in(millis, Action::CloseSeen { link, at_pop });
@@ -135,11 +149,40 @@ impl World {
         }
     }
 
-    pub(super) fn break_pipe(&mut self, link: usize, up: bool) {
+    /// Breaks one direction, into which `last` bytes had got far enough to arrive.
+    pub(super) fn break_pipe(&mut self, link: usize, up: bool, last: u64) {
         let pipe = self.links[link].pipe(up);
         pipe.dead = true;
-        pipe.items.clear();
-        pipe.bytes = 0;
+        let mut left = last;
+        let mut whole = 0;
+        for (_, parcel) in &pipe.items {
+            let Some(rest) = left.checked_sub(parcel.len() as u64) else {
+                if left > 0 {
+                    mark::note(Mark::MessageCut);
+                }
+                break;
+            };
+            left = rest;
+            whole += 1;
+        }
+        let lost: Vec<Parcel> = pipe
+            .items
+            .drain(whole..)
+            .map(|(_, parcel)| parcel)
+            .collect();
+        pipe.bytes = pipe.items.iter().map(|(_, parcel)| parcel.len()).sum();
+        for parcel in lost {
+            self.lost(link, up, &parcel);
+        }
+    }
+
+    /// Notes what the next carrier has to bear again.
+    fn lost(&mut self, link: usize, up: bool, parcel: &Parcel) {
+        if parcel.is_numbered() {
+            let (edge, pop) = (self.links[link].edge, self.links[link].pop);
+            let lost = self.edges[edge].lost.entry(pop).or_default();
+            *(if up { &mut lost.0 } else { &mut lost.1 }) = true;
+        }
     }
 
     /// One end learns that its connection is gone.
@@ -179,7 +222,7 @@ impl World {
         }
         let reachable = !state.pipe(!at_pop).dead;
         for up in [true, false] {
-            self.break_pipe(link, up);
+            self.break_pipe(link, up, 0);
         }
         if reachable {
             let delay = self.scenario.network.delay;
@@ -211,7 +254,6 @@ impl World {
         pipe.first_held_until = None;
         let (_, parcel) = pipe.items.pop_front().expect("it was just there");
         pipe.bytes -= parcel.len();
-        self.trace = mix(self.trace ^ parcel.hash());
         if self.log.is_some() {
             let (edge, pop) = (self.links[link].edge, self.links[link].pop);
             let arrow = if up { "->" } else { "<-" };
@@ -229,7 +271,19 @@ impl World {
         {
             self.send(link, !up, Parcel::Pong(payload));
         }
-        let state = &self.links[link];
+        if let Some(count) = parcel.acknowledged()
+            && self.is_newest(link)
+        {
+            let host = if up { Host::Pop(pop) } else { Host::Edge(edge) };
+            let grows = parcel.is_ack().then_some(now);
+            let node = self.edges[edge].node;
+            self.record.acknowledged(host, node, pop, count, grows);
+        }
+        let numbered = parcel.is_numbered();
+        let state = &mut self.links[link];
+        if numbered {
+            state.pipe(!up).owes_since.get_or_insert(now);
+        }
         match (up, state.pop_id, state.edge_id) {
             (true, Some(id), _) => {
                 if let Some(core) = &mut self.pops[pop].core {
@@ -251,9 +305,18 @@ impl World {
                 state.edge_id = None;
             }
             for up in [true, false] {
-                self.break_pipe(link, up);
+                self.break_pipe(link, up, 0);
             }
         }
+    }
+
+    /// Tells whether no later carrier of its edge to its POP was connected.
+    fn is_newest(&self, link: usize) -> bool {
+        let (edge, pop) = (self.links[link].edge, self.links[link].pop);
+        let later = &self.links[link + 1..];
+        !later
+            .iter()
+            .any(|other| other.edge == edge && other.pop == pop)
     }
 
     fn touch(&mut self, link: usize, pop: bool) {
@@ -269,11 +332,13 @@ impl World {
     pub(super) fn send(&mut self, link: usize, up: bool, parcel: Parcel) {
         let network = self.scenario.network;
         let now = self.now;
+        parcel.hash(&mut self.trace);
         let state = &mut self.links[link];
         let jitter = state.choose.below(network.jitter * 1_000 + 1);
         let pipe = state.pipe(up);
         if pipe.dead {
             // Written into a dead connection.
+            self.lost(link, up, &parcel);
             return;
         }
         if now < pipe.mute_until && parcel.is_ack() {
@@ -358,6 +423,8 @@ impl World {
         }
         let window = self.scenario.network.window;
         if self.links[link].pipe(up).bytes >= window {
+            // What is owed waits for room.
+            self.links[link].pipe(up).owes_since = None;
             return Transmitted::NoRoom;
         }
         match host {
@@ -384,6 +451,9 @@ impl World {
                 } else {
                     self.links[link].pop_id = None;
                 }
+            }
+            if parcel.is_ack() {
+                self.judge_ack(link, up);
             }
             self.send(link, up, parcel);
         }
@@ -429,6 +499,28 @@ impl Parcel {
         Envelope::decode(message).ok()
     }
 
+    /// Returns what the sender says it has received.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "two kinds of frames carry the count"
+    )]
+    fn acknowledged(&self) -> Option<u64> {
+        let envelope = self.envelope()?;
+        if is_numbered(envelope.kind) {
+            return None;
+        }
+        match Frame::decode(envelope).ok()? {
+            Frame::Ack { received } => Some(received),
+            Frame::Hello(hello) => Some(hello.received),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_numbered(&self) -> bool {
+        self.envelope()
+            .is_some_and(|envelope| is_numbered(envelope.kind))
+    }
+
     fn is_ack(&self) -> bool {
         self.envelope()
             .is_some_and(|envelope| envelope.kind == MessageType::Ack as u32)
@@ -450,21 +542,6 @@ impl Parcel {
             ),
             (Self::Message(message), None) => format!("no frame ({} bytes)", message.len()),
             (parcel, _) => format!("{parcel:?}"),
-        }
-    }
-
-    fn hash(&self) -> u64 {
-        match self {
-            Self::Message(message) => {
-                let words = message.chunks(8).map(|chunk| {
-                    let mut word = [0; 8];
-                    word[..chunk.len()].copy_from_slice(chunk);
-                    u64::from_le_bytes(word)
-                });
-                words.fold(message.len() as u64, |hash, word| mix(hash ^ word))
-            }
-            Self::Ping(payload) | Self::Pong(payload) => mix(u64::from_le_bytes(*payload)),
-            Self::Close(code) => u64::from(code.wire()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::scenario::{Fault, Forged, Way};
 use super::carriers::Parcel;
-use super::hosts::EdgeHost;
+use super::hosts::{EdgeHost, Host, taking};
 use super::{Action, World};
 use titan_core::time::Duration;
 use titan_proto::wire::{self, MessageType};
@@ -23,13 +23,20 @@ impl World {
                 way,
                 pop_sees,
                 edge_sees,
+                last_up,
+                last_down,
             } => {
                 let Some(link) = self.whole_link(edge) else {
                     return false;
                 };
                 match way {
-                    None => self.break_link(link, pop_sees, edge_sees),
-                    Some(way) => self.break_pipe(link, way == Way::Up),
+                    None => {
+                        self.break_pipe(link, true, last_up);
+                        self.break_pipe(link, false, last_down);
+                        self.break_seen(link, pop_sees, edge_sees);
+                    }
+                    Some(Way::Up) => self.break_pipe(link, true, last_up),
+                    Some(Way::Down) => self.break_pipe(link, false, last_down),
                 }
                 true
             }
@@ -63,7 +70,6 @@ impl World {
             }
             Fault::MuteAcks { edge, way, lasts } => {
                 let until = self.now + Duration::from_millis(lasts);
-                self.record.muted = true;
                 let Some(link) = self.whole_link(edge) else {
                     return false;
                 };
@@ -117,7 +123,8 @@ impl World {
                     other != pop && !self.pops[other].draining && self.pops[other].core.is_some()
                 });
                 let host = &mut self.pops[pop];
-                if host.core.is_none() || host.draining || !others {
+                let runs = host.core.is_some() && host.suspended_until <= self.now;
+                if !runs || host.draining || !others {
                     return false;
                 }
                 host.draining = true;
@@ -126,6 +133,41 @@ impl World {
                     core.drain(self.now);
                 }
                 true
+            }
+            Fault::Busy { pop, lasts, retry } => {
+                let until = self.now + Duration::from_millis(lasts);
+                let host = &mut self.pops[pop];
+                host.busy = (until, Duration::from_millis(retry));
+                host.core.is_some()
+            }
+            Fault::Decline { edge, lasts } => {
+                let host = &mut self.edges[edge];
+                let Some(core) = &mut host.core else {
+                    return false;
+                };
+                if host.suspended_until > self.now {
+                    return false;
+                }
+                host.touched = true;
+                core.set_status(self.now, &taking(false, self.scenario.limits.sessions_max));
+                let life = host.life;
+                self.enter_in(lasts, Action::Accept { edge, life });
+                true
+            }
+            Fault::SuspendEdge { edge, lasts } => {
+                let host = &mut self.edges[edge];
+                host.suspended_until = self.now + Duration::from_millis(lasts);
+                let (at, host, runs) =
+                    (host.suspended_until, Host::Edge(edge), host.core.is_some());
+                self.enter(at, Action::Continue { host });
+                runs
+            }
+            Fault::SuspendPop { pop, lasts } => {
+                let host = &mut self.pops[pop];
+                host.suspended_until = self.now + Duration::from_millis(lasts);
+                let (at, host, runs) = (host.suspended_until, Host::Pop(pop), host.core.is_some());
+                self.enter(at, Action::Continue { host });
+                runs
             }
             Fault::Forge { edge, way, message } => self.forge(edge, way, message),
         }
@@ -174,7 +216,6 @@ impl World {
                 if seen == 0 {
                     return false;
                 }
-                self.record.poisoned = true;
                 let count = own.window_base.max(own.early_max) / (64 << 10) + 1;
                 let payload = vec![0xee; limits::DATA_MAX];
                 (0..count)
@@ -204,6 +245,8 @@ impl World {
         };
         self.record.node_unsafe(self.edges[edge].node);
         self.record.forged = true;
+        // What is numbered is counted: after a resume as many frames of the honest peer are missing.
+        self.record.poisoned |= parcels.iter().any(Parcel::is_numbered);
         for parcel in parcels {
             self.send(link, up, parcel);
         }

@@ -2,12 +2,14 @@
 
 use super::super::peer::{Looked, Peer};
 use super::super::scenario::Answer;
+use super::super::trace::Trace;
 use super::hosts::{Host, Sockets};
 use super::{Action, World};
+use core::hash::Hash as _;
 use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{CloseMode, Dial, Dialled, Endpoint, Open, Role, SessionId};
 use titan_core::target::{Host as Name, Target};
-use titan_core::time::Instant;
+use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, wire};
 
 /// The address that nobody may reach.
@@ -16,16 +18,26 @@ const PRIVATE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
 /// The first byte of the addresses of targets; the rest is the flow's number.
 const TARGET: u32 = 10 << 24;
 
+/// A session that somebody on the path made up; no flow has this number.
+const NO_FLOW: usize = usize::MAX;
+
+/// How long the dial of such a session takes.
+const FORGED_DIAL: Duration = Duration::from_secs(2);
+
 impl World {
-    pub(super) fn start_flow(&mut self, index: usize) {
-        let flow = self.scenario.flows[index].clone();
+    /// Returns the POP that a client asks: another one if its own is away or sends everybody away.
+    pub(super) fn pop_for(&self, pop: usize) -> Option<usize> {
         let usable = |pop: usize| self.pops[pop].core.is_some() && !self.pops[pop].draining;
-        let pop = if usable(flow.pop) {
-            Some(flow.pop)
+        if usable(pop) {
+            Some(pop)
         } else {
             (0..self.pops.len()).find(|&pop| usable(pop))
-        };
-        let Some(pop) = pop else {
+        }
+    }
+
+    pub(super) fn start_flow(&mut self, index: usize) {
+        let flow = self.scenario.flows[index].clone();
+        let Some(pop) = self.pop_for(flow.pop) else {
             // Its application tries again until a POP is there.
             self.enter_in(250, Action::Start { flow: index });
             return;
@@ -59,9 +71,26 @@ impl World {
             Ok(id) => {
                 let mut client = Peer::client(index, &flow, self.heals_at());
                 client.freed = self.record.released;
+                id.hash(&mut self.trace);
+                let (life, fails_from) = (self.pops[pop].life, client.fails_from);
                 self.pops[pop].clients.insert(id, client);
+                self.look_when(Host::Pop(pop), life, id, fails_from);
             }
             Err(code) => self.flow_ended(index, code),
+        }
+    }
+
+    /// Looks at a socket when it fails by itself.
+    fn look_when(&mut self, host: Host, life: u64, session: SessionId, at: Option<Instant>) {
+        if let Some(at) = at {
+            self.enter(
+                at,
+                Action::Look {
+                    host,
+                    life,
+                    session,
+                },
+            );
         }
     }
 
@@ -79,12 +108,17 @@ impl World {
             return;
         };
         self.judge_dial(address);
+        self.judge_session_cap(edge, session);
         let index = (u32::from(address) ^ TARGET) as usize;
         let Some(flow) = self.scenario.flows.get(index) else {
-            // Made up by somebody on the path.
-            let core = self.edges[edge].core.as_mut().expect("it was just there");
-            core.dialled(now, session, Err(Code::TimedOut));
-            core.close(now, session, Code::Cancelled, CloseMode::Abort);
+            let dial = (NO_FLOW, Answer::Hangs);
+            self.edges[edge].dialling.insert(session, dial);
+            let action = Action::Dialled {
+                edge,
+                life,
+                session,
+            };
+            self.enter(now + FORGED_DIAL, action);
             return;
         };
         let nth = self.record.dials.entry(index).or_default();
@@ -92,9 +126,7 @@ impl World {
         *nth += 1;
         let at = match answer {
             Answer::Hangs => request.deadline,
-            Answer::Connects | Answer::Refuses => {
-                now + titan_core::time::Duration::from_millis(flow.dial)
-            }
+            Answer::Connects | Answer::Refuses => now + Duration::from_millis(flow.dial),
         };
         self.edges[edge].dialling.insert(session, (index, answer));
         self.enter(
@@ -129,7 +161,9 @@ impl World {
         if connected {
             let mut target = Peer::target(index, &self.scenario.flows[index], heals_at);
             target.freed = self.record.released;
+            let fails_from = target.fails_from;
             host.targets.insert(session, target);
+            self.look_when(Host::Edge(edge), life, session, fails_from);
         } else {
             core.close(now, session, Code::Cancelled, CloseMode::Abort);
         }
@@ -152,6 +186,7 @@ impl World {
             &mut host.clients,
             poisoned,
             true,
+            &mut self.trace,
             &mut later,
             &mut ended,
         );
@@ -188,6 +223,7 @@ impl World {
             &mut host.targets,
             poisoned,
             false,
+            &mut self.trace,
             &mut later,
             &mut ended,
         );
@@ -263,12 +299,17 @@ impl World {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "parts of one host that are borrowed apart"
+)]
 fn look_at_all<R: Role>(
     now: Instant,
     core: &mut Endpoint<R>,
     sockets: &mut Sockets,
     poisoned: bool,
     early: bool,
+    trace: &mut Trace,
     later: &mut Vec<(Instant, SessionId)>,
     ended: &mut Vec<Peer>,
 ) -> bool {
@@ -288,7 +329,9 @@ fn look_at_all<R: Role>(
             .status(now, id)
             .is_some_and(|status| early || status.dial == Dial::Connected);
         peer.poisoned |= poisoned;
-        match peer.look(now, core, id, connected) {
+        let looked = peer.look(now, core, id, connected);
+        (id, peer.sent, peer.received, peer.ended).hash(trace);
+        match looked {
             Looked::Moved => {
                 moved = true;
                 sockets.wake(id);

@@ -5,14 +5,16 @@ use super::super::peer::Peer;
 use super::super::scenario::Answer;
 use super::store::Books;
 use super::{Action, World};
+use core::hash::Hash as _;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{CarrierId, Edge, Endpoint, Event, Pop, Role, SessionId, UplinkId};
 use titan_core::exit::guard::Guard;
+use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
-use titan_proto::wire;
+use titan_proto::{Code, wire};
 
 /// A process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Host {
     Pop(usize),
     Edge(usize),
@@ -28,6 +30,10 @@ pub(super) struct PopHost {
     pub(super) touched: bool,
     pub(super) draining: bool,
     pub(super) books: Books,
+    /// The process is suspended until then.
+    pub(super) suspended_until: Instant,
+    /// It takes no carriers until then, and asks for this wait.
+    pub(super) busy: (Instant, Duration),
 }
 
 /// An edge's place.
@@ -47,6 +53,10 @@ pub(super) struct EdgeHost {
     pub(super) carriers: u64,
     /// What the next carrier's HELLO suffers: how late it is, and when the edge gives up, in ms.
     pub(super) late_hello: Option<(u64, u64)>,
+    /// The process is suspended until then.
+    pub(super) suspended_until: Instant,
+    /// POPs on the way to which frames were lost since the last attachment: up, and down.
+    pub(super) lost: BTreeMap<usize, (bool, bool)>,
 }
 
 /// The sockets of a process.
@@ -74,7 +84,19 @@ impl Sockets {
     }
 }
 
+impl PopHost {
+    /// Tells whether it has something to do and runs.
+    fn acts(&self, now: Instant) -> bool {
+        self.touched && self.core.is_some() && self.suspended_until <= now
+    }
+}
+
 impl EdgeHost {
+    /// Tells whether it has something to do and runs.
+    fn acts(&self, now: Instant) -> bool {
+        self.touched && self.core.is_some() && self.suspended_until <= now
+    }
+
     pub(super) fn new(node: usize) -> Self {
         Self {
             node,
@@ -87,6 +109,8 @@ impl EdgeHost {
             touched: false,
             carriers: 0,
             late_hello: None,
+            suspended_until: Instant::EPOCH,
+            lost: BTreeMap::new(),
         }
     }
 }
@@ -141,7 +165,7 @@ impl World {
         self.bearers.retain(|&(host, _), _| host != Host::Pop(pop));
         let clients = core::mem::take(&mut self.pops[pop].clients);
         for client in clients.peers.into_values() {
-            self.flow_ended(client.flow, titan_proto::Code::ShuttingDown);
+            self.flow_ended(client.flow, Code::ShuttingDown);
         }
         self.pops[pop].ready.clear();
     }
@@ -191,23 +215,47 @@ impl World {
 
     // --- Time -------------------------------------------------------------------------------------
 
+    /// Returns until when a process is suspended, if it is.
+    pub(super) fn suspended(&self, host: Host) -> Option<Instant> {
+        let until = match host {
+            Host::Pop(pop) => self.pops[pop].suspended_until,
+            Host::Edge(edge) => self.edges[edge].suspended_until,
+        };
+        (until > self.now).then_some(until)
+    }
+
+    pub(super) fn touch_host(&mut self, host: Host) {
+        match host {
+            Host::Pop(pop) => self.pops[pop].touched = true,
+            Host::Edge(edge) => self.edges[edge].touched = true,
+        }
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let pops = self.pops.iter().filter_map(|host| host.core.as_ref());
-        let edges = self.edges.iter().filter_map(|host| host.core.as_ref());
+        let now = self.now;
+        let pops = self.pops.iter().filter(|host| host.suspended_until <= now);
+        let edges = self.edges.iter().filter(|host| host.suspended_until <= now);
+        let pops = pops.filter_map(|host| host.core.as_ref());
+        let edges = edges.filter_map(|host| host.core.as_ref());
         let pops = pops.filter_map(|core| core.poll_timeout());
         let edges = edges.filter_map(|core| core.poll_timeout());
         pops.chain(edges).map(|deadline| deadline.at).min()
     }
 
     pub(super) fn handle_timeouts(&mut self) {
+        let now = self.now;
         for host in &mut self.pops {
-            if let Some(core) = &mut host.core {
-                host.touched |= is_due(core, self.now);
+            if let Some(core) = &mut host.core
+                && host.suspended_until <= now
+            {
+                host.touched |= is_due(core, now);
             }
         }
         for host in &mut self.edges {
-            if let Some(core) = &mut host.core {
-                host.touched |= is_due(core, self.now);
+            if let Some(core) = &mut host.core
+                && host.suspended_until <= now
+            {
+                host.touched |= is_due(core, now);
             }
         }
     }
@@ -219,7 +267,7 @@ impl World {
         loop {
             let mut moved = false;
             for pop in 0..self.pops.len() {
-                if self.pops[pop].touched && self.pops[pop].core.is_some() {
+                if self.pops[pop].acts(self.now) {
                     moved |= self.pop_events(pop);
                     moved |= self.pop_sockets(pop);
                     let host = &mut self.pops[pop];
@@ -231,7 +279,7 @@ impl World {
                 }
             }
             for edge in 0..self.edges.len() {
-                if self.edges[edge].touched && self.edges[edge].core.is_some() {
+                if self.edges[edge].acts(self.now) {
                     moved |= self.edge_events(edge);
                     moved |= self.edge_sockets(edge);
                     let host = &mut self.edges[edge];
@@ -252,11 +300,12 @@ impl World {
         if self.thorough {
             self.judge_silence();
         }
+        let now = self.now;
         for host in &mut self.pops {
-            host.touched = false;
+            host.touched &= host.suspended_until > now;
         }
         for host in &mut self.edges {
-            host.touched = false;
+            host.touched &= host.suspended_until > now;
         }
     }
 
@@ -268,6 +317,7 @@ impl World {
             .and_then(|core| core.poll_event())
         {
             moved = true;
+            event.hash(&mut self.trace);
             self.note(|| format!("pop {pop}: {event:?}"));
             match event {
                 Event::Sever { carrier, .. } => self.severed(Host::Pop(pop), carrier),
@@ -298,16 +348,28 @@ impl World {
             .and_then(|core| core.poll_event())
         {
             moved = true;
+            event.hash(&mut self.trace);
             self.note(|| format!("edge {edge}: {event:?}"));
             match event {
                 Event::Connect { uplink } => self.connect(edge, uplink),
                 Event::Opened { session } => self.opened(edge, session),
                 Event::Sever { carrier, .. } => self.severed(Host::Edge(edge), carrier),
-                Event::UplinkAttached { uplink, .. } => {
+                Event::UplinkAttached { uplink, resumed } => {
                     self.record.uplink_attached(edge, uplink);
+                    let pop = self.edges[edge].uplinks.get(&uplink).copied();
+                    let lost = pop.and_then(|pop| self.edges[edge].lost.remove(&pop));
+                    if resumed && lost == Some((true, true)) {
+                        mark::note(Mark::ResumeLossBoth);
+                    }
                 }
-                Event::UplinkDetached { uplink, .. } => {
+                Event::UplinkDetached { uplink, code } => {
                     self.record.uplink_detached(edge, uplink, self.now);
+                    let host = &self.edges[edge];
+                    if code == Code::AckWithheld
+                        && let Some(&pop) = host.uplinks.get(&uplink)
+                    {
+                        self.judge_withheld(Host::Edge(edge), host.node, pop);
+                    }
                 }
                 Event::Command { uplink, command } => self.commanded(edge, uplink, command),
                 Event::UplinkGone { uplink } => {
@@ -337,6 +399,17 @@ impl World {
         {
             let added = core.add_uplink(self.now);
             host.uplinks.insert(added, other);
+        }
+    }
+
+    /// An edge takes sessions again.
+    pub(super) fn accept(&mut self, edge: usize, life: u64) {
+        let host = &mut self.edges[edge];
+        if host.life == life
+            && let Some(core) = &mut host.core
+        {
+            host.touched = true;
+            core.set_status(self.now, &taking(true, self.scenario.limits.sessions_max));
         }
     }
 
@@ -374,10 +447,15 @@ impl World {
         let Some(core) = &mut host.core else { return };
         host.touched = true;
         let pop_host = &mut self.pops[pop];
+        let (busy_until, retry) = pop_host.busy;
         let Some(pop_core) = &mut pop_host.core else {
             core.handle_connect_failed(now, uplink, Duration::ZERO);
             return;
         };
+        if busy_until > now {
+            core.handle_connect_failed(now, uplink, retry);
+            return;
+        }
         let nonce = pop_core.nonce();
         let node = format!("node-{}", host.node);
         let pop_id = pop_core.handle_carrier(now, &node, nonce, false);
@@ -402,5 +480,14 @@ fn collect_ready<R: Role>(core: &mut Endpoint<R>, ready: &mut Vec<CarrierId>) {
         if !ready.contains(&id) {
             ready.push(id);
         }
+    }
+}
+
+/// Returns what an edge says about itself.
+pub(super) fn taking(accepting: bool, sessions_max: u32) -> wire::Status {
+    wire::Status {
+        accepting,
+        sessions_max,
+        ..wire::Status::default()
     }
 }

@@ -9,7 +9,7 @@ use super::hosts::Host;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use titan_core::endpoint::{
-    CarrierId, Counters, Edge, Endpoint, Event, Pop, Role, TunnelId, UplinkId, Usage,
+    CarrierId, Counters, Edge, Endpoint, Event, Pop, Role, SessionId, TunnelId, UplinkId, Usage,
 };
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
@@ -19,13 +19,24 @@ const PER_TURN: u64 = 288 << 10;
 const PER_TUNNEL: u64 = 128 << 10;
 const PER_SESSION: u64 = 64 << 10;
 
+/// Sessions of a tunnel that are over but for frames that nobody takes, beyond twice the cap.
+const ANSWERS_MAX: usize = 1_024;
+
+/// An acknowledgement is due after this long.
+const ACK_DELAY: Duration = Duration::from_millis(20);
+
+/// Who acknowledges nothing for this long is cut off.
+const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// By how much a POP waits longer than an edge's dial may take. What waits in a carrier that is slow
+/// and takes much at once can need longer than that, for nobody's fault.
+const DIAL_SLACK: Duration = Duration::from_secs(5);
+
 /// What has happened so far: it excuses failures that nothing else would.
 #[derive(Debug)]
 pub(super) struct Record {
     /// Faults that found a victim.
     pub(super) fired: u64,
-    /// Acknowledgements were held back.
-    pub(super) muted: bool,
     /// Somebody made messages up.
     pub(super) forged: bool,
     /// Made up data may have reached a socket: its bytes mean nothing any more.
@@ -45,6 +56,12 @@ pub(super) struct Record {
     reached: BTreeMap<usize, usize>,
     /// Bytes each failed client had sent.
     client_failed: BTreeMap<usize, u64>,
+    /// Bytes each failed target had sent.
+    target_failed: BTreeMap<usize, u64>,
+    /// The count that a host was told last on the way between a node and a POP, and when it grew.
+    progress: BTreeMap<(Host, usize, usize), (u64, Instant)>,
+    /// Nodes and POPs one of which cut the other off for withholding.
+    withheld: BTreeSet<(usize, usize)>,
     pop_detached: BTreeMap<(usize, TunnelId), Instant>,
     edge_detached: BTreeMap<(usize, UplinkId), Instant>,
     grace: Duration,
@@ -54,7 +71,6 @@ impl Record {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
             fired: 0,
-            muted: false,
             forged: false,
             poisoned: false,
             pop_restarted: false,
@@ -65,6 +81,9 @@ impl Record {
             tunnel_lost: false,
             reached: BTreeMap::new(),
             client_failed: BTreeMap::new(),
+            target_failed: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            withheld: BTreeSet::new(),
             pop_detached: BTreeMap::new(),
             edge_detached: BTreeMap::new(),
             grace: scenario.limits.config().grace,
@@ -73,6 +92,23 @@ impl Record {
 
     pub(super) fn node_unsafe(&mut self, node: usize) {
         self.nodes_unsafe.insert(node);
+    }
+
+    pub(super) fn acknowledged(
+        &mut self,
+        host: Host,
+        node: usize,
+        pop: usize,
+        count: u64,
+        at: Option<Instant>,
+    ) {
+        let last = self.progress.entry((host, node, pop)).or_default();
+        match at {
+            Some(at) if last.0 != count => *last = (count, at),
+            // A HELLO is no progress, and what it tells is none when it is told again.
+            None => last.0 = last.0.max(count),
+            Some(_) => {}
+        }
     }
 
     pub(super) fn uplink_attached(&mut self, edge: usize, uplink: UplinkId) {
@@ -103,7 +139,9 @@ impl World {
                 let usage = core.usage();
                 judge_memory(budget, usage);
                 let held = host.targets.peers.len() + host.dialling.len();
-                if usage.sessions > sessions_max * usage.tunnels + held {
+                // Each is answered, also those beyond; what is answered waits for its carrier.
+                let answered = 2 * sessions_max + ANSWERS_MAX;
+                if usage.sessions > answered * usage.tunnels + held {
                     violated(10, format_args!("an edge holds {usage:?}"));
                 }
             }
@@ -112,8 +150,12 @@ impl World {
 
     /// Checks that no drained core wants to be called before `earliest`.
     pub(super) fn judge_deadlines(&self, earliest: Instant) {
-        let pops = self.pops.iter().filter_map(|host| host.core.as_ref());
-        let edges = self.edges.iter().filter_map(|host| host.core.as_ref());
+        // Who was suspended until now has yet to come to what fell due meanwhile.
+        let now = self.now;
+        let pops = self.pops.iter().filter(|host| host.suspended_until < now);
+        let edges = self.edges.iter().filter(|host| host.suspended_until < now);
+        let pops = pops.filter_map(|host| host.core.as_ref());
+        let edges = edges.filter_map(|host| host.core.as_ref());
         let pops = pops.filter_map(|core| core.poll_timeout());
         let edges = edges.filter_map(|core| core.poll_timeout());
         for due in pops.chain(edges) {
@@ -181,7 +223,11 @@ impl World {
                     || edge_away
                     || self.record.nodes_unsafe.contains(&node)
                     || self.pops[pop].draining
-                    || (matches!(code, Code::AckWithheld | Code::Replaced) && self.record.muted);
+                    || code == Code::AckWithheld
+                    || (code == Code::Replaced && self.record.withheld.remove(&(node, pop)));
+                if code == Code::AckWithheld {
+                    self.judge_withheld(Host::Pop(pop), node, pop);
+                }
                 if !excused {
                     violated(
                         6,
@@ -195,10 +241,71 @@ impl World {
         }
     }
 
+    /// Who acknowledges something new within the time is not cut off for withholding. Either end may
+    /// be the first to find out; the other one follows.
+    pub(super) fn judge_withheld(&mut self, host: Host, node: usize, pop: usize) {
+        if self.record.nodes_unsafe.contains(&node) || self.record.withheld.remove(&(node, pop)) {
+            return;
+        }
+        if let Some(&(_, at)) = self.record.progress.get(&(host, node, pop))
+            && self.now < at + DEAD_AFTER
+        {
+            violated(
+                6,
+                format_args!(
+                    "{host:?} cut node {node} off for withholding {:?} after it acknowledged",
+                    self.now.since(at)
+                ),
+            );
+        }
+        self.record.withheld.insert((node, pop));
+    }
+
     /// A dial goes where an edge may go.
     pub(super) fn judge_dial(&self, address: Ipv4Addr) {
         if address.octets()[0] != 10 {
             violated(11, format_args!("an edge is asked to dial {address}"));
+        }
+    }
+
+    /// An edge takes no more sessions of one tunnel than it said, dialling or connected.
+    pub(super) fn judge_session_cap(&self, edge: usize, session: SessionId) {
+        let host = &self.edges[edge];
+        let Some(core) = &host.core else { return };
+        let tunnel = core.tunnel_of(session);
+        let known = host.targets.peers.keys().chain(host.dialling.keys());
+        let others = known.filter(|&&id| id != session && core.tunnel_of(id) == tunnel);
+        let count = 1 + others.count();
+        let cap = self.scenario.limits.sessions_max as usize;
+        if tunnel.is_some() && count > cap {
+            violated(
+                10,
+                format_args!("edge {edge} dials for {count} sessions where {cap} are allowed"),
+            );
+        }
+    }
+
+    /// An acknowledgement waits for nothing but room in its carrier.
+    pub(super) fn judge_ack(&mut self, link: usize, up: bool) {
+        let now = self.now;
+        let state = &mut self.links[link];
+        let (edge, pop) = (state.edge, state.pop);
+        let Some(since) = state.pipe(up).owes_since.take() else {
+            return;
+        };
+        let was_suspended = if up {
+            self.edges[edge].suspended_until >= since
+        } else {
+            self.pops[pop].suspended_until >= since
+        };
+        if now.since(since) > ACK_DELAY && !was_suspended {
+            violated(
+                5,
+                format_args!(
+                    "between edge {edge} and POP {pop} an acknowledgement waited for {:?}",
+                    now.since(since)
+                ),
+            );
         }
     }
 
@@ -210,35 +317,32 @@ impl World {
     pub(super) fn judge_client(&mut self, client: &Peer, code: Code) {
         if client.failed {
             self.record.client_failed.insert(client.flow, client.sent);
+        } else {
+            self.judge_rest(client, &self.record.target_failed);
         }
         let flow = &self.scenario.flows[client.flow];
         let limits = &self.scenario.limits;
         let network = &self.scenario.network;
         let record = &self.record;
-        let tight = limits.memory_budget < 1 << 30
-            || limits.sessions_max < 1_000
-            || limits.tunnel_held_max < 1 << 20
-            || limits.group_held_max < 1 << 20
-            || limits.leases_max < 100;
-        // What a carrier holds may take longer to leave than a dial may take.
-        let slow = network.bandwidth > 0 && network.window as u64 / network.bandwidth > 4_000;
+        let tight =
+            limits.is_short_of_memory() || limits.sessions_max < 1_000 || limits.leases_max < 100;
         let early = flow.start < 1_000 + 8 * (network.delay + network.jitter);
         let answered = |answer| flow.answers.contains(&answer);
         let excused = match code {
             Code::Ok => !flow.private,
             Code::Refused => answered(Answer::Refuses),
-            Code::TimedOut => answered(Answer::Hangs) || record.fired > 0 || slow,
+            Code::TimedOut => {
+                answered(Answer::Hangs) || record.fired > 0 || network.round_trip_max() > DIAL_SLACK
+            }
             Code::Forbidden => flow.private,
             Code::NoExit | Code::ExitAway => record.fired > 0 || early || tight,
             Code::ShuttingDown => record.fired > 0,
             Code::QuotaExceeded => self.is_spent(client.flow),
             Code::Overloaded | Code::Memory | Code::ExitLimit => tight,
             Code::TunnelLost => record.tunnel_lost || record.pop_restarted,
-            Code::Reset => {
-                flow.client.fails_at.is_some() || flow.target.fails_at.is_some() || record.forged
-            }
+            Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
             Code::WriteTimeout => {
-                let failed = flow.client.fails_at.is_some() || flow.target.fails_at.is_some();
+                let failed = flow.client.fails() || flow.target.fails();
                 failed || (flow.stalls() && record.tunnel_lost)
             }
             Code::IdleTimeout => {
@@ -270,21 +374,33 @@ impl World {
                 );
             }
         }
-        let limits = &self.scenario.limits;
-        if target.ended == Some(Code::Reset)
-            && !target.failed
-            && !target.stopped
-            && let Some(&sent) = self.record.client_failed.get(&target.flow)
-            && !self.record.tunnel_lost
+        if target.failed {
+            self.record.target_failed.insert(target.flow, target.sent);
+        } else {
+            self.judge_rest(target, &self.record.client_failed);
+        }
+    }
+
+    /// What a socket sent before it failed arrives, if the other one takes it in time and memory
+    /// allows: the news of the failure comes behind.
+    fn judge_rest(&self, peer: &Peer, failed: &BTreeMap<usize, u64>) {
+        let patience = self.scenario.limits.config().write_deadline;
+        let in_time = peer
+            .over_since
+            .is_some_and(|since| self.now < since + patience);
+        if peer.ended == Some(Code::Reset)
+            && !peer.stopped
+            && in_time
+            && !self.scenario.limits.is_short_of_memory()
             && !self.record.forged
-            && limits.memory_budget >= 1 << 30
-            && target.received != sent
+            && let Some(&sent) = failed.get(&peer.flow)
+            && peer.received != sent
         {
             violated(
                 1,
                 format_args!(
-                    "flow {}: {} of {sent} bytes that the client sent before it failed arrived",
-                    target.flow, target.received
+                    "flow {}: {} of {sent} bytes that were sent before a socket failed arrived",
+                    peer.flow, peer.received
                 ),
             );
         }

@@ -16,7 +16,7 @@ use titan_proto::Code;
 const ASK_AGAIN: u64 = 700;
 
 /// What happens between a POP and the store.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum StoreStep {
     /// An ask reaches the store.
     Asked { have: u64 },
