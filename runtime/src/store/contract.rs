@@ -1,5 +1,12 @@
 //! What every [`Store`] must do.
 
+mod account;
+mod admin;
+mod changes;
+mod nodes;
+mod race;
+
+use super::{COUNT_MAX, Route, RouteMode};
 use super::{NewUser, NodeEntry, Page, PopEntry, ReplyMode, Store, StoreError, UserChange};
 use std::collections::BTreeSet;
 
@@ -9,6 +16,7 @@ const NOW: u64 = 1_700_000_000;
 pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     users_come_and_go(open()).await;
     users_change(open()).await;
+    every_setting_of_a_user_is_kept(open()).await;
     credential_versions_never_repeat(open()).await;
     names_do_not_collide(open()).await;
     pages_cover_everything_once(open()).await;
@@ -18,18 +26,16 @@ pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     restarts_take_over(open()).await;
     draining_lasts_as_long_as_the_process(open()).await;
     meta_is_shared(open()).await;
+    nodes::all(&mut open).await;
+    changes::all(&mut open).await;
+    account::all(&mut open).await;
+    race::all(&mut open).await;
+    admin::all(&mut open).await;
 }
 
 /// A user as the tests create it.
 pub(crate) fn user(name: &str) -> NewUser {
-    NewUser {
-        name: name.to_owned(),
-        password_hash: "$argon2id$x".to_owned(),
-        enabled: true,
-        created_at: NOW,
-        expires_at: None,
-        reply: ReplyMode::Fast,
-    }
+    NewUser::new(name.to_owned(), "$argon2id$x".to_owned(), NOW)
 }
 
 fn pop(id: &str, incarnation: u64) -> PopEntry {
@@ -86,9 +92,10 @@ async fn users_change<S: Store>((a, b): (S, S)) {
         password_hash: Some("$other".to_owned()),
         expires_at: Some(Some(NOW)),
         reply: Some(ReplyMode::Truthful),
-        enabled: None,
+        ..UserChange::default()
     };
     let changed = b.change_user("ann", rest).await.unwrap().unwrap();
+    assert_eq!(changed.id, before.id);
     assert_eq!(a.user("ann").await.unwrap(), Some(changed.clone()));
     assert!(changed.credential_version > before.credential_version);
     assert_eq!(
@@ -115,6 +122,92 @@ async fn users_change<S: Store>((a, b): (S, S)) {
         a.change_user("bob", UserChange::default()).await.unwrap(),
         None
     );
+}
+
+async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {
+    let mut new = user("ann");
+    new.enabled = false;
+    new.starts_at = Some(1);
+    new.expires_at = Some(COUNT_MAX);
+    new.traffic_limit = Some(COUNT_MAX);
+    new.upload_rate = Some(3);
+    new.download_rate = Some(4);
+    new.sessions_max = Some(u32::MAX);
+    new.reply = ReplyMode::Truthful;
+    new.route = Route {
+        mode: RouteMode::Timed,
+        node: Some("n:1".to_owned()),
+        interval_minutes: Some(5),
+        utc_minute_of_day: Some(1_439),
+        switched_at: Some(6),
+    };
+    let created = a.create_user(new.clone()).await.unwrap();
+    assert_eq!(b.user("ann").await.unwrap(), Some(created.clone()));
+    let listed = b.users(Page::first(9)).await.unwrap().items;
+    assert_eq!(listed, std::slice::from_ref(&created));
+    assert_eq!(
+        (created.enabled, created.starts_at, created.expires_at),
+        (false, Some(1), Some(COUNT_MAX))
+    );
+    assert_eq!(created.traffic_limit, Some(COUNT_MAX));
+    assert_eq!(
+        (created.upload_rate, created.download_rate),
+        (Some(3), Some(4))
+    );
+    assert_eq!(
+        (created.sessions_max, created.reply, created.route),
+        (Some(u32::MAX), ReplyMode::Truthful, new.route.clone())
+    );
+    // One by one they go away again, and the others stay.
+    let mut expected = b.user("ann").await.unwrap().unwrap();
+    let set = |change: fn(&mut UserChange)| {
+        let mut all = UserChange::default();
+        change(&mut all);
+        all
+    };
+    for (change, apply) in [
+        (
+            set(|change| change.starts_at = Some(None)),
+            (|user| user.starts_at = None) as fn(&mut super::User),
+        ),
+        (set(|change| change.expires_at = Some(None)), |user| {
+            user.expires_at = None;
+        }),
+        (set(|change| change.traffic_limit = Some(None)), |user| {
+            user.traffic_limit = None;
+        }),
+        (set(|change| change.upload_rate = Some(None)), |user| {
+            user.upload_rate = None;
+        }),
+        (set(|change| change.download_rate = Some(None)), |user| {
+            user.download_rate = None;
+        }),
+        (set(|change| change.sessions_max = Some(None)), |user| {
+            user.sessions_max = None;
+        }),
+        (
+            set(|change| change.route = Some(Route::default())),
+            |user| {
+                user.route = Route::default();
+            },
+        ),
+    ] {
+        apply(&mut expected);
+        let changed = a.change_user("ann", change).await.unwrap();
+        assert_eq!(changed.as_ref(), Some(&expected));
+        assert_eq!(b.user("ann").await.unwrap().as_ref(), Some(&expected));
+    }
+    let beyond = UserChange {
+        traffic_limit: Some(Some(COUNT_MAX + 1)),
+        ..UserChange::default()
+    };
+    assert_eq!(
+        a.change_user("ann", beyond).await,
+        Err(StoreError::TooLarge)
+    );
+    new.name = "bob".to_owned();
+    new.upload_rate = Some(COUNT_MAX + 1);
+    assert_eq!(a.create_user(new).await, Err(StoreError::TooLarge));
 }
 
 async fn credential_versions_never_repeat<S: Store>((a, b): (S, S)) {
@@ -145,6 +238,13 @@ async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
         "titan:user:a",
         "zset",
         "online",
+        "free",
+        "%6Fnline",
+        "bind",
+        "a@b",
+        "1@b",
+        "a\nb",
+        "-",
         "{a}",
         "🦀",
     ];
