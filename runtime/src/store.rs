@@ -20,7 +20,9 @@ mod embedded;
 mod forward;
 mod node;
 mod page;
+mod redis;
 mod user;
+mod word;
 
 pub use account::{
     Holder, HolderUsage, INCARNATIONS_KEPT, REPORT_MAX, Resolution, Standing, Totals, TrafficBucket,
@@ -29,12 +31,13 @@ pub use admin::{AdminToken, Role};
 pub use audit::{AUDIT_MAX, AUDIT_RECORD_MAX, AuditHead, AuditRecord, BrokenChain, NewAudit};
 pub use change::{CHANGES_KEPT, CHANGES_MAX, Change, Changes, Cursor, ORDER_MAX, Order};
 pub use embedded::{Embedded, Location, Mode};
-pub use forward::{Gate, Gated};
+pub use forward::{AnyStore, Gate, Gated};
 pub use node::{
     BlacklistEntry, KnownNode, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, POP_FORGOTTEN_AFTER,
     PopEntry, PopStatus, REASON_MAX, Subject, SubjectKind,
 };
 pub use page::{Listing, PAGE_MAX, Page};
+pub use redis::Redis;
 pub use user::{
     ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, NewUser, ReplyMode, Route, RouteMode, User,
     UserChange,

@@ -208,20 +208,6 @@ fn malformed(
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-/// Writes an enum as the text that serde gives it.
-fn word<T: serde::Serialize>(value: T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => text,
-        _ => unreachable!("only enums without data are written as words"),
-    }
-}
-
-/// The other way round from [`word`].
-fn from_word<T: serde::de::DeserializeOwned>(column: usize, text: String) -> rusqlite::Result<T> {
-    serde_json::from_value(serde_json::Value::String(text))
-        .map_err(|error| malformed(column, error))
-}
-
 fn open_file(directory: &Path) -> Result<Connection, StoreError> {
     let path = directory.join(FILE_NAME);
     let failed = |error: std::io::Error| unavailable(&format!("{}: {error}", path.display()));

@@ -1,13 +1,15 @@
 //! Stores made of other stores.
 
 use super::{
-    Adjustment, AdminToken, AuditHead, AuditRecord, BlacklistEntry, Changes, Cursor, Holder,
-    HolderUsage, KnownNode, Listing, NewAudit, NewUser, NodeEntry, NodeRtt, Order, Page, PopEntry,
-    PopStatus, Resolution, Standing, Store, StoreError, Subject, SubjectKind, Totals,
-    TrafficBucket, User, UserChange,
+    Adjustment, AdminToken, AuditHead, AuditRecord, BlacklistEntry, Changes, Cursor, Embedded,
+    Holder, HolderUsage, KnownNode, Listing, Location, Mode, NewAudit, NewUser, NodeEntry, NodeRtt,
+    Order, Page, PopEntry, PopStatus, Redis, Resolution, Standing, Store, StoreError, Subject,
+    SubjectKind, Totals, TrafficBucket, User, UserChange,
 };
+use crate::config::StoreAddress;
 use core::future::Future;
 use std::net::IpAddr;
+use std::path::Path;
 
 /// Hands every operation of [`Store`] to a macro: name, arguments, and what it returns on success.
 macro_rules! operations {
@@ -91,3 +93,43 @@ macro_rules! gated {
     };
 }
 operations!(gated);
+
+/// The store that a daemon is configured with.
+#[derive(Clone, Debug)]
+pub enum AnyStore {
+    /// A file that the daemons of one host share.
+    Embedded(Embedded),
+    /// A Redis server that the daemons of several hosts share.
+    Redis(Redis),
+}
+
+impl AnyStore {
+    /// Opens the store at an address; the embedded one is in `data`. Blocks for that one; for the
+    /// start of a daemon.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be used, or the address makes no sense. A server need not be there yet.
+    pub fn open(address: &StoreAddress, data: &Path) -> Result<Self, StoreError> {
+        match address.redis() {
+            Some(url) => Redis::new(url).map(Self::Redis),
+            None => {
+                let location = Location::Data(data.to_owned());
+                Embedded::open(&location, Mode::Thread).map(Self::Embedded)
+            }
+        }
+    }
+}
+
+macro_rules! any {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        impl Store for AnyStore {
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
+                match self {
+                    Self::Embedded(store) => store.$name($($arg),*).await,
+                    Self::Redis(store) => store.$name($($arg),*).await,
+                }
+            })*
+        }
+    };
+}
+operations!(any);

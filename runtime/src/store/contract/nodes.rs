@@ -103,10 +103,6 @@ async fn nodes_have_a_home<S: Store>((a, b): (S, S)) {
     let later = NOW + 1 + NODE_FORGOTTEN_AFTER;
     assert!(b.node("n", later - 1).await.unwrap().is_some());
     assert_eq!(b.node("n", later + 1).await.unwrap(), None);
-    a.pop_alive(pop("p", 10), later + 1, later + 9)
-        .await
-        .unwrap();
-    assert_eq!(b.node("n", NOW).await.unwrap(), None);
 }
 
 /// More than a store may handle in one step.

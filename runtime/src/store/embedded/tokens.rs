@@ -1,6 +1,7 @@
 //! Admin tokens in SQLite.
 
-use super::{changes, durable, from_word, integer, unsigned, word};
+use super::{changes, durable, integer, malformed, unsigned};
+use crate::store::word::{from_word, word};
 use crate::store::{AdminToken, Change, Listing, Page, StoreError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
@@ -85,7 +86,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AdminToken> {
         id: row.get(0)?,
         hash: row.get(1)?,
         name: row.get(2)?,
-        role: from_word(3, row.get(3)?)?,
+        role: from_word(row.get(3)?).map_err(|error| malformed(3, error))?,
         created_at: unsigned(row.get(4)?),
         created_by: row.get(5)?,
         expires_at: row.get::<_, Option<i64>>(6)?.map(unsigned),

@@ -1,6 +1,7 @@
 //! Users and shared values in SQLite.
 
-use super::{changes, durable, from_word, integer, unsigned, word};
+use super::{changes, durable, integer, malformed, unsigned};
+use crate::store::word::{from_word, word};
 use crate::store::{
     Change, Listing, NewUser, Page, ReplyMode, Route, StoreError, User, UserChange,
 };
@@ -201,7 +202,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<User> {
             other => return Err(rusqlite::Error::IntegralValueOutOfRange(12, other)),
         },
         route: Route {
-            mode: from_word(13, row.get(13)?)?,
+            mode: from_word(row.get(13)?).map_err(|error| malformed(13, error))?,
             node: row.get(14)?,
             interval_minutes: row.get(15)?,
             utc_minute_of_day: row.get(16)?,
