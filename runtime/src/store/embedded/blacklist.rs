@@ -71,7 +71,7 @@ pub(super) fn list(
     let rows = connection
         .prepare_cached(
             "SELECT subject, reason, since FROM blacklist
-             WHERE kind = ?1 AND (?2 IS NULL OR subject > ?2) ORDER BY subject LIMIT ?3",
+             WHERE kind = ?1 AND subject > coalesce(?2, '') ORDER BY subject LIMIT ?3",
         )?
         .query_map(params![kind.name(), page.after, limit + 1], |row| {
             Ok((row.get::<_, String>(0)?, row.get(1)?, unsigned(row.get(2)?)))

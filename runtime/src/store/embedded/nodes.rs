@@ -204,7 +204,7 @@ pub(super) fn list(
     let limit = page.len_max();
     let nodes = connection
         .prepare_cached(&format!(
-            "{LISTED} AND (?2 IS NULL OR n.id > ?2) ORDER BY n.id LIMIT ?3"
+            "{LISTED} AND n.id > coalesce(?2, '') ORDER BY n.id LIMIT ?3"
         ))?
         .query_map(params![integer(now), page.after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;
@@ -222,7 +222,7 @@ pub(super) fn list_of_pop(
         .prepare_cached(
             "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms
              FROM nodes n JOIN pops p ON p.id = n.pop AND p.lease_until > ?1
-             WHERE n.pop = ?2 AND (?3 IS NULL OR n.id > ?3) ORDER BY n.id LIMIT ?4",
+             WHERE n.pop = ?2 AND n.id > coalesce(?3, '') ORDER BY n.id LIMIT ?4",
         )?
         .query_map(params![integer(now), pop, page.after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;

@@ -52,7 +52,7 @@ pub(super) fn list(
     let limit = page.len_max();
     let tokens = connection
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM tokens WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2"
+            "SELECT {COLUMNS} FROM tokens WHERE id > coalesce(?1, '') ORDER BY id LIMIT ?2"
         ))?
         .query_map(params![page.after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;

@@ -64,7 +64,7 @@ pub(super) fn list(connection: &Connection, page: &Page) -> Result<Listing<User>
     let limit = page.len_max();
     let users = connection
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM users WHERE ?1 IS NULL OR name > ?1 ORDER BY name LIMIT ?2"
+            "SELECT {COLUMNS} FROM users WHERE name > coalesce(?1, '') ORDER BY name LIMIT ?2"
         ))?
         .query_map(params![page.after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;
