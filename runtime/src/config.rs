@@ -9,6 +9,7 @@ mod edge;
 mod load;
 mod manager;
 mod pop;
+mod store;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -17,6 +18,7 @@ pub use edge::{EdgeArgs, EdgeConfig};
 pub use load::{ConfigError, Source};
 pub use manager::{ManagerArgs, ManagerConfig, StaticPop};
 pub use pop::{Limits, PopArgs, PopConfig};
+pub use store::StoreAddress;
 
 use serde::Deserialize;
 use std::path::PathBuf;

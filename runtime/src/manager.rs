@@ -43,6 +43,9 @@ const BODY_MAX: usize = 64 * 1024;
 /// logins all fit in.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the store is left alone at start after it failed.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
 /// Why a manager could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
@@ -96,7 +99,7 @@ struct Shared<E, S> {
 ///
 /// On the first run it makes its secrets in the data directory: [`ADMIN_TOKEN_FILE`],
 /// [`JOIN_SECRET_FILE`], `node-token.key`, and the public `node-token.pub`, whose content it also puts
-/// into the store under [`META_NODE_TOKEN_KEY`].
+/// into the store under [`META_NODE_TOKEN_KEY`]. While the store is away it waits, and says so.
 ///
 /// # Errors
 /// Fails if it cannot start; nothing ends it once it runs but `shutdown`.
@@ -116,9 +119,12 @@ pub async fn run<E: Env, S: Store>(
     let secret = |file| Secret::load_or_create(&data.join(file), env.seed());
     let signer = Signer::load_or_create(&data, env.seed())?;
     let (admin, join) = (secret(ADMIN_TOKEN_FILE)?, secret(JOIN_SECRET_FILE)?);
-    store
-        .set_meta(META_NODE_TOKEN_KEY, signer.public_key())
-        .await?;
+    tokio::pin!(shutdown);
+    tokio::select! {
+        biased;
+        published = publish(&env, &store, signer.public_key()) => published?,
+        () = &mut shutdown => return Ok(()),
+    }
     let tls = match &config.tls {
         Some(files) => Some(server_config(&files.cert, &files.key)?),
         None => None,
@@ -146,6 +152,19 @@ pub async fn run<E: Env, S: Store>(
     let _ = ready.send(address);
     serve::serve(env, listener, tls, router(api), shutdown).await;
     Ok(())
+}
+
+/// Puts the public key of node tokens into the store, waiting for the store for as long as it takes.
+async fn publish<E: Env, S: Store>(env: &E, store: &S, key: String) -> Result<(), StoreError> {
+    loop {
+        match store.set_meta(META_NODE_TOKEN_KEY, key.clone()).await {
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::warn!(%error, "waiting for the store");
+                env.sleep_until(env.now() + STORE_RETRY).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 fn router<E: Env, S: Store>(api: Api<E, S>) -> Router {

@@ -1,46 +1,78 @@
-//! What the daemons remember together: users, POPs, nodes (requirement W3).
+//! What the daemons remember together: users, POPs, nodes, quotas, traffic, tokens (requirement W3).
 //!
 //! One trait, [`Store`], holds the operations the daemons mean. Every implementation is held to the
 //! same suite in `contract`. Times are handed in as Unix seconds and never read inside, so a
 //! simulation decides what time it is.
+//!
+//! # Lost answers
+//! An operation that failed as unavailable may have happened. All but three may simply be repeated:
+//! what POPs report are totals, written as maxima; adjustments have ids; everything else sets a state.
+//! Repeating [`Store::create_user`] or [`Store::create_token`] says [`StoreError::Exists`], and
+//! repeating [`Store::audit_append`] records the act twice.
 
+mod account;
+mod admin;
+mod audit;
+mod change;
 #[cfg(test)]
 mod contract;
 mod embedded;
-mod nodes;
-mod schema;
-mod users;
+mod forward;
+mod node;
+mod page;
+mod redis;
+mod user;
+mod word;
 
+pub use account::{
+    Holder, HolderUsage, INCARNATIONS_KEPT, REPORT_MAX, Resolution, Standing, Totals, TrafficBucket,
+};
+pub use admin::{AdminToken, Role};
+pub use audit::{AUDIT_MAX, AUDIT_RECORD_MAX, AuditHead, AuditRecord, BrokenChain, NewAudit};
+pub use change::{CHANGES_KEPT, CHANGES_MAX, Change, Changes, Cursor, ORDER_MAX, Order};
 pub use embedded::{Embedded, Location, Mode};
+pub use forward::{AnyStore, Gate, Gated};
+pub use node::{
+    BlacklistEntry, KnownNode, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, POP_FORGOTTEN_AFTER,
+    PopEntry, PopStatus, REASON_MAX, Subject, SubjectKind,
+};
+pub use page::{Listing, PAGE_MAX, Page};
+pub use redis::Redis;
+pub use user::{
+    ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, NewUser, ReplyMode, Route, RouteMode, User,
+    UserChange,
+};
 
 use core::future::Future;
 use std::net::IpAddr;
 
-/// The most entries one page holds; a larger request is cut to this.
-pub const PAGE_MAX: u32 = 1_000;
-
 /// The longest value of [`Store::set_meta`], in bytes.
 pub const META_MAX: usize = 64 * 1024;
 
+/// The largest number of bytes or seconds that every store can count exactly: 2^53 - 1, nine
+/// petabytes (Redis' scripts count in floating point).
+pub const COUNT_MAX: u64 = (1 << 53) - 1;
+
+/// The most entries that one call may carry where it carries a list.
+pub const BATCH_MAX: usize = 1_000;
+
 /// The key of [`Store::meta`] under which the manager keeps the public key of node tokens.
 pub const META_NODE_TOKEN_KEY: &str = "node_token.public_key";
-
-/// How long an expired POP is remembered before its record is removed, in seconds: a week, so that an
-/// operator still sees which POP is missing.
-pub const POP_FORGOTTEN_AFTER: u64 = 7 * 24 * 3_600;
 
 /// A place for what the daemons share. Clones are handles to the same place.
 ///
 /// Each operation is atomic. Dropping a future leaves open whether its operation happens.
 ///
 /// # Errors
-/// Every operation fails with [`StoreError::Unavailable`] while the place cannot be reached or has
-/// too much to do; trying again later is then right.
+/// Every operation fails with [`StoreError::Unavailable`] while the place cannot be reached, does not
+/// answer in time or has too much to do; trying again later is then right. Operations that carry a
+/// list fail with [`StoreError::TooLarge`] if it is longer than [`BATCH_MAX`].
 pub trait Store: Clone + Send + Sync + 'static {
     /// Creates a user and returns its record.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] if the name is taken.
+    /// [`StoreError::Exists`] if the name is taken; [`StoreError::TooLarge`] if a number is above
+    /// [`COUNT_MAX`].
     fn create_user(&self, user: NewUser) -> impl Future<Output = Result<User, StoreError>> + Send;
 
     /// Returns the user of this name.
@@ -51,13 +83,24 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Changes what `change` names of a user and returns the new record; none if there is no such
     /// user.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] if a number is above [`COUNT_MAX`].
     fn change_user(
         &self,
         name: &str,
         change: UserChange,
     ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
 
-    /// Deletes a user; true if there was one.
+    /// Changes what a user may still transfer, once for each [`Adjustment::id`], and returns the
+    /// record; none if there is no such user.
+    fn adjust_user(
+        &self,
+        name: &str,
+        adjustment: Adjustment,
+    ) -> impl Future<Output = Result<Option<User>, StoreError>> + Send;
+
+    /// Deletes a user with its account and traffic; true if there was one.
     fn delete_user(&self, name: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Registers a POP or renews its lease until `lease_until` (Unix seconds).
@@ -118,12 +161,184 @@ pub trait Store: Clone + Send + Sync + 'static {
         generation: u64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Records the round-trip times that `pop` measured, at most [`BATCH_MAX`] (requirement W9).
+    fn nodes_measured(
+        &self,
+        pop: &str,
+        rtts: Vec<NodeRtt>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Lists the nodes that are online at a POP whose lease holds at `now`, by id.
     fn nodes(
         &self,
         page: Page,
         now: u64,
     ) -> impl Future<Output = Result<Listing<NodeEntry>, StoreError>> + Send;
+
+    /// Lists the entries of one POP, by node, if its lease holds at `now`.
+    fn pop_nodes(
+        &self,
+        pop: &str,
+        page: Page,
+        now: u64,
+    ) -> impl Future<Output = Result<Listing<NodeEntry>, StoreError>> + Send;
+
+    /// Returns what is known of a node; it is forgotten [`NODE_FORGOTTEN_AFTER`] it was seen last.
+    fn node(
+        &self,
+        id: &str,
+        now: u64,
+    ) -> impl Future<Output = Result<Option<KnownNode>, StoreError>> + Send;
+
+    /// Makes `pop` the home of nodes, at most [`BATCH_MAX`]: where they are sent when they ask next.
+    /// A node that attaches elsewhere later has its home there.
+    fn assign_nodes(
+        &self,
+        ids: Vec<String>,
+        pop: &str,
+        now: u64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Puts subjects on their blacklist, at most [`BATCH_MAX`]. One that is on it already keeps its
+    /// entry.
+    fn blacklist_add(
+        &self,
+        entries: Vec<BlacklistEntry>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Takes subjects off their blacklist, at most [`BATCH_MAX`].
+    fn blacklist_remove(
+        &self,
+        subjects: Vec<Subject>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns why a node at this address is turned away, or none if it is not.
+    fn blacklisted(
+        &self,
+        node: &str,
+        ip: IpAddr,
+    ) -> impl Future<Output = Result<Option<BlacklistEntry>, StoreError>> + Send;
+
+    /// Lists a blacklist, by [`Subject::key`].
+    fn blacklist(
+        &self,
+        kind: SubjectKind,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing<BlacklistEntry>, StoreError>> + Send;
+
+    /// Tells a POP, by the stream of changes, to do something. Nobody says whether it was done.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] if the order is longer than [`ORDER_MAX`].
+    fn order(
+        &self,
+        pop: &str,
+        at: u64,
+        order: Order,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Reads the changes after a cursor, at most `limit` and [`CHANGES_MAX`]. Without a cursor it
+    /// returns the end of the stream and says to reload.
+    ///
+    /// It answers at once, also with nothing. Asking takes one round trip and no work.
+    fn changes(
+        &self,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Changes, StoreError>> + Send;
+
+    /// Takes over the totals of `holder` for one user and grants more, until `want` bytes are granted
+    /// in all since the start of the process, or as much of it as the user's limit over all POPs
+    /// leaves. None if the user is gone.
+    ///
+    /// What is granted is charged at once. What the holder does not need it gives back by
+    /// [`Totals::returned`]; what a dead holder had not given back stays charged.
+    fn lease(
+        &self,
+        holder: Holder,
+        totals: Totals,
+        want: u64,
+        at: u64,
+    ) -> impl Future<Output = Result<Option<Standing>, StoreError>> + Send;
+
+    /// Takes over the totals of `holder` for users, at most [`REPORT_MAX`], and returns how each
+    /// stands; none for one who is gone. What is new in them counts as transferred at `at`
+    /// (Unix seconds), which may lie in the past.
+    ///
+    /// Also for a process that has ended: what it left in its journal is still its.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] if there are more than [`REPORT_MAX`].
+    fn report(
+        &self,
+        holder: Holder,
+        totals: Vec<Totals>,
+        at: u64,
+    ) -> impl Future<Output = Result<Vec<Option<Standing>>, StoreError>> + Send;
+
+    /// Lists who holds or held what of a user's quota, by POP and incarnation. None if there is no
+    /// such user.
+    fn usage(
+        &self,
+        user: &str,
+    ) -> impl Future<Output = Result<Option<Vec<HolderUsage>>, StoreError>> + Send;
+
+    /// Returns the buckets in which a user transferred something, from the one that `from` lies in
+    /// to the one that `until` lies in, oldest first. None if there is no such user.
+    fn traffic(
+        &self,
+        user: &str,
+        resolution: Resolution,
+        from: u64,
+        until: u64,
+    ) -> impl Future<Output = Result<Option<Vec<TrafficBucket>>, StoreError>> + Send;
+
+    /// Keeps an admin token.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is one of this id or hash.
+    fn create_token(
+        &self,
+        token: AdminToken,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the token with this hash, also a revoked or expired one.
+    fn token(
+        &self,
+        hash: [u8; 32],
+    ) -> impl Future<Output = Result<Option<AdminToken>, StoreError>> + Send;
+
+    /// Lists the tokens by id, also revoked and expired ones.
+    fn tokens(
+        &self,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing<AdminToken>, StoreError>> + Send;
+
+    /// Revokes a token, for good, and returns it; none if there is no such token.
+    fn revoke_token(
+        &self,
+        id: &str,
+        at: u64,
+    ) -> impl Future<Output = Result<Option<AdminToken>, StoreError>> + Send;
+
+    /// Records an administrative act as the next of the chain and returns the record.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] if it is longer than [`AUDIT_RECORD_MAX`].
+    fn audit_append(
+        &self,
+        act: NewAudit,
+    ) -> impl Future<Output = Result<AuditRecord, StoreError>> + Send;
+
+    /// Returns the records after place `after`, oldest first, at most `limit` and [`AUDIT_MAX`].
+    fn audit(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<AuditRecord>, StoreError>> + Send;
+
+    /// Returns the end of the chain of records.
+    fn audit_head(&self) -> impl Future<Output = Result<AuditHead, StoreError>> + Send;
 
     /// Returns a small value that all daemons share.
     fn meta(&self, key: &str) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
@@ -148,7 +363,7 @@ pub enum StoreError {
     /// A newer process owns what this one wanted to write.
     #[error("a newer process took over")]
     Superseded,
-    /// The value is longer than allowed.
+    /// A value or a list is longer than allowed, or a number larger.
     #[error("the value is too large")]
     TooLarge,
     /// The store cannot be reached, is overloaded, or failed; try again later.
@@ -156,166 +371,35 @@ pub enum StoreError {
     Unavailable(String),
 }
 
-/// When the client of a user is answered (requirement W13).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReplyMode {
-    /// Before the exit has dialled.
-    #[default]
-    Fast,
-    /// After the exit has dialled, with the dial's outcome.
-    Truthful,
-}
-
-/// A user to be created.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NewUser {
-    /// The name; see [`crate::auth::is_user_name`] for what it may be.
-    pub name: String,
-    /// The password's hash as a PHC string.
-    pub password_hash: String,
-    /// Whether the user may connect.
-    pub enabled: bool,
-    /// When the user was created, in Unix seconds.
-    pub created_at: u64,
-    /// From when on the user may no longer connect, in Unix seconds.
-    pub expires_at: Option<u64>,
-    /// When clients are answered.
-    pub reply: ReplyMode,
-}
-
-/// The record of a user.
-#[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    /// The name, unique and never changed.
-    pub name: String,
-    /// The password's hash as a PHC string.
-    pub password_hash: String,
-    /// A number that changes with the password and is never used twice in one store, so a user who
-    /// was deleted and created again has another one.
-    pub credential_version: u64,
-    /// Whether the user may connect.
-    pub enabled: bool,
-    /// When the user was created, in Unix seconds.
-    pub created_at: u64,
-    /// From when on the user may no longer connect, in Unix seconds.
-    pub expires_at: Option<u64>,
-    /// When clients are answered.
-    pub reply: ReplyMode,
-}
-
-/// What to change of a user; `None` leaves a field as it is.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct UserChange {
-    /// The new password's hash as a PHC string.
-    pub password_hash: Option<String>,
-    /// Whether the user may connect.
-    pub enabled: Option<bool>,
-    /// The new expiry in Unix seconds; `Some(None)` removes it.
-    pub expires_at: Option<Option<u64>>,
-    /// When clients are answered.
-    pub reply: Option<ReplyMode>,
-}
-
-// Hashes stay out of logs: they can be guessed at offline.
-macro_rules! debug_without_hash {
-    ($($type:ident)*) => {$(
-        impl core::fmt::Debug for $type {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.debug_struct(stringify!($type))
-                    .field("enabled", &self.enabled)
-                    .field("expires_at", &self.expires_at)
-                    .field("reply", &self.reply)
-                    .finish_non_exhaustive()
-            }
-        }
-    )*};
-}
-debug_without_hash!(NewUser User UserChange);
-
-/// A POP as it registers itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PopEntry {
-    /// The POP's id.
-    pub id: String,
-    /// Grows with every start of the POP: its start time in Unix microseconds. The generations of
-    /// its nodes count up from here.
-    pub incarnation: u64,
-    /// Where edges connect, as in `wss://pop.example:41005`.
-    pub url: String,
-    /// What else the POP tells about itself, as JSON; at most [`META_MAX`] bytes.
-    pub info: String,
-}
-
-/// A POP as the store knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PopStatus {
-    /// What the POP registered.
-    pub pop: PopEntry,
-    /// How many nodes are online there.
-    pub node_count: u64,
-    /// Until when its lease holds, in Unix seconds.
-    pub lease_until: u64,
-    /// It drains, or is to: no node is to be sent there.
-    pub draining: bool,
-}
-
-/// A node that is online at a POP.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NodeEntry {
-    /// The node's id.
-    pub id: String,
-    /// The POP that owns this entry.
-    pub pop: String,
-    /// Grows with every attachment at this POP, over restarts too.
-    pub generation: u64,
-    /// The address the node connects from.
-    pub ip: IpAddr,
-    /// The node's operating system, as it says.
-    pub os: String,
-    /// The node's version, as it says.
-    pub version: String,
-    /// Since when it is online, in Unix seconds.
-    pub online_since: u64,
-    /// The smoothed round-trip time in milliseconds, once measured.
-    pub rtt_ms: Option<u32>,
-}
-
-/// Which part of a listing to return.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
-    /// The key after which the page starts: [`Listing::next`] of the page before.
-    pub after: Option<String>,
-    /// How many entries to return, from 1 to [`PAGE_MAX`]; other values are moved into that range.
-    pub limit: u32,
-}
-
-impl Page {
-    /// Creates the first page of at most `limit` entries.
-    #[must_use]
-    pub const fn first(limit: u32) -> Self {
-        Self { after: None, limit }
+impl StoreError {
+    fn unavailable(why: impl core::fmt::Display) -> Self {
+        Self::Unavailable(why.to_string())
     }
 }
 
-/// One page of a listing.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listing<T> {
-    /// The entries, in order of their keys.
-    pub items: Vec<T>,
-    /// What to pass as [`Page::after`] for the next page; none if this was the last.
-    pub next: Option<String>,
+/// Checks that a list is not longer than one call may carry.
+fn check_batch<T>(items: &[T], max: usize) -> Result<(), StoreError> {
+    if items.len() > max {
+        return Err(StoreError::TooLarge);
+    }
+    Ok(())
 }
 
-impl<T> Listing<T> {
-    /// Makes a page of `items`, of which one more than `limit` were asked for.
-    fn cut(mut items: Vec<T>, limit: u32, key: impl Fn(&T) -> &str) -> Self {
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next = items
-            .last()
-            .filter(|_| more)
-            .map(|last| key(last).to_owned());
-        Self { items, next }
+/// Checks an order and writes it as it travels.
+fn encode_order(pop: &str, at: u64, order: Order) -> Result<String, StoreError> {
+    let pop = pop.to_owned();
+    let text = encode_change(&Change::Order { pop, at, order });
+    if text.len() > ORDER_MAX {
+        return Err(StoreError::TooLarge);
     }
+    Ok(text)
+}
+
+fn encode_change(change: &Change) -> String {
+    serde_json::to_string(change).expect("a change has no keys that are no texts")
+}
+
+/// Reads a change; what cannot be read is from a newer version.
+fn decode_change(text: &str) -> Change {
+    serde_json::from_str(text).unwrap_or(Change::Unknown)
 }

@@ -307,13 +307,10 @@ async fn make_user(
         ..UserChange::default()
     };
     if store.change_user(&name, change).await?.is_none() {
+        let created_at = env.unix_time().as_secs();
         let user = NewUser {
-            name: name.clone(),
-            password_hash,
-            enabled: true,
-            created_at: env.unix_time().as_secs(),
-            expires_at: None,
             reply,
+            ..NewUser::new(name.clone(), password_hash, created_at)
         };
         store.create_user(user).await?;
     }

@@ -43,7 +43,7 @@ use titan_runtime::config::{EdgeConfig, Limits, ManagerConfig, PopConfig};
 use titan_runtime::daemon::{Stop, spawn, stopped};
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::manager::JOIN_SECRET_FILE;
-use titan_runtime::store::{Embedded, Location, Mode, NewUser, ReplyMode, Store as _};
+use titan_runtime::store::{Embedded, Location, Mode, NewUser, Store as _};
 use titan_runtime::token::Secret;
 use titan_runtime::{edge, manager, pop};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
@@ -407,14 +407,8 @@ impl Drop for World {
 }
 
 fn user() -> NewUser {
-    NewUser {
-        name: socks::USER.0.into(),
-        password_hash: hash_password(socks::USER.1, [1; 16], Cost::default()),
-        enabled: true,
-        created_at: 1,
-        expires_at: None,
-        reply: ReplyMode::Fast,
-    }
+    let hash = hash_password(socks::USER.1, [1; 16], Cost::default());
+    NewUser::new(socks::USER.0.into(), hash, 1)
 }
 
 #[allow(unsafe_code, reason = "an allocator that counts is one")]

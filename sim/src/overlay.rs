@@ -95,13 +95,10 @@ impl Overlay {
                 memory_kib: 8,
                 passes: 1,
             };
+            let hash = hash_password(PASSWORD, [3; 16], cheap);
             let user = NewUser {
-                name: name.to_owned(),
-                password_hash: hash_password(PASSWORD, [3; 16], cheap),
-                enabled: true,
-                created_at: 0,
-                expires_at: None,
                 reply,
+                ..NewUser::new(name.to_owned(), hash, 0)
             };
             store.create_user(user).await.expect("the name is free");
         }

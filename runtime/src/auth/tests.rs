@@ -4,7 +4,7 @@ mod world;
 
 use super::*;
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange};
-use world::{FlakyStore, World};
+use world::{FlakyStore, World, flaky};
 
 const CHEAP: Cost = Cost {
     memory_kib: 8,
@@ -21,9 +21,9 @@ struct Setting {
 
 async fn set(config: AuthConfig) -> Setting {
     let world = World::default();
-    let store = FlakyStore::new(Embedded::open(&Location::Memory, Mode::Inline).unwrap());
+    let store = flaky(Embedded::open(&Location::Memory, Mode::Inline).unwrap());
     for name in ["ann", "bob", "cid"] {
-        store.inner.create_user(user(name)).await.unwrap();
+        store.store.create_user(user(name)).await.unwrap();
     }
     let auth = Authenticator::new(world.clone(), store.clone(), config);
     Setting { world, store, auth }
@@ -38,14 +38,8 @@ async fn setting() -> Setting {
 }
 
 fn user(name: &str) -> NewUser {
-    NewUser {
-        name: name.to_owned(),
-        password_hash: hash_password(&format!("{name}'s"), [1; 16], CHEAP),
-        enabled: true,
-        created_at: 0,
-        expires_at: None,
-        reply: ReplyMode::Fast,
-    }
+    let hash = hash_password(&format!("{name}'s"), [1; 16], CHEAP);
+    NewUser::new(name.to_owned(), hash, 0)
 }
 
 impl Setting {
@@ -59,7 +53,7 @@ impl Setting {
 
     async fn change(&self, change: UserChange) {
         self.store
-            .inner
+            .store
             .change_user("ann", change)
             .await
             .unwrap()
@@ -126,14 +120,14 @@ async fn unknown_users_cost_the_same_work_as_wrong_passwords() {
 async fn deletion_takes_effect_once_the_record_is_old() {
     let it = setting().await;
     let account = it.login("ann", "ann's").await.unwrap();
-    it.store.inner.delete_user("ann").await.unwrap();
+    it.store.store.delete_user("ann").await.unwrap();
     it.world.advance(RECORD_AGE_MAX);
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
     it.world.advance(STEP);
     assert_eq!(it.cached("ann", "ann's"), None);
     assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
     // Created again with the same password, it is verified again, and keeps its index.
-    it.store.inner.create_user(user("ann")).await.unwrap();
+    it.store.store.create_user(user("ann")).await.unwrap();
     assert_eq!(it.cached("ann", "ann's"), None);
     assert_eq!(it.login("ann", "ann's").await, Ok(account));
 }
@@ -198,19 +192,19 @@ async fn expiry_needs_no_refresh() {
 async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
     let it = setting().await;
     let account = it.login("ann", "ann's").await.unwrap();
-    it.store.break_down();
+    it.store.gate.break_down();
     for _ in 0..9 {
         it.world.advance(Duration::from_secs(60));
         assert_eq!(it.login("ann", "ann's").await, Ok(account.clone()));
         // Right after a failure the store is not asked again.
-        let reads = it.store.reads();
+        let reads = it.store.gate.reads();
         assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
         assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
-        assert_eq!(it.store.reads(), reads);
+        assert_eq!(it.store.gate.reads(), reads);
     }
     it.world.advance(Duration::from_secs(61));
     assert_eq!(it.login("ann", "ann's").await, Err(Code::Overloaded));
-    it.store.recover();
+    it.store.gate.recover();
     it.world.advance(STORE_RETRY);
     assert_eq!(it.login("ann", "ann's").await, Ok(account));
     assert!(it.login("bob", "bob's").await.is_ok());
@@ -221,11 +215,11 @@ async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
 async fn a_hanging_store_is_given_up_and_meanwhile_the_old_record_counts() {
     let it = setting().await;
     let account = it.login("ann", "ann's").await.unwrap();
-    it.store.hang();
+    it.store.gate.hang();
     it.world.advance(RECORD_AGE_MAX + STEP);
     let auth = it.auth.clone();
     let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
-    it.store.asked(2).await;
+    it.store.gate.asked(2).await;
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
     it.world.advance(STORE_WAIT_MAX);
     assert_eq!(asking.await.unwrap(), Ok(account));

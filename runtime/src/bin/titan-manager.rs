@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use titan_runtime::config::{ManagerArgs, ManagerConfig};
 use titan_runtime::env::tokio::TokioEnv;
-use titan_runtime::store::{Embedded, Location, Mode};
+use titan_runtime::store::AnyStore;
 use titan_runtime::{daemon, manager, telemetry};
 use tokio::sync::oneshot;
 
@@ -20,7 +20,7 @@ fn run(args: &ManagerArgs) -> Result<(), Box<dyn Error>> {
     }
     let config = ManagerConfig::load(args.source())?;
     telemetry::init(config.log_format)?;
-    let store = Embedded::open(&Location::Data(config.data.clone()), Mode::Thread)?;
+    let store = AnyStore::open(&config.store, &config.data)?;
     let (ready, _) = oneshot::channel();
     Ok(daemon::block_on(manager::run(
         TokioEnv::new(),

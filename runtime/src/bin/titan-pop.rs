@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use titan_runtime::config::{PopArgs, PopConfig};
 use titan_runtime::env::tokio::TokioEnv;
-use titan_runtime::store::{Embedded, Location, Mode};
+use titan_runtime::store::AnyStore;
 use titan_runtime::tls::server_config;
 use titan_runtime::{daemon, pop, telemetry};
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +21,7 @@ fn run(args: &PopArgs) -> Result<(), Box<dyn Error>> {
     }
     let config = PopConfig::load(args.source())?;
     telemetry::init(config.log_format)?;
-    let store = Embedded::open(&Location::Data(config.data.clone()), Mode::Thread)?;
+    let store = AnyStore::open(&config.store, &config.data)?;
     let tls = match &config.tls {
         Some(files) => Some(server_config(&files.cert, &files.key)?),
         None => None,

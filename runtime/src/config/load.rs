@@ -112,6 +112,19 @@ fn read_file(path: &Path, secrets: &[&'static str]) -> Result<Config, ConfigErro
             ));
         }
     }
+    if file
+        .get_string("store")
+        .is_ok_and(|address| super::store::has_credentials(&address))
+    {
+        return Err(ConfigError::invalid(
+            "store",
+            format!(
+                "holds a password, which may not be in {}: name a file with `store_file`, or set \
+                 {PREFIX}{SEPARATOR}STORE",
+                path.display()
+            ),
+        ));
+    }
     Ok(file)
 }
 

@@ -1,7 +1,7 @@
 //! The manager's configuration.
 
 use super::values::{check_id, check_min, check_url, duration, list};
-use super::{ConfigError, Source, TlsFiles, check_protection};
+use super::{ConfigError, Source, StoreAddress, TlsFiles, check_protection};
 use crate::telemetry::LogFormat;
 use core::time::Duration;
 use serde::Deserialize;
@@ -15,6 +15,10 @@ use std::str::FromStr;
 pub struct ManagerConfig {
     /// The directory of the store and the manager's secrets; created if missing.
     pub data: PathBuf,
+    /// Which store the daemons share: the one in `data`, or a Redis server.
+    pub store: StoreAddress,
+    /// The file that holds what `store` would, so that it may hold a password.
+    pub store_file: Option<PathBuf>,
     /// Where the REST API listens.
     pub listen: SocketAddr,
     /// The certificate of the REST API.
@@ -77,8 +81,10 @@ impl ManagerConfig {
     /// # Errors
     /// Says which key is unknown, missing or wrong.
     pub fn load(source: Source) -> Result<Self, ConfigError> {
-        let config: Self = source.load(&[])?;
+        let mut config: Self = source.load(&[])?;
         config.validate()?;
+        config.store = config.store.choose(config.store_file.as_deref())?;
+        config.store_file = None;
         Ok(config)
     }
 
@@ -119,6 +125,8 @@ impl Default for ManagerConfig {
     fn default() -> Self {
         Self {
             data: "/var/lib/titan".into(),
+            store: StoreAddress::default(),
+            store_file: None,
             listen: ([127, 0, 0, 1], 41_004).into(),
             tls: None,
             insecure: false,

@@ -1,7 +1,7 @@
 //! The POP's configuration.
 
 use super::values::{check_id, check_min, check_url, duration};
-use super::{ConfigError, Source, TlsFiles, check_protection};
+use super::{ConfigError, Source, StoreAddress, TlsFiles, check_protection};
 use crate::telemetry::LogFormat;
 use core::time::Duration;
 use serde::Deserialize;
@@ -16,6 +16,10 @@ pub struct PopConfig {
     pub id: String,
     /// The directory of the store; on the manager's host, the manager's.
     pub data: PathBuf,
+    /// Which store the daemons share: the one in `data`, or a Redis server.
+    pub store: StoreAddress,
+    /// The file that holds what `store` would, so that it may hold a password.
+    pub store_file: Option<PathBuf>,
     /// Where applications connect by SOCKS5.
     pub listen_socks: SocketAddr,
     /// Where edges connect.
@@ -103,8 +107,10 @@ impl PopConfig {
     /// # Errors
     /// Says which key is unknown, missing or wrong.
     pub fn load(source: Source) -> Result<Self, ConfigError> {
-        let config: Self = source.load(&[])?;
+        let mut config: Self = source.load(&[])?;
         config.validate()?;
+        config.store = config.store.choose(config.store_file.as_deref())?;
+        config.store_file = None;
         Ok(config)
     }
 
@@ -129,6 +135,8 @@ impl Default for PopConfig {
         Self {
             id: String::new(),
             data: "/var/lib/titan".into(),
+            store: StoreAddress::default(),
+            store_file: None,
             listen_socks: ([127, 0, 0, 1], 1_080).into(),
             listen_tunnels: ([0, 0, 0, 0], 41_005).into(),
             public_url: String::new(),

@@ -40,6 +40,69 @@ fn refused<T: core::fmt::Debug>(result: Result<T, String>, words: &[&str]) {
 }
 
 #[test]
+fn the_store_is_in_the_data_directory_or_a_redis_server() {
+    let base = "insecure = true\n";
+    let of = |toml: &str, environment: &[(&str, &str)]| {
+        let config = manager(&format!("{base}{toml}"), environment)?;
+        Ok::<_, String>(config.store.redis().map(str::to_owned))
+    };
+    assert_eq!(of("", &[]).unwrap(), None);
+    assert_eq!(of(r#"store = "embedded""#, &[]).unwrap(), None);
+    let plain = "redis://cache.example:6379/1";
+    let shown = of(&format!("store = \"{plain}\""), &[]).unwrap();
+    assert_eq!(shown.as_deref(), Some(plain));
+    for bad in [
+        "",
+        "redis",
+        "redis://",
+        "http://cache.example",
+        "rediss://cache.example",
+    ] {
+        refused(of(&format!("store = \"{bad}\""), &[]), &["store"]);
+    }
+
+    // With a password it may be in the environment or a file of its own, and in no message.
+    let secret = "redis://:s3cret@cache.example:6379";
+    let environment = [("TITAN__STORE", secret)];
+    assert_eq!(of("", &environment).unwrap().as_deref(), Some(secret));
+    let config = manager(base, &environment).unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"));
+    for address in [secret, "redis+unix:///run/redis.sock?pass=s3cret"] {
+        let refusal = of(&format!("store = \"{address}\""), &[]).unwrap_err();
+        assert!(
+            refusal.contains("store_file") && !refusal.contains("s3cret"),
+            "{refusal}"
+        );
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{secret}\n")).unwrap();
+    let named = format!("store_file = {:?}", file.path());
+    assert_eq!(of(&named, &[]).unwrap().as_deref(), Some(secret));
+    refused(of(&named, &environment), &["store_file", "contradicts"]);
+    std::fs::write(file.path(), "nonsense s3cret").unwrap();
+    let refusal = of(&named, &[]).unwrap_err();
+    assert!(
+        refusal.contains("store_file") && !refusal.contains("s3cret"),
+        "{refusal}"
+    );
+    refused(
+        of(r#"store_file = "/does/not/exist""#, &[]),
+        &["store_file", "/does/not/exist"],
+    );
+    let config = PopConfig::load(Source {
+        file: None,
+        environment: [("TITAN__STORE", secret), ("TITAN__ID", "p")]
+            .into_iter()
+            .chain([("TITAN__PUBLIC_URL", "ws://p"), ("TITAN__INSECURE", "true")])
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        flags: Vec::new(),
+    })
+    .unwrap();
+    assert_eq!(config.store.redis(), Some(secret));
+}
+
+#[test]
 fn the_examples_are_valid_and_show_the_defaults() {
     let config = manager(ManagerConfig::EXAMPLE, &[]).unwrap();
     assert_eq!(config.pops.len(), 1);

@@ -122,13 +122,12 @@ pub(super) async fn create_user<E: Env, S: Store>(
     let salt = api.env.seed();
     let (&salt, _) = salt.split_first_chunk::<16>().expect("a seed has 32 bytes");
     let hash = move || hash_password(&password, salt, Cost::default());
+    let created_at = api.env.unix_time().as_secs();
     let user = NewUser {
-        name: creation.name,
-        password_hash: api.env.work(hash).await,
         enabled: creation.enabled,
-        created_at: api.env.unix_time().as_secs(),
         expires_at: creation.expires_at,
         reply: creation.reply,
+        ..NewUser::new(creation.name, api.env.work(hash).await, created_at)
     };
     let user = api.store.create_user(user).await?;
     tracing::debug!(user = user.name, "user created");

@@ -1,15 +1,19 @@
 //! What every [`Store`] must do.
 
-use super::{NewUser, NodeEntry, Page, PopEntry, ReplyMode, Store, StoreError, UserChange};
-use std::collections::BTreeSet;
+mod account;
+mod admin;
+mod changes;
+mod nodes;
+mod race;
+mod users;
 
-const NOW: u64 = 1_700_000_000;
+use super::{NewUser, NodeEntry, Page, PopEntry, Store, StoreError};
+
+pub(crate) const NOW: u64 = 1_700_000_000;
 
 /// Runs the whole suite. `open` yields two handles to one fresh store.
 pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
-    users_come_and_go(open()).await;
-    users_change(open()).await;
-    credential_versions_never_repeat(open()).await;
+    users::all(&mut open).await;
     names_do_not_collide(open()).await;
     pages_cover_everything_once(open()).await;
     nodes_belong_to_their_pop(open()).await;
@@ -18,21 +22,19 @@ pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     restarts_take_over(open()).await;
     draining_lasts_as_long_as_the_process(open()).await;
     meta_is_shared(open()).await;
+    nodes::all(&mut open).await;
+    changes::all(&mut open).await;
+    account::all(&mut open).await;
+    race::all(&mut open).await;
+    admin::all(&mut open).await;
 }
 
 /// A user as the tests create it.
 pub(crate) fn user(name: &str) -> NewUser {
-    NewUser {
-        name: name.to_owned(),
-        password_hash: "$argon2id$x".to_owned(),
-        enabled: true,
-        created_at: NOW,
-        expires_at: None,
-        reply: ReplyMode::Fast,
-    }
+    NewUser::new(name.to_owned(), "$argon2id$x".to_owned(), NOW)
 }
 
-fn pop(id: &str, incarnation: u64) -> PopEntry {
+pub(crate) fn pop(id: &str, incarnation: u64) -> PopEntry {
     PopEntry {
         id: id.to_owned(),
         incarnation,
@@ -41,7 +43,7 @@ fn pop(id: &str, incarnation: u64) -> PopEntry {
     }
 }
 
-fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
+pub(crate) fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
     NodeEntry {
         id: id.to_owned(),
         pop: pop.to_owned(),
@@ -52,77 +54,6 @@ fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
         online_since: NOW,
         rtt_ms: None,
     }
-}
-
-async fn users_come_and_go<S: Store>((a, b): (S, S)) {
-    let mut new = user("ann");
-    new.expires_at = Some(NOW + 5);
-    new.reply = ReplyMode::Truthful;
-    let created = a.create_user(new.clone()).await.unwrap();
-    assert_eq!(b.user("ann").await.unwrap(), Some(created.clone()));
-    assert_eq!(created.password_hash, new.password_hash);
-    assert_eq!((created.enabled, created.created_at), (true, NOW));
-    assert_eq!(
-        (created.expires_at, created.reply),
-        (Some(NOW + 5), ReplyMode::Truthful)
-    );
-    assert_eq!(b.create_user(user("ann")).await, Err(StoreError::Exists));
-    assert_eq!(b.user("ann").await.unwrap(), Some(created));
-    assert!(b.delete_user("ann").await.unwrap());
-    assert!(!a.delete_user("ann").await.unwrap());
-    assert_eq!(a.user("ann").await.unwrap(), None);
-}
-
-async fn users_change<S: Store>((a, b): (S, S)) {
-    let before = a.create_user(user("ann")).await.unwrap();
-    let off = UserChange {
-        enabled: Some(false),
-        ..UserChange::default()
-    };
-    let changed = b.change_user("ann", off).await.unwrap().unwrap();
-    assert!(!changed.enabled);
-    assert_eq!(changed.credential_version, before.credential_version);
-    let rest = UserChange {
-        password_hash: Some("$other".to_owned()),
-        expires_at: Some(Some(NOW)),
-        reply: Some(ReplyMode::Truthful),
-        enabled: None,
-    };
-    let changed = b.change_user("ann", rest).await.unwrap().unwrap();
-    assert_eq!(a.user("ann").await.unwrap(), Some(changed.clone()));
-    assert!(changed.credential_version > before.credential_version);
-    assert_eq!(
-        (&*changed.password_hash, changed.enabled),
-        ("$other", false)
-    );
-    assert_eq!(
-        (changed.expires_at, changed.reply),
-        (Some(NOW), ReplyMode::Truthful)
-    );
-    let forever = UserChange {
-        expires_at: Some(None),
-        ..UserChange::default()
-    };
-    assert_eq!(
-        a.change_user("ann", forever)
-            .await
-            .unwrap()
-            .unwrap()
-            .expires_at,
-        None
-    );
-    assert_eq!(
-        a.change_user("bob", UserChange::default()).await.unwrap(),
-        None
-    );
-}
-
-async fn credential_versions_never_repeat<S: Store>((a, b): (S, S)) {
-    let first = a.create_user(user("ann")).await.unwrap().credential_version;
-    let other = b.create_user(user("bob")).await.unwrap().credential_version;
-    a.delete_user("ann").await.unwrap();
-    let second = b.create_user(user("ann")).await.unwrap().credential_version;
-    assert_eq!(BTreeSet::from([first, other, second]).len(), 3);
 }
 
 async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
@@ -145,6 +76,13 @@ async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
         "titan:user:a",
         "zset",
         "online",
+        "free",
+        "%6Fnline",
+        "bind",
+        "a@b",
+        "1@b",
+        "a\nb",
+        "-",
         "{a}",
         "🦀",
     ];

@@ -1,9 +1,19 @@
 //! The store of one host: a SQLite file that its daemons share.
 
-use super::{Listing, META_MAX, NewUser, NodeEntry, Page, PopEntry, PopStatus};
-use super::{Store, StoreError, User, UserChange, nodes, schema, users};
+mod account;
+mod audit;
+mod blacklist;
+mod changes;
+mod nodes;
+mod operations;
+mod schema;
+mod tokens;
+mod traffic;
+mod users;
+
+use super::StoreError;
 use core::time::Duration;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, types::Type};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -18,6 +28,10 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most operations that wait for the store's thread; more fail at once as unavailable, so that a
 /// stuck disk costs a bounded amount of memory.
 const JOBS_MAX: usize = 1_024;
+
+/// How long a caller waits for an operation in a thread of its own: longer than [`BUSY_TIMEOUT`], so
+/// that a stuck disk is told as such.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The name of the file in the data directory.
 const FILE_NAME: &str = "titan.db";
@@ -97,8 +111,11 @@ impl Embedded {
             Inner::Thread { jobs, .. } => {
                 let (reply, answer) = oneshot::channel();
                 let job: Job = Box::new(move |connection| {
-                    // Who asked may have gone; then nobody wants the answer.
-                    let _ = reply.send(operation(connection));
+                    // Whoever gave up waiting does not expect it to happen later.
+                    if !reply.is_closed() {
+                        // Who asked may have gone meanwhile; then nobody wants the answer.
+                        let _ = reply.send(operation(connection));
+                    }
                 });
                 let jobs = jobs
                     .as_ref()
@@ -107,8 +124,9 @@ impl Embedded {
                     TrySendError::Full(_) => unavailable("too many operations are waiting"),
                     TrySendError::Disconnected(_) => unavailable("the store's thread has ended"),
                 })?;
-                answer
+                tokio::time::timeout(ANSWER_TIMEOUT, answer)
                     .await
+                    .map_err(|_| unavailable("no answer in time"))?
                     .map_err(|_| unavailable("the store's thread has ended"))?
             }
         }
@@ -140,99 +158,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl Store for Embedded {
-    async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        self.call(move |connection| users::create(connection, &user))
-            .await
-    }
-
-    async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
-        let name = name.to_owned();
-        self.call(move |connection| users::get(connection, &name))
-            .await
-    }
-
-    async fn users(&self, page: Page) -> Result<Listing<User>, StoreError> {
-        self.call(move |connection| users::list(connection, &page))
-            .await
-    }
-
-    async fn change_user(
-        &self,
-        name: &str,
-        change: UserChange,
-    ) -> Result<Option<User>, StoreError> {
-        let name = name.to_owned();
-        self.call(move |connection| users::change(connection, &name, &change))
-            .await
-    }
-
-    async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
-        let name = name.to_owned();
-        self.call(move |connection| users::delete(connection, &name))
-            .await
-    }
-
-    async fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> Result<(), StoreError> {
-        self.call(move |connection| nodes::pop_alive(connection, &pop, now, lease_until))
-            .await
-    }
-
-    async fn pop_gone(&self, id: &str, incarnation: u64) -> Result<(), StoreError> {
-        let id = id.to_owned();
-        self.call(move |connection| nodes::pop_gone(connection, &id, incarnation))
-            .await
-    }
-
-    async fn drain_pop(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.call(move |connection| nodes::drain_pop(connection, &id, incarnation))
-            .await
-    }
-
-    async fn is_pop_draining(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
-        let id = id.to_owned();
-        self.call(move |connection| nodes::is_pop_draining(connection, &id, incarnation))
-            .await
-    }
-
-    async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
-        self.call(move |connection| nodes::pops(connection, now))
-            .await
-    }
-
-    async fn node_online(&self, node: NodeEntry) -> Result<(), StoreError> {
-        self.call(move |connection| nodes::online(connection, &node))
-            .await
-    }
-
-    async fn node_offline(&self, id: &str, pop: &str, generation: u64) -> Result<(), StoreError> {
-        let (id, pop) = (id.to_owned(), pop.to_owned());
-        self.call(move |connection| nodes::offline(connection, &id, &pop, generation))
-            .await
-    }
-
-    async fn nodes(&self, page: Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
-        self.call(move |connection| nodes::list(connection, &page, now))
-            .await
-    }
-
-    async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let key = key.to_owned();
-        self.call(move |connection| users::meta(connection, &key))
-            .await
-    }
-
-    async fn set_meta(&self, key: &str, value: String) -> Result<(), StoreError> {
-        if value.len() > META_MAX {
-            return Err(StoreError::TooLarge);
-        }
-        let key = key.to_owned();
-        self.call(move |connection| users::set_meta(connection, &key, &value))
-            .await
-    }
-}
-
 fn run(mut connection: Connection, queue: &Receiver<Job>) {
     while let Ok(job) = queue.recv() {
         job(&mut connection);
@@ -240,7 +165,47 @@ fn run(mut connection: Connection, queue: &Receiver<Job>) {
 }
 
 fn unavailable(why: &str) -> StoreError {
-    StoreError::Unavailable(why.to_owned())
+    StoreError::unavailable(why)
+}
+
+/// Runs a transaction that may be lost with the machine's power, and with it all daemons here.
+fn quick<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// Runs a transaction that is on the disk when it returns.
+fn durable<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    let result = quick(connection, work);
+    connection.pragma_update(None, "synchronous", "normal")?;
+    result
+}
+
+/// SQLite has signed integers only; no time or counter of ours comes near the end of their range.
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The other way round from [`integer`].
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Makes an error of a column that does not hold what it must.
+fn malformed(
+    column: usize,
+    error: impl core::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
 fn open_file(directory: &Path) -> Result<Connection, StoreError> {
@@ -262,7 +227,7 @@ fn open_file(directory: &Path) -> Result<Connection, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract;
+    use crate::store::{Store as _, contract};
 
     #[tokio::test]
     async fn memory_inline_keeps_the_contract() {

@@ -1,8 +1,7 @@
 //! A world with a clock that only the test moves, and a store that fails when told to.
 
 use crate::env::{Env, Listener, Stream, StreamRole};
-use crate::store::{Embedded, Listing, NewUser, NodeEntry, Page, PopEntry, PopStatus};
-use crate::store::{Store, StoreError, User, UserChange};
+use crate::store::{Embedded, Gate, Gated, StoreError};
 use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -198,23 +197,25 @@ enum Mood {
 }
 
 /// A store whose reads of users fail or hang when told to.
+pub(super) type FlakyStore = Gated<Embedded, Moody>;
+
+/// What the store's reads of users depend on.
 #[derive(Clone)]
-pub(super) struct FlakyStore {
-    pub(super) inner: Embedded,
+pub(super) struct Moody {
     mood: Arc<watch::Sender<Mood>>,
     reads: Arc<watch::Sender<usize>>,
 }
 
-impl FlakyStore {
-    pub(super) fn new(inner: Embedded) -> Self {
-        let (mood, reads) = (watch::Sender::new(Mood::Well), watch::Sender::new(0));
-        Self {
-            inner,
-            mood: Arc::new(mood),
-            reads: Arc::new(reads),
-        }
-    }
+pub(super) fn flaky(store: Embedded) -> FlakyStore {
+    let (mood, reads) = (watch::Sender::new(Mood::Well), watch::Sender::new(0));
+    let gate = Moody {
+        mood: Arc::new(mood),
+        reads: Arc::new(reads),
+    };
+    Gated { store, gate }
+}
 
+impl Moody {
     pub(super) fn break_down(&self) {
         self.mood.send_replace(Mood::Broken);
     }
@@ -240,74 +241,21 @@ impl FlakyStore {
     }
 }
 
-impl Store for FlakyStore {
-    async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+impl Gate for Moody {
+    async fn before(&self, operation: &'static str) -> Result<(), StoreError> {
+        if operation != "user" {
+            return Ok(());
+        }
         self.reads.send_modify(|reads| *reads += 1);
         let mood = *self.mood.borrow();
         match mood {
-            Mood::Well => self.inner.user(name).await,
+            Mood::Well => Ok(()),
             Mood::Broken => Err(StoreError::Unavailable("broken".to_owned())),
             Mood::Hanging => core::future::pending().await,
         }
     }
 
-    async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        self.inner.create_user(user).await
-    }
-
-    async fn users(&self, page: Page) -> Result<Listing<User>, StoreError> {
-        self.inner.users(page).await
-    }
-
-    async fn change_user(
-        &self,
-        name: &str,
-        change: UserChange,
-    ) -> Result<Option<User>, StoreError> {
-        self.inner.change_user(name, change).await
-    }
-
-    async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
-        self.inner.delete_user(name).await
-    }
-
-    async fn pop_alive(&self, pop: PopEntry, now: u64, until: u64) -> Result<(), StoreError> {
-        self.inner.pop_alive(pop, now, until).await
-    }
-
-    async fn pop_gone(&self, id: &str, incarnation: u64) -> Result<(), StoreError> {
-        self.inner.pop_gone(id, incarnation).await
-    }
-
-    async fn drain_pop(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
-        self.inner.drain_pop(id, incarnation).await
-    }
-
-    async fn is_pop_draining(&self, id: &str, incarnation: u64) -> Result<bool, StoreError> {
-        self.inner.is_pop_draining(id, incarnation).await
-    }
-
-    async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
-        self.inner.pops(now).await
-    }
-
-    async fn node_online(&self, node: NodeEntry) -> Result<(), StoreError> {
-        self.inner.node_online(node).await
-    }
-
-    async fn node_offline(&self, id: &str, pop: &str, generation: u64) -> Result<(), StoreError> {
-        self.inner.node_offline(id, pop, generation).await
-    }
-
-    async fn nodes(&self, page: Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
-        self.inner.nodes(page, now).await
-    }
-
-    async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.inner.meta(key).await
-    }
-
-    async fn set_meta(&self, key: &str, value: String) -> Result<(), StoreError> {
-        self.inner.set_meta(key, value).await
+    async fn after(&self, _: &'static str) -> Result<(), StoreError> {
+        core::future::ready(Ok(())).await
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One step per version: step `n` leads from `user_version` n to n + 1. Steps are never edited once
 /// released, only added.
-const STEPS: &[&str] = &[TABLES, DRAINING];
+const STEPS: &[&str] = &[TABLES, DRAINING, include_str!("schema/quota.sql")];
 
 const TABLES: &str = "
     CREATE TABLE meta (
@@ -68,7 +68,7 @@ const VERSION: u32 = STEPS.len() as u32;
 /// Sets a connection up and brings its file to the current version.
 pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // First: switching to WAL and migrating already wait for other daemons of the host.
-    connection.busy_timeout(super::embedded::BUSY_TIMEOUT)?;
+    connection.busy_timeout(super::BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // Node entries may be lost with the machine's power; what an operator was told is done may not:
@@ -96,6 +96,32 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::embedded::{nodes, users};
+    use crate::store::{NewUser, ReplyMode, Route};
+
+    #[test]
+    fn an_older_file_keeps_its_users() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute_batch(
+                "UPDATE counters SET value = 7;
+                 INSERT INTO users VALUES ('ann', 'hash', 7, 1, 5, NULL, 1);
+                 INSERT INTO users VALUES ('bob', 'hash', 3, 0, 5, 9, 0);",
+            )
+            .unwrap();
+        prepare(&mut connection).unwrap();
+        let ann = users::get(&connection, "ann").unwrap().unwrap();
+        assert_eq!((ann.id, ann.credential_version, ann.created_at), (7, 7, 5));
+        assert_eq!((ann.enabled, ann.reply), (true, ReplyMode::Truthful));
+        assert_eq!((ann.traffic_limit, ann.charged), (None, 0));
+        assert_eq!(ann.route, Route::default());
+        let bob = users::get(&connection, "bob").unwrap().unwrap();
+        assert_eq!((bob.id, bob.enabled, bob.expires_at), (3, false, Some(9)));
+        let new = NewUser::new("eve".to_owned(), "hash".to_owned(), 6);
+        assert_eq!(users::create(&mut connection, &new).unwrap().id, 8);
+    }
 
     #[test]
     fn an_older_file_is_brought_up_with_what_it_holds() {
@@ -106,7 +132,7 @@ mod tests {
             .unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
         prepare(&mut connection).unwrap();
-        let pops = super::super::nodes::pops(&connection, 0).unwrap();
+        let pops = nodes::pops(&connection, 0).unwrap();
         assert_eq!(pops.len(), 1);
         assert!(!pops[0].draining);
     }

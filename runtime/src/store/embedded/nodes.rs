@@ -1,9 +1,12 @@
 //! POPs and nodes in SQLite.
 
-use super::users::{integer, malformed, unsigned};
-use super::{Listing, NodeEntry, PAGE_MAX, POP_FORGOTTEN_AFTER, Page, PopEntry, PopStatus};
-use super::{META_MAX, StoreError};
+use super::{durable, integer, malformed, quick, unsigned};
+use crate::store::{
+    KnownNode, Listing, META_MAX, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, POP_FORGOTTEN_AFTER,
+    Page, PopEntry, PopStatus, StoreError,
+};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use std::net::IpAddr;
 
 pub(super) fn pop_alive(
     connection: &mut Connection,
@@ -39,6 +42,12 @@ pub(super) fn pop_alive(
     transaction
         .prepare_cached("DELETE FROM pops WHERE lease_until < ?1")?
         .execute([integer(now.saturating_sub(POP_FORGOTTEN_AFTER))])?;
+    transaction
+        .prepare_cached(
+            "DELETE FROM homes WHERE seen_at < ?1
+             AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = homes.node)",
+        )?
+        .execute([integer(now.saturating_sub(NODE_FORGOTTEN_AFTER))])?;
     Ok(transaction.commit()?)
 }
 
@@ -111,6 +120,24 @@ pub(super) fn online(connection: &mut Connection, node: &NodeEntry) -> Result<()
     if incarnation.is_none_or(|incarnation| node.generation < unsigned(incarnation)) {
         return Err(StoreError::Superseded);
     }
+    let known: Option<i64> = transaction
+        .prepare_cached("SELECT generation FROM nodes WHERE id = ?1 AND pop = ?2")?
+        .query_row([&node.id, &node.pop], |row| row.get(0))
+        .optional()?;
+    if known.is_none_or(|known| node.generation > unsigned(known)) {
+        // It attached just now; what is only told again leaves its home alone.
+        transaction
+            .prepare_cached(
+                "INSERT INTO homes VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET
+                     pop = excluded.pop, ip = excluded.ip, seen_at = excluded.seen_at",
+            )?
+            .execute(params![
+                node.id,
+                node.pop,
+                node.ip.to_string(),
+                integer(node.online_since)
+            ])?;
+    }
     transaction
         .prepare_cached(
             "INSERT INTO nodes (id, pop, generation, ip, os, version, online_since, rtt_ms)
@@ -145,25 +172,118 @@ pub(super) fn offline(
     Ok(())
 }
 
+pub(super) fn measured(
+    connection: &mut Connection,
+    pop: &str,
+    rtts: &[NodeRtt],
+) -> Result<(), StoreError> {
+    quick(connection, |transaction| {
+        let mut update = transaction.prepare_cached(
+            "UPDATE nodes SET rtt_ms = ?4 WHERE id = ?1 AND pop = ?2 AND generation = ?3",
+        )?;
+        for rtt in rtts {
+            update.execute(params![rtt.id, pop, integer(rtt.generation), rtt.rtt_ms])?;
+        }
+        Ok(())
+    })
+}
+
+/// Of several live POPs that have a node, the one it came to last is listed.
+const LISTED: &str =
+    "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms
+     FROM nodes n JOIN pops p ON p.id = n.pop AND p.lease_until > ?1
+     WHERE NOT EXISTS (
+         SELECT 1 FROM nodes m JOIN pops q ON q.id = m.pop AND q.lease_until > ?1
+         WHERE m.id = n.id AND (m.online_since, m.pop) > (n.online_since, n.pop))";
+
 pub(super) fn list(
     connection: &Connection,
     page: &Page,
     now: u64,
 ) -> Result<Listing<NodeEntry>, StoreError> {
-    let limit = page.limit.clamp(1, PAGE_MAX);
-    // Of several live POPs that have the node, the one it came to last is listed.
+    let limit = page.len_max();
+    let nodes = connection
+        .prepare_cached(&format!(
+            "{LISTED} AND n.id > coalesce(?2, '') ORDER BY n.id LIMIT ?3"
+        ))?
+        .query_map(params![integer(now), page.after, limit + 1], read)?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Listing::cut(nodes, limit, |node| &node.id))
+}
+
+pub(super) fn list_of_pop(
+    connection: &Connection,
+    pop: &str,
+    page: &Page,
+    now: u64,
+) -> Result<Listing<NodeEntry>, StoreError> {
+    let limit = page.len_max();
     let nodes = connection
         .prepare_cached(
             "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms
-             FROM nodes n JOIN pops p ON p.id = n.pop AND p.lease_until > ?3
-             WHERE (?1 IS NULL OR n.id > ?1) AND NOT EXISTS (
-                 SELECT 1 FROM nodes m JOIN pops q ON q.id = m.pop AND q.lease_until > ?3
-                 WHERE m.id = n.id AND (m.online_since, m.pop) > (n.online_since, n.pop))
-             ORDER BY n.id LIMIT ?2",
+             FROM nodes n JOIN pops p ON p.id = n.pop AND p.lease_until > ?1
+             WHERE n.pop = ?2 AND n.id > coalesce(?3, '') ORDER BY n.id LIMIT ?4",
         )?
-        .query_map(params![page.after, limit + 1, integer(now)], read)?
+        .query_map(params![integer(now), pop, page.after, limit + 1], read)?
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Listing::cut(nodes, limit, |node| &node.id))
+}
+
+pub(super) fn known(
+    connection: &Connection,
+    id: &str,
+    now: u64,
+) -> Result<Option<KnownNode>, StoreError> {
+    let online = connection
+        .prepare_cached(&format!("{LISTED} AND n.id = ?2"))?
+        .query_row(params![integer(now), id], read)
+        .optional()?;
+    let home = connection
+        .prepare_cached("SELECT pop, ip, seen_at FROM homes WHERE node = ?1")?
+        .query_row([id], |row| {
+            Ok((
+                row.get(0)?,
+                row.get::<_, Option<String>>(1)?,
+                unsigned(row.get(2)?),
+            ))
+        })
+        .optional()?;
+    let Some((home, ip, seen_at)) = home else {
+        return Ok(None);
+    };
+    let forgotten = seen_at < now.saturating_sub(NODE_FORGOTTEN_AFTER);
+    if forgotten && online.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(KnownNode {
+        id: id.to_owned(),
+        home,
+        ip: ip.map(|ip| address(1, &ip)).transpose()?,
+        seen_at,
+        online,
+    }))
+}
+
+pub(super) fn assign(
+    connection: &mut Connection,
+    ids: &[String],
+    pop: &str,
+    now: u64,
+) -> Result<(), StoreError> {
+    durable(connection, |transaction| {
+        let mut assign = transaction.prepare_cached(
+            "INSERT INTO homes VALUES (?1, ?2, NULL, ?3)
+             ON CONFLICT DO UPDATE SET pop = excluded.pop, seen_at = excluded.seen_at",
+        )?;
+        for id in ids {
+            assign.execute(params![id, pop, integer(now)])?;
+        }
+        Ok(())
+    })
+}
+
+fn address(column: usize, text: &str) -> rusqlite::Result<IpAddr> {
+    text.parse().map_err(|error| malformed(column, error))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<NodeEntry> {
@@ -171,10 +291,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NodeEntry> {
         id: row.get(0)?,
         pop: row.get(1)?,
         generation: unsigned(row.get(2)?),
-        ip: row
-            .get::<_, String>(3)?
-            .parse()
-            .map_err(|error| malformed(3, error))?,
+        ip: address(3, &row.get::<_, String>(3)?)?,
         os: row.get(4)?,
         version: row.get(5)?,
         online_since: unsigned(row.get(6)?),

@@ -1,0 +1,165 @@
+//! What users may transfer and did: leases, usage, and usage over time.
+
+use super::COUNT_MAX;
+
+/// The most accounts in one [`super::Store::report`].
+pub const REPORT_MAX: usize = 256;
+
+/// How many processes of one POP are kept apart in a user's account. Older ones are folded into the
+/// sum; what such a process reports afterwards, 16 restarts late, is ignored.
+pub const INCARNATIONS_KEPT: u32 = 16;
+
+/// The process of a POP that holds leases.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// The POP's id.
+    pub pop: String,
+    /// The incarnation that the process registered with.
+    pub incarnation: u64,
+}
+
+/// A holder's account of a user: totals since the start of its process, which only grow. The store
+/// takes each as the larger of what it has and what it is told, so that telling it twice, or late, does
+/// no harm. Numbers above [`COUNT_MAX`] count as that.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Totals {
+    /// The user's name.
+    pub user: String,
+    /// The user's [`super::User::id`]; another user of the same name is not charged.
+    pub user_id: u64,
+    /// What the store has granted, in bytes.
+    pub granted: u64,
+    /// What was given back of that because it was not needed, in bytes. What was given back must not
+    /// be spent: a holder lowers what it may spend first and tells the store then.
+    pub returned: u64,
+    /// What was uploaded, in bytes.
+    pub uploaded: u64,
+    /// What was downloaded, in bytes.
+    pub downloaded: u64,
+    /// How many sessions the user has here now. The one number that does not only grow: the last one
+    /// told counts, for as long as the POP's lease holds.
+    pub sessions: u32,
+}
+
+impl Totals {
+    /// Starts an account with nothing in it.
+    #[must_use]
+    pub const fn new(user: String, user_id: u64) -> Self {
+        Self {
+            user,
+            user_id,
+            granted: 0,
+            returned: 0,
+            uploaded: 0,
+            downloaded: 0,
+            sessions: 0,
+        }
+    }
+
+    /// What is spent, in bytes.
+    #[must_use]
+    pub const fn spent(&self) -> u64 {
+        self.uploaded.saturating_add(self.downloaded)
+    }
+
+    /// What may still be spent, in bytes.
+    #[must_use]
+    pub const fn rest(&self) -> u64 {
+        self.granted
+            .saturating_sub(self.returned)
+            .saturating_sub(self.spent())
+    }
+
+    /// The same with every number within [`COUNT_MAX`].
+    pub(super) fn bounded(mut self) -> Self {
+        for value in [
+            &mut self.granted,
+            &mut self.returned,
+            &mut self.uploaded,
+            &mut self.downloaded,
+        ] {
+            // Sums of two still fit what both stores can count.
+            *value = (*value).min(COUNT_MAX / 2);
+        }
+        self
+    }
+}
+
+/// How a user stands, from one holder's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// What the holder has been granted in all, in bytes.
+    pub granted: u64,
+    /// What is charged to the user over all POPs, in bytes.
+    pub charged: u64,
+    /// The user's limit, in bytes.
+    pub limit: Option<u64>,
+    /// How many sessions the user has at other POPs.
+    pub sessions_elsewhere: u64,
+}
+
+/// One holder's part of a user's account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HolderUsage {
+    /// Whose it is.
+    pub holder: Holder,
+    /// What was granted, in bytes.
+    pub granted: u64,
+    /// What was given back, in bytes.
+    pub returned: u64,
+    /// What was uploaded, in bytes.
+    pub uploaded: u64,
+    /// What was downloaded, in bytes.
+    pub downloaded: u64,
+    /// The sessions told last.
+    pub sessions: u32,
+    /// When it was told last, in Unix seconds.
+    pub reported_at: u64,
+}
+
+/// How wide the buckets of [`super::Store::traffic`] are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Resolution {
+    /// Five minutes; kept for a day.
+    FiveMinutes,
+    /// An hour; kept for a week.
+    Hour,
+    /// A day of UTC; kept for a year.
+    Day,
+}
+
+impl Resolution {
+    /// Every resolution.
+    pub const ALL: [Self; 3] = [Self::FiveMinutes, Self::Hour, Self::Day];
+
+    /// Returns the width of a bucket in seconds.
+    #[must_use]
+    pub const fn width(self) -> u64 {
+        match self {
+            Self::FiveMinutes => 300,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+        }
+    }
+
+    /// Returns how many buckets are kept, up to the newest.
+    #[must_use]
+    pub const fn kept(self) -> u64 {
+        match self {
+            Self::FiveMinutes => 288,
+            Self::Hour => 168,
+            Self::Day => 366,
+        }
+    }
+}
+
+/// What a user transferred within one bucket of time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TrafficBucket {
+    /// When it starts, in Unix seconds; a multiple of [`Resolution::width`].
+    pub start: u64,
+    /// What was uploaded, in bytes.
+    pub uploaded: u64,
+    /// What was downloaded, in bytes.
+    pub downloaded: u64,
+}

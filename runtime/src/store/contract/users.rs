@@ -1,0 +1,172 @@
+//! Users and their settings.
+
+use super::{NOW, user};
+use crate::store::{
+    COUNT_MAX, Page, ReplyMode, Route, RouteMode, Store, StoreError, User, UserChange,
+};
+use std::collections::BTreeSet;
+
+pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
+    users_come_and_go(open()).await;
+    users_change(open()).await;
+    every_setting_of_a_user_is_kept(open()).await;
+    credential_versions_never_repeat(open()).await;
+}
+
+async fn users_come_and_go<S: Store>((a, b): (S, S)) {
+    let mut new = user("ann");
+    new.expires_at = Some(NOW + 5);
+    new.reply = ReplyMode::Truthful;
+    let created = a.create_user(new.clone()).await.unwrap();
+    assert_eq!(b.user("ann").await.unwrap(), Some(created.clone()));
+    assert_eq!(created.password_hash, new.password_hash);
+    assert_eq!((created.enabled, created.created_at), (true, NOW));
+    assert_eq!(
+        (created.expires_at, created.reply),
+        (Some(NOW + 5), ReplyMode::Truthful)
+    );
+    assert_eq!(b.create_user(user("ann")).await, Err(StoreError::Exists));
+    assert_eq!(b.user("ann").await.unwrap(), Some(created));
+    assert!(b.delete_user("ann").await.unwrap());
+    assert!(!a.delete_user("ann").await.unwrap());
+    assert_eq!(a.user("ann").await.unwrap(), None);
+}
+
+async fn users_change<S: Store>((a, b): (S, S)) {
+    let before = a.create_user(user("ann")).await.unwrap();
+    let off = UserChange {
+        enabled: Some(false),
+        ..UserChange::default()
+    };
+    let changed = b.change_user("ann", off).await.unwrap().unwrap();
+    assert!(!changed.enabled);
+    assert_eq!(changed.credential_version, before.credential_version);
+    let rest = UserChange {
+        password_hash: Some("$other".to_owned()),
+        expires_at: Some(Some(NOW)),
+        reply: Some(ReplyMode::Truthful),
+        ..UserChange::default()
+    };
+    let changed = b.change_user("ann", rest).await.unwrap().unwrap();
+    assert_eq!(changed.id, before.id);
+    assert_eq!(a.user("ann").await.unwrap(), Some(changed.clone()));
+    assert!(changed.credential_version > before.credential_version);
+    assert_eq!(
+        (&*changed.password_hash, changed.enabled),
+        ("$other", false)
+    );
+    assert_eq!(
+        (changed.expires_at, changed.reply),
+        (Some(NOW), ReplyMode::Truthful)
+    );
+    let forever = UserChange {
+        expires_at: Some(None),
+        ..UserChange::default()
+    };
+    assert_eq!(
+        a.change_user("ann", forever)
+            .await
+            .unwrap()
+            .unwrap()
+            .expires_at,
+        None
+    );
+    assert_eq!(
+        a.change_user("bob", UserChange::default()).await.unwrap(),
+        None
+    );
+}
+
+async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {
+    let mut new = user("ann");
+    new.enabled = false;
+    new.starts_at = Some(1);
+    new.expires_at = Some(COUNT_MAX);
+    new.traffic_limit = Some(COUNT_MAX);
+    new.upload_rate = Some(3);
+    new.download_rate = Some(4);
+    new.sessions_max = Some(u32::MAX);
+    new.reply = ReplyMode::Truthful;
+    new.route = Route {
+        mode: RouteMode::Timed,
+        node: Some("n:1".to_owned()),
+        interval_minutes: Some(5),
+        utc_minute_of_day: Some(1_439),
+        switched_at: Some(6),
+    };
+    let created = a.create_user(new.clone()).await.unwrap();
+    assert_eq!(b.user("ann").await.unwrap(), Some(created.clone()));
+    let listed = b.users(Page::first(9)).await.unwrap().items;
+    assert_eq!(listed, std::slice::from_ref(&created));
+    assert_eq!(
+        (created.enabled, created.starts_at, created.expires_at),
+        (false, Some(1), Some(COUNT_MAX))
+    );
+    assert_eq!(created.traffic_limit, Some(COUNT_MAX));
+    assert_eq!(
+        (created.upload_rate, created.download_rate),
+        (Some(3), Some(4))
+    );
+    assert_eq!(
+        (created.sessions_max, created.reply, created.route),
+        (Some(u32::MAX), ReplyMode::Truthful, new.route.clone())
+    );
+    // One by one they go away again, and the others stay.
+    let mut expected = b.user("ann").await.unwrap().unwrap();
+    let set = |change: fn(&mut UserChange)| {
+        let mut all = UserChange::default();
+        change(&mut all);
+        all
+    };
+    for (change, apply) in [
+        (
+            set(|change| change.starts_at = Some(None)),
+            (|user| user.starts_at = None) as fn(&mut User),
+        ),
+        (set(|change| change.expires_at = Some(None)), |user| {
+            user.expires_at = None;
+        }),
+        (set(|change| change.traffic_limit = Some(None)), |user| {
+            user.traffic_limit = None;
+        }),
+        (set(|change| change.upload_rate = Some(None)), |user| {
+            user.upload_rate = None;
+        }),
+        (set(|change| change.download_rate = Some(None)), |user| {
+            user.download_rate = None;
+        }),
+        (set(|change| change.sessions_max = Some(None)), |user| {
+            user.sessions_max = None;
+        }),
+        (
+            set(|change| change.route = Some(Route::default())),
+            |user| {
+                user.route = Route::default();
+            },
+        ),
+    ] {
+        apply(&mut expected);
+        let changed = a.change_user("ann", change).await.unwrap();
+        assert_eq!(changed.as_ref(), Some(&expected));
+        assert_eq!(b.user("ann").await.unwrap().as_ref(), Some(&expected));
+    }
+    let beyond = UserChange {
+        traffic_limit: Some(Some(COUNT_MAX + 1)),
+        ..UserChange::default()
+    };
+    assert_eq!(
+        a.change_user("ann", beyond).await,
+        Err(StoreError::TooLarge)
+    );
+    new.name = "bob".to_owned();
+    new.upload_rate = Some(COUNT_MAX + 1);
+    assert_eq!(a.create_user(new).await, Err(StoreError::TooLarge));
+}
+
+async fn credential_versions_never_repeat<S: Store>((a, b): (S, S)) {
+    let first = a.create_user(user("ann")).await.unwrap().credential_version;
+    let other = b.create_user(user("bob")).await.unwrap().credential_version;
+    a.delete_user("ann").await.unwrap();
+    let second = b.create_user(user("ann")).await.unwrap().credential_version;
+    assert_eq!(BTreeSet::from([first, other, second]).len(), 3);
+}

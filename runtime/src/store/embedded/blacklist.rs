@@ -1,0 +1,105 @@
+//! Blacklists in SQLite.
+
+use super::{changes, durable, integer, unsigned};
+use crate::store::{BlacklistEntry, Change, Listing, Page, StoreError, Subject, SubjectKind};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use std::net::IpAddr;
+
+pub(super) fn add(
+    connection: &mut Connection,
+    entries: &[BlacklistEntry],
+) -> Result<(), StoreError> {
+    durable(connection, |transaction| {
+        for entry in entries {
+            let added = transaction
+                .prepare_cached(
+                    "INSERT INTO blacklist VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![
+                    entry.subject.kind().name(),
+                    entry.subject.key(),
+                    entry.reason(),
+                    integer(entry.since),
+                ])?;
+            tell(transaction, added, &entry.subject, true)?;
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn remove(connection: &mut Connection, subjects: &[Subject]) -> Result<(), StoreError> {
+    durable(connection, |transaction| {
+        for subject in subjects {
+            let removed = transaction
+                .prepare_cached("DELETE FROM blacklist WHERE kind = ?1 AND subject = ?2")?
+                .execute(params![subject.kind().name(), subject.key()])?;
+            tell(transaction, removed, subject, false)?;
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn find(
+    connection: &Connection,
+    node: String,
+    ip: IpAddr,
+) -> Result<Option<BlacklistEntry>, StoreError> {
+    for subject in [Subject::Node(node), Subject::Ip(ip.to_canonical())] {
+        let found = connection
+            .prepare_cached("SELECT reason, since FROM blacklist WHERE kind = ?1 AND subject = ?2")?
+            .query_row(params![subject.kind().name(), subject.key()], |row| {
+                Ok((row.get(0)?, unsigned(row.get(1)?)))
+            })
+            .optional()?;
+        if let Some((reason, since)) = found {
+            return Ok(Some(BlacklistEntry {
+                subject,
+                reason,
+                since,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    kind: SubjectKind,
+    page: &Page,
+) -> Result<Listing<BlacklistEntry>, StoreError> {
+    let limit = page.len_max();
+    let rows = connection
+        .prepare_cached(
+            "SELECT subject, reason, since FROM blacklist
+             WHERE kind = ?1 AND subject > coalesce(?2, '') ORDER BY subject LIMIT ?3",
+        )?
+        .query_map(params![kind.name(), page.after, limit + 1], |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?, unsigned(row.get(2)?)))
+        })?
+        .collect::<Result<Vec<(String, String, u64)>, _>>()?;
+    let Listing { items, next } = Listing::cut(rows, limit, |(key, ..)| key);
+    let items = items.into_iter().filter_map(|(key, reason, since)| {
+        Some(BlacklistEntry {
+            subject: kind.subject(key)?,
+            reason,
+            since,
+        })
+    });
+    Ok(Listing {
+        items: items.collect(),
+        next,
+    })
+}
+
+fn tell(
+    transaction: &Transaction<'_>,
+    changed: usize,
+    subject: &Subject,
+    listed: bool,
+) -> Result<(), StoreError> {
+    if changed == 0 {
+        return Ok(());
+    }
+    let subject = subject.clone();
+    changes::append(transaction, &Change::Blacklist { subject, listed })
+}

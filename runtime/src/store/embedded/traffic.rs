@@ -1,0 +1,81 @@
+//! What users transferred over time, in SQLite.
+
+use super::{integer, unsigned, users};
+use crate::store::{Resolution, StoreError, TrafficBucket};
+use rusqlite::{Connection, Transaction, params};
+
+/// Adds to the buckets that `at` lies in and drops those that are too old beside it.
+pub(super) fn add(
+    transaction: &Transaction<'_>,
+    user_id: i64,
+    at: u64,
+    uploaded: u64,
+    downloaded: u64,
+) -> Result<(), StoreError> {
+    if uploaded == 0 && downloaded == 0 {
+        return Ok(());
+    }
+    for resolution in Resolution::ALL {
+        let width = resolution.width();
+        let start = at / width * width;
+        transaction
+            .prepare_cached(
+                "INSERT INTO traffic VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+                     uploaded = uploaded + excluded.uploaded,
+                     downloaded = downloaded + excluded.downloaded",
+            )?
+            .execute(params![
+                user_id,
+                integer(width),
+                integer(start),
+                integer(uploaded),
+                integer(downloaded)
+            ])?;
+        transaction
+            .prepare_cached(
+                "DELETE FROM traffic WHERE user_id = ?1 AND width = ?2 AND start <=
+                     (SELECT max(start) FROM traffic WHERE user_id = ?1 AND width = ?2) - ?3",
+            )?
+            .execute(params![
+                user_id,
+                integer(width),
+                integer(resolution.kept() * width)
+            ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn read(
+    connection: &Connection,
+    name: &str,
+    resolution: Resolution,
+    from: u64,
+    until: u64,
+) -> Result<Option<Vec<TrafficBucket>>, StoreError> {
+    let Some(user) = users::get(connection, name)? else {
+        return Ok(None);
+    };
+    let width = resolution.width();
+    let buckets = connection
+        .prepare_cached(
+            "SELECT start, uploaded, downloaded FROM traffic
+             WHERE user_id = ?1 AND width = ?2 AND start BETWEEN ?3 AND ?4 ORDER BY start",
+        )?
+        .query_map(
+            params![
+                integer(user.id),
+                integer(width),
+                integer(from / width * width),
+                integer(until)
+            ],
+            |row| {
+                Ok(TrafficBucket {
+                    start: unsigned(row.get(0)?),
+                    uploaded: unsigned(row.get(1)?),
+                    downloaded: unsigned(row.get(2)?),
+                })
+            },
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(Some(buckets))
+}

@@ -1,0 +1,1 @@
+return redis.call('XREVRANGE', 'titan:audit', '+', '-', 'COUNT', 1)

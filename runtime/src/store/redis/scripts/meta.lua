@@ -1,0 +1,2 @@
+-- ARGV: key.
+return redis.call('HGET', 'titan:meta', ARGV[1])

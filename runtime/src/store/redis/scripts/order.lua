@@ -1,0 +1,3 @@
+-- ARGV: change.
+tell(ARGV[1])
+return 1

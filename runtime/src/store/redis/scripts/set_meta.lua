@@ -1,0 +1,2 @@
+-- ARGV: key, value.
+return redis.call('HSET', 'titan:meta', ARGV[1], ARGV[2])

@@ -1,0 +1,2 @@
+-- ARGV: name.
+return redis.call('HGETALL', user_key(ARGV[1]))

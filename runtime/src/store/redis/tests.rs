@@ -1,0 +1,278 @@
+//! A store in a real redis-server.
+
+#[path = "../../../tests/world/redis_server.rs"]
+#[allow(
+    unreachable_pub,
+    reason = "integration tests have this module too, and need it to be public"
+)]
+mod redis_server;
+
+use super::Redis;
+use crate::store::contract::{self, NOW, node, pop, user};
+use crate::store::{Holder, Order, Page, Store, StoreError, Totals};
+use redis_server::{Fsync, RedisServer};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Longer than any operation may take, with something to spare on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Runs the contract with a database for each part of it.
+async fn keeps_the_contract(fsync: Fsync) {
+    let server = RedisServer::start(fsync);
+    let mut database = 0;
+    contract::all(|| {
+        let url = server.url(database);
+        database += 1;
+        let open = || Redis::new(&url).unwrap();
+        (open(), open())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_keeps_the_contract() {
+    keeps_the_contract(Fsync::EverySecond).await;
+}
+
+#[tokio::test]
+async fn a_server_that_syncs_always_keeps_the_contract() {
+    keeps_the_contract(Fsync::Always).await;
+}
+
+/// Asks the server itself.
+async fn ask<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+    let client = redis::Client::open(server.url(0)).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_keys_are_those_of_the_dictionary() {
+    let server = RedisServer::start(Fsync::EverySecond);
+    let store = Redis::new(&server.url(0)).unwrap();
+    let mut ann = user("ann");
+    ann.traffic_limit = Some(1_000);
+    let ann = store.create_user(ann).await.unwrap();
+    store.create_user(user("zset")).await.unwrap();
+    for (id, until) in [("p", NOW + 5), ("q", NOW + 99)] {
+        store.pop_alive(pop(id, 1), NOW, until).await.unwrap();
+    }
+    for id in ["n1", "online", "free", "zset", "%6Fnline"] {
+        let mut entry = node(id, "p", 1);
+        entry.rtt_ms = Some(7);
+        store.node_online(entry).await.unwrap();
+    }
+    store.node_online(node("n2", "q", 1)).await.unwrap();
+    let holder = Holder {
+        pop: "p".to_owned(),
+        incarnation: 1,
+    };
+    let mut totals = Totals::new("ann".to_owned(), ann.id);
+    totals.uploaded = 30;
+    store.lease(holder, totals, 100, NOW).await.unwrap();
+
+    let types = [
+        ("titan:user:ann", "hash"),
+        ("titan:node:online", "set"),
+        ("titan:node:free", "zset"),
+        ("titan:node:zset", "zset"),
+        ("titan:node:n1", "hash"),
+        ("titan:node:%6Fnline", "hash"),
+        ("titan:node:%256Fnline", "hash"),
+        ("titan:node:%7Aset", "hash"),
+        ("titan:traffic5min:ann", "hash"),
+    ];
+    for (key, expected) in types {
+        let found: String = ask(&server, &["TYPE", key]).await;
+        assert_eq!(found, expected, "{key}");
+    }
+    let charged: (u64, u64) = ask(
+        &server,
+        &[
+            "HMGET",
+            "titan:user:ann",
+            "current_traffic",
+            "total_traffic",
+        ],
+    )
+    .await;
+    assert_eq!(charged, (100, 1_000));
+    let shown: Vec<String> = ask(
+        &server,
+        &["HMGET", "titan:node:n1", "ip", "os", "version", "net_delay"],
+    )
+    .await;
+    assert_eq!(shown, ["203.0.113.9", "linux", "1", "7"]);
+    let since: u64 = ask(&server, &["ZSCORE", "titan:node:free", "n1"]).await;
+    assert_eq!(since, NOW);
+    let online: BTreeSet<String> = ask(&server, &["SMEMBERS", "titan:node:online"]).await;
+    assert_eq!(online.len(), 6);
+
+    // p dies; q's next renewal takes what p had out of the sets.
+    store
+        .pop_alive(pop("q", 1), NOW + 5, NOW + 99)
+        .await
+        .unwrap();
+    let online: Vec<String> = ask(&server, &["SMEMBERS", "titan:node:online"]).await;
+    assert_eq!(online, ["n2"]);
+    let free: Vec<String> = ask(&server, &["ZRANGE", "titan:node:free", "0", "-1"]).await;
+    assert_eq!(free, ["n2"]);
+    // Deleting leaves nothing of a user but what every user shares.
+    store.delete_user("ann").await.unwrap();
+    let left: Vec<String> = ask(&server, &["KEYS", "*ann*"]).await;
+    assert_eq!(left, Vec::<String>::new());
+}
+
+/// Kills the server in the middle of grants; all that was answered must be there afterwards.
+async fn a_killed_server_forgets_no_answer(fsync: Fsync) {
+    const LIMIT: u64 = 200_000;
+    let mut server = RedisServer::start(fsync);
+    let store = Redis::new(&server.url(0)).unwrap();
+    let mut ann = user("ann");
+    ann.traffic_limit = Some(LIMIT);
+    let ann = store.create_user(ann).await.unwrap();
+    let before = store.changes(None, 9).await.unwrap().cursor;
+    let pops = ["p", "q", "r"];
+    let holder = |pop: &str| Holder {
+        pop: pop.to_owned(),
+        incarnation: 1,
+    };
+    let work = pops.map(|id| {
+        let (store, holder) = (store.clone(), holder(id));
+        let mut totals = Totals::new("ann".to_owned(), ann.id);
+        tokio::spawn(async move {
+            // Until the server is gone.
+            loop {
+                let want = totals.granted + 7;
+                match store.lease(holder.clone(), totals.clone(), want, NOW).await {
+                    Ok(standing) => totals.granted = standing.unwrap().granted,
+                    Err(StoreError::Unavailable(_)) => return totals,
+                    Err(error) => panic!("{error}"),
+                }
+                totals.uploaded += totals.rest();
+            }
+        })
+    });
+    // Kill it once all of them are in the middle of it.
+    let other = Redis::new(&server.url(0)).unwrap();
+    while other
+        .usage("ann")
+        .await
+        .unwrap()
+        .unwrap()
+        .iter()
+        .filter(|part| part.granted > 70)
+        .count()
+        < 3
+    {}
+    server.kill();
+    let mut totals = Vec::new();
+    for task in work {
+        totals.push(task.await.unwrap());
+    }
+    let error = store.user("ann").await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+
+    server.restart();
+    while store.audit_head().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    for (id, totals) in pops.iter().zip(&totals) {
+        let parts = store.usage("ann").await.unwrap().unwrap();
+        let part = parts.iter().find(|part| part.holder.pop == *id).unwrap();
+        assert!(part.granted >= totals.granted, "{part:?} after {totals:?}");
+        // The answer that was lost may have been one grant more.
+        assert!(
+            part.granted <= totals.granted + 7,
+            "{part:?} after {totals:?}"
+        );
+    }
+    // The server is another one: whoever remembers something tells and reads it again.
+    let after = store.changes(Some(before.clone()), 9).await.unwrap();
+    assert!(after.reload && after.cursor.run != before.run);
+    let mut truth = 0;
+    for (id, totals) in pops.iter().zip(totals) {
+        let told = store
+            .report(holder(id), vec![totals.clone()], NOW)
+            .await
+            .unwrap();
+        let mut totals = Totals {
+            granted: told[0].unwrap().granted,
+            ..totals
+        };
+        totals.returned = totals.rest();
+        truth += totals.spent();
+        store.report(holder(id), vec![totals], NOW).await.unwrap();
+    }
+    let ann = store.user("ann").await.unwrap().unwrap();
+    assert_eq!((ann.charged, ann.uploaded), (truth, truth));
+    assert!(truth <= LIMIT);
+}
+
+#[tokio::test]
+async fn a_killed_server_that_syncs_always_forgets_no_answer() {
+    a_killed_server_forgets_no_answer(Fsync::Always).await;
+}
+
+#[tokio::test]
+async fn a_killed_server_that_syncs_every_second_forgets_no_answer() {
+    a_killed_server_forgets_no_answer(Fsync::EverySecond).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stuck_server_delays_nobody_for_long() {
+    let server = RedisServer::start(Fsync::EverySecond);
+    let store = Redis::new(&server.url(0)).unwrap();
+    store.create_user(user("ann")).await.unwrap();
+    server.pause(true);
+    let started = Instant::now();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..1_100 {
+        let store = store.clone();
+        asking.spawn(async move { store.user("ann").await.unwrap_err().to_string() });
+    }
+    let mut errors = Vec::new();
+    while let Some(error) = asking.join_next().await {
+        errors.push(error.unwrap());
+    }
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    let refused = errors
+        .iter()
+        .filter(|error| error.contains("too many"))
+        .count();
+    assert_eq!(refused, 1_100 - 1_024);
+    assert!(
+        errors
+            .iter()
+            .any(|error| error.contains("no answer in time"))
+    );
+    // Connecting to it is as bounded.
+    let started = Instant::now();
+    store.user("ann").await.unwrap_err();
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    server.pause(false);
+    while store.user("ann").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert!(store.users(Page::first(9)).await.unwrap().next.is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_fails_at_once_and_tells_no_password() {
+    let started = Instant::now();
+    let store = Redis::new("redis+unix:///does/not/exist?pass=s3cret").unwrap();
+    let order = Order::Migrate { nodes: Vec::new() };
+    let error = store.order("p", NOW, order).await.unwrap_err().to_string();
+    assert!(
+        error.contains("Redis") && !error.contains("s3cret"),
+        "{error}"
+    );
+    assert!(started.elapsed() < PATIENCE);
+    let error = Redis::new("redis://:s3cret@:what").unwrap_err().to_string();
+    assert!(!error.contains("s3cret"), "{error}");
+    assert!(!format!("{store:?}").contains("s3cret"));
+}
