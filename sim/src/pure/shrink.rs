@@ -112,27 +112,26 @@ impl Search {
     /// Cuts after which nothing arrives any more, and which both ends see at once.
     fn cuts(&mut self) {
         for index in 0..self.best.scenario.faults.len() {
-            let change =
-                |scenario: &mut Scenario, cut: &dyn Fn(&mut [u64; 2], &mut [Option<u64>; 2])| {
-                    if let Fault::Cut {
-                        pop_sees,
-                        edge_sees,
-                        last_up,
-                        last_down,
-                        ..
-                    } = &mut scenario.faults[index].fault
-                    {
-                        let (mut last, mut sees) =
-                            ([*last_up, *last_down], [*pop_sees, *edge_sees]);
-                        cut(&mut last, &mut sees);
-                        [*last_up, *last_down] = last;
-                        [*pop_sees, *edge_sees] = sees;
-                    }
-                };
-            for way in 0..2 {
-                self.attempt(|scenario| change(scenario, &|last, _| last[way] = 0));
-                self.attempt(|scenario| change(scenario, &|_, sees| sees[way] = Some(0)));
-            }
+            self.attempt(|scenario| {
+                if let Some((last, _)) = cut(scenario, index) {
+                    *last[0] = 0;
+                }
+            });
+            self.attempt(|scenario| {
+                if let Some((last, _)) = cut(scenario, index) {
+                    *last[1] = 0;
+                }
+            });
+            self.attempt(|scenario| {
+                if let Some((_, sees)) = cut(scenario, index) {
+                    *sees[0] = Some(0);
+                }
+            });
+            self.attempt(|scenario| {
+                if let Some((_, sees)) = cut(scenario, index) {
+                    *sees[1] = Some(0);
+                }
+            });
         }
     }
 
@@ -238,5 +237,24 @@ impl Search {
                 });
             }
         }
+    }
+}
+
+/// What a cut lets through, up and down, and when each end sees it.
+type CutParts<'a> = ([&'a mut u64; 2], [&'a mut Option<u64>; 2]);
+
+/// Returns the parts of a fault that is a cut.
+fn cut(scenario: &mut Scenario, index: usize) -> Option<CutParts<'_>> {
+    if let Fault::Cut {
+        pop_sees,
+        edge_sees,
+        last_up,
+        last_down,
+        ..
+    } = &mut scenario.faults[index].fault
+    {
+        Some(([last_up, last_down], [pop_sees, edge_sees]))
+    } else {
+        None
     }
 }
