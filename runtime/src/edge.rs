@@ -13,7 +13,7 @@ use join::Joiner;
 use rustls::ClientConfig;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Edge, EdgeRole, Event, UplinkId, Usage};
+use titan_core::endpoint::{Config, Counters, Edge, EdgeRole, Event, UplinkId, Usage};
 use titan_core::exit::guard::{Guard, Network, NetworkError};
 use titan_proto::wire;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,8 @@ pub enum EdgeError {
 pub struct EdgeCensus {
     /// What the core holds.
     pub usage: Usage,
+    /// What the core has counted.
+    pub counters: Counters,
     /// Tasks that run.
     pub tasks: usize,
 }
@@ -237,10 +239,11 @@ fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
 
 async fn answer_census<E: Env>(shared: Rc<Shared<E>>, mut requests: mpsc::Receiver<CensusRequest>) {
     while let Some(request) = requests.recv().await {
-        let usage = shared.shard.look(titan_core::endpoint::Endpoint::usage);
+        let (usage, counters) = shared.shard.look(|core| (core.usage(), core.counters()));
         // Whoever asked may have gone.
         let _ = request.send(EdgeCensus {
             usage,
+            counters,
             tasks: shared.tasks.len(),
         });
     }

@@ -20,7 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Event, Pop, PopRole, Usage};
+use titan_core::endpoint::{Config, Counters, Event, Pop, PopRole, Usage};
 use tokio::sync::oneshot;
 
 /// Where a POP listens, once it does.
@@ -74,6 +74,8 @@ struct Shared<E: Env, S: Store> {
 pub struct PopCensus {
     /// What the core holds.
     pub usage: Usage,
+    /// What the core has counted.
+    pub counters: Counters,
     /// Tasks that run.
     pub tasks: usize,
     /// Client connections.
@@ -266,8 +268,10 @@ async fn answer_census<E: Env, S: Store>(
     mut requests: tokio::sync::mpsc::Receiver<CensusRequest>,
 ) {
     while let Some(request) = requests.recv().await {
+        let (usage, counters) = shared.shard.look(|core| (core.usage(), core.counters()));
         let census = PopCensus {
-            usage: shared.shard.look(titan_core::endpoint::Endpoint::usage),
+            usage,
+            counters,
             tasks: shared.tasks.len(),
             clients: shared.clients.now(),
             carriers: shared.carriers.now(),

@@ -125,6 +125,7 @@ impl<E: Env> Connection<E> {
             () = async {
                 let old = self.env.sleep_until(self.env.now() + CONNECTION_AGE_MAX);
                 tokio::select! {
+                    biased;
                     _ = self.stop.wait_for(|stop| *stop) => {}
                     () = old => {}
                 }

@@ -8,10 +8,6 @@ use pasetors::version4::{PublicToken, V4};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How far the clocks of manager and POP may differ, in seconds: a token may be issued this much in
-/// the POP's future.
-const CLOCK_SKEW: u64 = 300;
-
 /// The longest token looked at, in bytes; real ones have about 300.
 const TOKEN_MAX: usize = 1_024;
 
@@ -48,9 +44,6 @@ pub enum TokenError {
     /// Its time has passed.
     #[error("the token has expired")]
     Expired,
-    /// It comes from the future; a clock is wrong.
-    #[error("the token is not valid yet")]
-    NotYetValid,
 }
 
 /// Signs node tokens; the manager's.
@@ -168,9 +161,8 @@ impl Verifier {
         if !is_id(&claims.node) || !is_id(&claims.pop) {
             return Err(TokenError::Malformed);
         }
-        if claims.issued > now.saturating_add(CLOCK_SKEW) {
-            return Err(TokenError::NotYetValid);
-        }
+        // One that was issued in this clock's future is good: only the manager can have signed it, so
+        // this clock is behind, and every token that is fresh would be refused.
         if claims.expires <= now {
             return Err(TokenError::Expired);
         }
@@ -204,11 +196,8 @@ mod tests {
             verifier.verify(&token, NOW + 3_600),
             Err(TokenError::Expired)
         );
-        assert!(verifier.verify(&token, NOW - CLOCK_SKEW).is_ok());
-        assert_eq!(
-            verifier.verify(&token, NOW - CLOCK_SKEW - 1),
-            Err(TokenError::NotYetValid)
-        );
+        // A clock that is far behind costs nobody the tunnel.
+        assert!(verifier.verify(&token, NOW - 48 * 3_600).is_ok());
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod explore;
 #[cfg(feature = "planted")]
 mod planted;
 mod replay;
+#[cfg(feature = "daemons")]
+mod run;
 mod show;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +44,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Make a failing seed or scenario file of the pure loop small.
     Shrink(replay::ShrinkArgs),
+    /// Run scenario files: the daemons in a simulated network.
+    #[cfg(feature = "daemons")]
+    Run(run::Args),
     /// Measure the daemons in virtual time and compare with what the distances demand.
     #[cfg(feature = "daemons")]
     Experiment(experiment::Args),
@@ -88,6 +93,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Shrink(args) => replay::shrink_down(&args),
         #[cfg(feature = "daemons")]
+        Command::Run(args) => run::run_files(&args),
         Command::Experiment(args) => experiment::experiments(&args),
         #[cfg(feature = "planted")]
         Command::Planted(planted) => Ok(planted::planted(&planted, args.bug)),

@@ -1,0 +1,154 @@
+//! What a scenario file can get wrong beyond its form.
+
+use super::scenario::{Expect, Fault, Flows, Scenario};
+
+/// Most hosts: turmoil's work grows with the third power of their number.
+const HOSTS_MAX: usize = 20;
+
+/// Checks that all that is named is there.
+///
+/// # Errors
+/// Says what is not.
+pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
+    let topology = &scenario.topology;
+    let counts = [
+        ("pops", topology.pops),
+        ("edges", topology.edges),
+        ("copies", topology.copies),
+        ("targets", topology.targets),
+    ];
+    if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+        return Err(format!("topology.{name} must not be 0"));
+    }
+    let hosts = 2 + usize::from(topology.pops) + usize::from(topology.edges);
+    let hosts = hosts + usize::from(topology.targets);
+    if hosts > HOSTS_MAX {
+        return Err(format!(
+            "{hosts} hosts are more than {HOSTS_MAX}: pack edges by copies"
+        ));
+    }
+    for (index, flows) in scenario.flows.iter().enumerate() {
+        check_flows(scenario, flows)?;
+        if scenario.flows[..index]
+            .iter()
+            .any(|other| other.name == flows.name)
+        {
+            return Err(format!("there are two flows {:?}", flows.name));
+        }
+    }
+    for timed in &scenario.faults {
+        if timed.times == 0 {
+            return Err("a fault happens once at least: times".to_owned());
+        }
+        check_fault(scenario, &timed.fault)?;
+    }
+    scenario
+        .expect
+        .iter()
+        .try_for_each(|expect| check_expect(scenario, expect))
+}
+
+fn check_flows(scenario: &Scenario, flows: &Flows) -> Result<(), String> {
+    let name = &flows.name;
+    if flows.pop == 0 || flows.pop > scenario.topology.pops.into() {
+        return Err(format!("flows {name:?} use a POP that is not there"));
+    }
+    let rounds = u64::from(flows.rounds);
+    if rounds > 0 && (flows.up.0 < rounds || flows.down.0 < rounds) {
+        return Err(format!("flows {name:?} have less than a byte per round"));
+    }
+    Ok(())
+}
+
+fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), String> {
+    let host = |name: &String| known(scenario, name);
+    match fault {
+        Fault::Kill(on) | Fault::PowerLoss(on) => host(&on.host),
+        Fault::Stop(on) | Fault::Drain(on) => {
+            if on.host == "client" || on.host.starts_with("target") {
+                return Err(format!(
+                    "{} is no daemon that could be told to end",
+                    on.host
+                ));
+            }
+            host(&on.host)
+        }
+        Fault::Clock { host: name, .. } => host(name),
+        Fault::Cut { between, .. } | Fault::Latency { between, .. } => {
+            between.iter().try_for_each(host)
+        }
+        Fault::Hold(between) if between.one_way => {
+            Err("a hold is both ways; a partition may be one_way".to_owned())
+        }
+        Fault::Hold(between) | Fault::Partition(between) => {
+            between.between.iter().try_for_each(host)
+        }
+        Fault::SlowReader { flows, .. } => named(scenario, flows),
+        Fault::Store { errors_percent, .. } if *errors_percent > 100 => {
+            Err("errors_percent is at most 100".to_owned())
+        }
+        Fault::Store { .. } => Ok(()),
+    }
+}
+
+fn check_expect(scenario: &Scenario, expect: &Expect) -> Result<(), String> {
+    match expect {
+        Expect::Complete(count) | Expect::Reset(count) | Expect::Refused(count) => count
+            .flows
+            .iter()
+            .try_for_each(|name| named(scenario, name)),
+        Expect::Within { flows, .. } | Expect::Answered { flows, .. } => {
+            flows.iter().try_for_each(|name| named(scenario, name))
+        }
+        Expect::Alike { flows, than, .. } => {
+            named(scenario, flows)?;
+            named(scenario, than)
+        }
+        Expect::Ended { host } => known(scenario, host),
+        Expect::Resumed(_) | Expect::Failover(_) | Expect::Attached(_) | Expect::Empty { .. } => {
+            Ok(())
+        }
+    }
+}
+
+fn known(scenario: &Scenario, host: &str) -> Result<(), String> {
+    if hosts(scenario, host).is_empty() {
+        return Err(format!("there is no host {host:?}"));
+    }
+    Ok(())
+}
+
+fn named(scenario: &Scenario, name: &str) -> Result<(), String> {
+    if scenario.flows.iter().any(|flows| flows.name == name) {
+        return Ok(());
+    }
+    Err(format!("there are no flows {name:?}"))
+}
+
+/// Returns the hosts that a name means.
+pub(super) fn hosts(scenario: &Scenario, name: &str) -> Vec<String> {
+    let topology = &scenario.topology;
+    let many = [
+        ("pop", topology.pops),
+        ("edge", topology.edges),
+        ("target", topology.targets),
+    ];
+    for (kind, count) in many {
+        if name == format!("{kind}s") {
+            return (1..=count).map(|index| format!("{kind}-{index}")).collect();
+        }
+        let number = name
+            .strip_prefix(kind)
+            .and_then(|rest| rest.strip_prefix('-'));
+        if number
+            .and_then(|number| number.parse().ok())
+            .is_some_and(|index: u8| (1..=count).contains(&index))
+        {
+            return vec![name.to_owned()];
+        }
+    }
+    match name {
+        "client" | "manager" => vec![name.to_owned()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,200 @@
+//! Makes the faults of a scenario happen.
+
+use super::check::hosts;
+use super::draw::lasts;
+use super::host::Order;
+use super::scenario::{Fault, Scenario};
+use super::store::Trouble;
+use super::units::Jump;
+use super::world::Shared;
+use core::time::Duration;
+use std::net::IpAddr;
+use std::rc::Rc;
+use titan_runtime::daemon::Stop;
+use turmoil::Sim;
+
+/// The faults of a run, in order of time.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What is still to come, the latest first.
+    left: Vec<Step>,
+}
+
+/// A fault that begins or is mended.
+#[derive(Debug)]
+struct Step {
+    at: Duration,
+    fault: Fault,
+    mended: bool,
+}
+
+impl Plan {
+    /// Lists the faults of a scenario whose times are drawn.
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let mut left = Vec::new();
+        for timed in &scenario.faults {
+            let at = timed.at.min.duration();
+            let fault = timed.fault.clone();
+            if let Some(lasts) = lasts(&fault) {
+                left.push(Step {
+                    at: at + lasts.duration(),
+                    fault: fault.clone(),
+                    mended: true,
+                });
+            }
+            left.push(Step {
+                at,
+                fault,
+                mended: false,
+            });
+        }
+        // What is mended at a time at which something begins is mended first.
+        left.sort_by_key(|step| (step.at, !step.mended));
+        left.reverse();
+        Self { left }
+    }
+
+    /// Returns whether all have happened.
+    pub(super) const fn is_over(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Lets happen what is due.
+    pub(super) fn run_due(&mut self, shared: &Rc<Shared>, sim: &mut Sim<'_>) {
+        while let Some(step) = self.left.pop_if(|step| step.at <= sim.elapsed()) {
+            let verb = if step.mended { "mended" } else { "happens" };
+            shared.log.note(format_args!("{:?} {verb}", step.fault));
+            step.run(shared, sim);
+        }
+    }
+}
+
+impl Step {
+    fn run(&self, shared: &Rc<Shared>, sim: &mut Sim<'_>) {
+        let each = |name: &str| hosts(&shared.scenario, name);
+        let pairs = |[a, b]: &[String; 2]| -> Vec<(IpAddr, IpAddr)> {
+            let (a, b) = (each(a), each(b));
+            let pair = |a: &String| {
+                let a = shared.ip(a);
+                b.iter().map(move |b| (a, shared.ip(b))).collect::<Vec<_>>()
+            };
+            a.iter().flat_map(pair).filter(|(a, b)| a != b).collect()
+        };
+        match &self.fault {
+            Fault::Kill(on) => self.order(shared, &each(&on.host), Order::Kill),
+            Fault::Stop(on) => self.order(shared, &each(&on.host), Order::Stop(Stop::Now)),
+            Fault::Drain(on) => self.order(shared, &each(&on.host), Order::Stop(Stop::Drain)),
+            Fault::PowerLoss(on) => {
+                for host in each(&on.host) {
+                    self.power(shared, sim, &host);
+                }
+            }
+            Fault::Cut { between, lasts } => {
+                for (a, b) in pairs(between) {
+                    if !self.mended {
+                        let count = shared.network.cut(a, b);
+                        shared.log.note(format_args!("{count} connections are cut"));
+                    }
+                    if lasts.is_some() {
+                        self.partition(shared, sim, a, b);
+                        self.partition(shared, sim, b, a);
+                    }
+                }
+            }
+            Fault::Hold(between) => {
+                for (a, b) in pairs(&between.between) {
+                    if self.mended {
+                        sim.release(a, b);
+                    } else {
+                        sim.hold(a, b);
+                    }
+                }
+            }
+            Fault::Partition(between) => {
+                for (a, b) in pairs(&between.between) {
+                    self.partition(shared, sim, a, b);
+                    if !between.one_way {
+                        self.partition(shared, sim, b, a);
+                    }
+                }
+            }
+            Fault::Latency { between, takes, .. } => {
+                for (a, b) in pairs(between) {
+                    let usual = shared.scenario.topology.latency;
+                    let takes = if self.mended { usual.min } else { *takes };
+                    sim.set_link_latency(a, b, takes.duration());
+                    if self.mended {
+                        sim.set_link_max_message_latency(a, b, usual.max.duration());
+                    }
+                }
+            }
+            Fault::SlowReader { flows, reads, .. } => {
+                shared.set_reads(flows, (!self.mended).then_some(*reads));
+            }
+            Fault::Store {
+                errors_percent,
+                delay,
+                away,
+                ..
+            } => {
+                let trouble = Trouble {
+                    errors_percent: *errors_percent,
+                    delay: delay.duration(),
+                    away: *away,
+                };
+                let none = Trouble::default();
+                shared
+                    .store
+                    .set_trouble(if self.mended { none } else { trouble });
+            }
+            Fault::Clock { host, jump, .. } => {
+                for host in each(host) {
+                    let Jump { back, by } = *jump;
+                    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+                    let by = if back == self.mended { by } else { -by };
+                    shared.network.jump(shared.ip(&host), by);
+                }
+            }
+        }
+    }
+
+    fn order(&self, shared: &Shared, hosts: &[String], order: Order) {
+        let order = if self.mended { Order::Start } else { order };
+        for host in hosts {
+            shared.host(host).order(order);
+        }
+    }
+
+    fn partition(&self, shared: &Shared, sim: &Sim<'_>, from: IpAddr, to: IpAddr) {
+        shared.network.set_lost(from, to, !self.mended);
+        if self.mended {
+            sim.repair_oneway(from, to);
+        } else {
+            sim.partition_oneway(from, to);
+        }
+    }
+
+    fn power(&self, shared: &Rc<Shared>, sim: &mut Sim<'_>, name: &str) {
+        let host = Rc::clone(shared.host(name));
+        let others = shared.hosts.values().map(|other| other.ip);
+        let others: Vec<_> = others.filter(|ip| *ip != host.ip).collect();
+        if self.mended {
+            sim.bounce(host.ip);
+        } else {
+            // Nothing of what the end of its tasks would say gets out.
+            for other in &others {
+                sim.partition(host.ip, *other);
+            }
+            host.lost_power(shared);
+            sim.crash(host.ip);
+            return;
+        }
+        for other in others {
+            for (from, to) in [(host.ip, other), (other, host.ip)] {
+                if !shared.network.is_lost_one_way(from, to) {
+                    sim.repair_oneway(from, to);
+                }
+            }
+        }
+    }
+}
