@@ -145,6 +145,7 @@ impl Step {
                 let none = Trouble::default();
                 shared
                     .store
+                    .gate
                     .set_trouble(if self.mended { none } else { trouble });
             }
             Fault::Clock { host, jump, .. } => {

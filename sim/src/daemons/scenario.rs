@@ -183,7 +183,7 @@ pub enum Fault {
     },
     /// The store is in trouble.
     Store {
-        /// How many operations of a hundred fail, half of them after they were done.
+        /// About how many operations of a hundred fail, half of them after they were done.
         #[serde(default, skip_serializing_if = "is_default")]
         errors_percent: u64,
         /// How long each takes.

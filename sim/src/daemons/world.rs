@@ -8,7 +8,7 @@ use super::flows::{Board, End};
 use super::host::{Host, Role};
 use super::network::Network;
 use super::scenario::{Flows, Scenario};
-use super::store::FaultyStore;
+use super::store::{FaultyStore, Weather};
 use super::units::Rate;
 use crate::overlay::{Destination, FAST, PASSWORD, TRUTHFUL};
 use core::future::Future;
@@ -71,7 +71,10 @@ impl Shared {
         Rc::new(Self {
             scenario,
             network,
-            store: FaultyStore::new(store, draws),
+            store: FaultyStore {
+                store,
+                gate: Weather::new(draws),
+            },
             findings: Findings::default(),
             log,
             flows,
@@ -209,13 +212,10 @@ fn add_users(store: &Embedded) {
         passes: 1,
     };
     for (name, reply) in [(FAST, ReplyMode::Fast), (TRUTHFUL, ReplyMode::Truthful)] {
+        let hash = hash_password(PASSWORD, [3; 16], cheap);
         let user = NewUser {
-            name: name.to_owned(),
-            password_hash: hash_password(PASSWORD, [3; 16], cheap),
-            enabled: true,
-            created_at: 0,
-            expires_at: None,
             reply,
+            ..NewUser::new(name.to_owned(), hash, 0)
         };
         let created = at_once(store.create_user(user));
         created.expect("the name is free");
