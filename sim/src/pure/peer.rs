@@ -78,6 +78,7 @@ pub(super) struct Peer {
     out: Direction,
     habit: Habit,
     to_send: u64,
+    early: u64,
     pub(super) sent: u64,
     pub(super) received: u64,
     expected: u64,
@@ -111,6 +112,7 @@ impl Peer {
             out: Direction::Up,
             habit: flow.client.clone(),
             to_send: flow.up,
+            early: 0,
             sent: 0,
             received: 0,
             expected: flow.down,
@@ -140,6 +142,30 @@ impl Peer {
             next_read: after(flow.target.reads_from),
             fails_from: flow.target.fails_from.map(after),
             ..Self::client(index, flow, slow_until)
+        }
+    }
+
+    /// Sends what comes right behind the request, without asking for room.
+    pub(super) fn begin<R: Role>(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint<R>,
+        id: SessionId,
+        early: u64,
+    ) {
+        if early > 0 {
+            endpoint.write(now, id, pattern(self.flow, self.out, 0, early));
+            (self.early, self.sent) = (early, early);
+        }
+    }
+
+    /// Returns how many of the bytes it sent may not be booked yet: once there was room for more, all
+    /// early ones are.
+    pub(super) const fn unbooked_max(&self) -> u64 {
+        if self.sent > self.early {
+            0
+        } else {
+            self.early
         }
     }
 

@@ -316,7 +316,10 @@ impl World {
     )]
     pub(super) fn judge_client(&mut self, client: &Peer, code: Code) {
         if client.failed {
-            self.record.client_failed.insert(client.flow, client.sent);
+            // What is not booked yet may not leave, if the quota does not allow it.
+            if client.unbooked_max() == 0 || !self.has_quota(client.flow) {
+                self.record.client_failed.insert(client.flow, client.sent);
+            }
         } else {
             self.judge_rest(client, &self.record.target_failed);
         }
