@@ -89,6 +89,8 @@ pub(super) struct Peer {
     pub(super) fails_from: Option<Instant>,
     /// When it learned that its session is over; what was received may still leave.
     pub(super) over_since: Option<Instant>,
+    /// Since when something that it could read waits for it.
+    pub(super) unread_since: Option<Instant>,
     finished: bool,
     pub(super) stopped: bool,
     /// Its stall, if it has one, is over.
@@ -121,6 +123,7 @@ impl Peer {
             slow_until,
             fails_from: flow.client.fails_from.map(after),
             over_since: None,
+            unread_since: None,
             finished: false,
             stopped: false,
             freed: false,
@@ -216,6 +219,11 @@ impl Peer {
         };
         if status.ended.is_some() {
             self.over_since.get_or_insert(now);
+        }
+        if status.readable > 0 {
+            self.unread_since.get_or_insert(now);
+        } else if status.ended.is_none() {
+            self.unread_since = None;
         }
         if let Some(code) = status.ended
             && status.readable == 0

@@ -388,9 +388,10 @@ impl World {
     /// allows: the news of the failure comes behind.
     fn judge_rest(&self, peer: &Peer, failed: &BTreeMap<usize, u64>) {
         let patience = self.scenario.limits.config().write_deadline;
-        let in_time = peer
-            .over_since
-            .is_some_and(|since| self.now < since + patience);
+        // A session whose rest is not granted yet is over without telling: then what counts is that its
+        // reader took what it could.
+        let within = |since: Instant| self.now < since + patience;
+        let in_time = peer.over_since.is_some_and(within) && peer.unread_since.is_none_or(within);
         if peer.ended == Some(Code::Reset)
             && !peer.stopped
             && in_time
