@@ -70,7 +70,7 @@ planted! {
     FailoverAfterByte = "after one refusal, a dial whose bytes were framed moves when its tunnel is lost", 7, 2;
     StaleRelease = "who held a lease that has moved on releases the new one", 8, 2;
     LeaseLeftWhileAway = "opening a sticky session while its exit is away takes another", 8, 1;
-    EarlyCountedTwice = "the second move to another exit counts the early bytes again", 9, 2;
+    EarlyCountedTwice = "the second move to another exit counts the early bytes again", 9, 1;
     GrantRepeated = "a grant that comes twice grants twice", 9, 1;
     TailUncharged = "what is left of a session that failed is shown beyond the grant", 9, 1;
     IdleTimeSaved = "a rate saves up what was not used", 9, 0;

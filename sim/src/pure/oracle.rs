@@ -125,10 +125,11 @@ fn judge(text: &str, file: &str, line: u32) -> Violation {
         .strip_prefix('I')
         .and_then(|rest| rest.split_once(':'))
         .and_then(|(number, _)| number.parse().ok());
-    let is_check = file.contains("endpoint/audit") || file.contains("pure/");
+    let is_audit = file.ends_with("/audit.rs");
+    let is_check = is_audit || file.contains("pure/");
     let kind = if text.starts_with("no progress") {
         Kind::NoProgress
-    } else if is_check && (invariant.is_some() || file.contains("endpoint/audit")) {
+    } else if is_check && (invariant.is_some() || is_audit) {
         Kind::WrongResult
     } else {
         Kind::Crash
@@ -151,7 +152,8 @@ mod tests {
         assert_eq!((wrong.kind, wrong.invariant), (Kind::WrongResult, Some(7)));
         let stands = guarded(|| stuck(format_args!("flow 3"))).expect_err("it panics");
         assert_eq!((stands.kind, stands.invariant), (Kind::NoProgress, Some(6)));
-        let broken = guarded(|| "no number".parse::<u8>().expect("there is one")).expect_err("it panics");
+        let broken =
+            guarded(|| "no number".parse::<u8>().expect("there is one")).expect_err("it panics");
         assert_eq!((broken.kind, broken.invariant), (Kind::Crash, None));
         assert!(wrong.by_check && stands.by_check && !broken.by_check);
     }
@@ -166,6 +168,8 @@ mod tests {
             judge("a session's tunnel", audit, 9).kind,
             Kind::WrongResult
         );
+        let found = judge("I8: two nodes", "core/src/exit/lease/audit.rs", 9);
+        assert_eq!((found.kind, found.by_check), (Kind::WrongResult, true));
         let found = judge("I4: on the way", "core/src/session/send.rs", 9);
         assert_eq!((found.kind, found.by_check), (Kind::Crash, false));
     }
