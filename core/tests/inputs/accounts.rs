@@ -151,11 +151,7 @@ impl Ledger {
 
     /// Forgets all groups; their sessions are gone.
     pub(crate) fn forget_all(&mut self, world: &mut World) {
-<<<<<<< HEAD
-        for group in self.0.keys().copied().collect::<Vec<_>>() {
-=======
         for group in core::mem::take(&mut self.0).into_keys() {
->>>>>>> w2-fuzz
             self.forget(world, group);
         }
     }
