@@ -62,6 +62,7 @@ planted! {
     AckWaitsForSocket = "acknowledgements wait for a socket that takes nothing", 5, 1;
     WakeLost = "credit that comes while memory is short wakes nobody", 6, 1;
     EndLostAtResume = "a socket that fails or takes no more while its carrier is away: the peer is never told", 6, 2;
+    DrainedTooSoon = "a side that goes away says that it is done while sessions are left", 6, 1;
     ForgottenClose = "an exit that a dial was taken from is never told", 6, 1;
     GraceNotEnded = "the grace time of a lost carrier runs on after the resume", 6, 1;
     ControlLostAtCut = "control frames that waited for room are forgotten with their carrier", 6, 1;

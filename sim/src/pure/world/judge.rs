@@ -261,6 +261,17 @@ impl World {
         self.record.withheld.insert((node, pop));
     }
 
+    /// A POP that says it is drained may end: nobody is connected to it.
+    pub(super) fn judge_drained(&self, pop: usize) {
+        let left = self.pops[pop].clients.peers.len();
+        if left > 0 {
+            violated(
+                6,
+                format_args!("pop {pop} is drained and would cut {left} clients off"),
+            );
+        }
+    }
+
     /// A dial goes where an edge may go.
     pub(super) fn judge_dial(&self, address: Ipv4Addr) {
         if address.octets()[0] != 10 {
