@@ -357,7 +357,11 @@ impl World {
             Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
             Code::WriteTimeout => {
                 let failed = flow.client.fails() || flow.target.fails();
-                failed || (flow.stalls() && record.tunnel_lost)
+                // What was complete when its tunnel went may leave for as long as a write may take.
+                let unread = client
+                    .unread_since
+                    .is_some_and(|since| self.now >= since + limits.config().write_deadline);
+                failed || ((flow.stalls() || unread) && record.tunnel_lost)
             }
             Code::IdleTimeout => {
                 flow.stalls() || limits.idle < 1_000_000 || limits.idle_half_closed < 100_000
