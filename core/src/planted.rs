@@ -46,7 +46,7 @@ macro_rules! planted {
 planted! {
     CleanEndAtLoss = "a session that is half done ends cleanly when its tunnel is lost", 1, 1;
     EarlyFinLost = "the second move to another exit forgets that the client has finished", 1, 2;
-    EarlyDoubled = "the second move to another exit sends the early bytes twice", 2, 2;
+    EarlyDoubled = "the second move to another exit sends the early bytes twice", 2, 0;
     FinBeforeData = "the end of a direction overtakes the last bytes of a long queue", 1, 0;
     TailLostAtClose = "a socket fails while its carrier is away: what it had sent before is dropped", 1, 2;
     ReplayInterrupted = "a carrier cut while old frames are sent again: the next one goes on after them", 2, 2;
@@ -62,6 +62,7 @@ planted! {
     AckWaitsForSocket = "acknowledgements wait for a socket that takes nothing", 5, 1;
     WakeLost = "credit that comes while memory is short wakes nobody", 6, 1;
     EndLostAtResume = "a socket that fails or takes no more while its carrier is away: the peer is never told", 6, 2;
+    DrainedTooSoon = "a side that goes away says that it is done while sessions are left", 6, 1;
     ForgottenClose = "an exit that a dial was taken from is never told", 6, 1;
     GraceNotEnded = "the grace time of a lost carrier runs on after the resume", 6, 1;
     ControlLostAtCut = "control frames that waited for room are forgotten with their carrier", 6, 1;
@@ -70,7 +71,7 @@ planted! {
     FailoverAfterByte = "after one refusal, a dial whose bytes were framed moves when its tunnel is lost", 7, 2;
     StaleRelease = "who held a lease that has moved on releases the new one", 8, 2;
     LeaseLeftWhileAway = "opening a sticky session while its exit is away takes another", 8, 1;
-    EarlyCountedTwice = "the second move to another exit counts the early bytes again", 9, 1;
+    EarlyCountedTwice = "the second move to another exit counts the early bytes again", 9, 0;
     GrantRepeated = "a grant that comes twice grants twice", 9, 1;
     TailUncharged = "what is left of a session that failed is shown beyond the grant", 9, 1;
     IdleTimeSaved = "a rate saves up what was not used", 9, 0;

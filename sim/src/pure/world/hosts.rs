@@ -327,11 +327,11 @@ impl World {
                     self.judge_node(pop, &event);
                 }
                 Event::AllowanceLow { group } => self.allowance_low(pop, group),
+                Event::Drained => self.judge_drained(pop),
                 Event::Connect { .. }
                 | Event::UplinkAttached { .. }
                 | Event::UplinkDetached { .. }
                 | Event::UplinkGone { .. }
-                | Event::Drained
                 | Event::Opened { .. }
                 | Event::Command { .. }
                 | Event::CarrierFull { .. } => {}

@@ -261,6 +261,17 @@ impl World {
         self.record.withheld.insert((node, pop));
     }
 
+    /// A POP that says it is drained may end: nobody is connected to it.
+    pub(super) fn judge_drained(&self, pop: usize) {
+        let left = self.pops[pop].clients.peers.len();
+        if left > 0 {
+            violated(
+                6,
+                format_args!("pop {pop} is drained and would cut {left} clients off"),
+            );
+        }
+    }
+
     /// A dial goes where an edge may go.
     pub(super) fn judge_dial(&self, address: Ipv4Addr) {
         if address.octets()[0] != 10 {
@@ -346,7 +357,11 @@ impl World {
             Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
             Code::WriteTimeout => {
                 let failed = flow.client.fails() || flow.target.fails();
-                failed || (flow.stalls() && record.tunnel_lost)
+                // What was complete when its tunnel went may leave for as long as a write may take.
+                let unread = client
+                    .unread_since
+                    .is_some_and(|since| self.now >= since + limits.config().write_deadline);
+                failed || ((flow.stalls() || unread) && record.tunnel_lost)
             }
             Code::IdleTimeout => {
                 flow.stalls() || limits.idle < 1_000_000 || limits.idle_half_closed < 100_000
