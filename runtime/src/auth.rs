@@ -92,6 +92,8 @@ pub struct Account {
     /// A small number that is this user's and no other's in this process while any clone of `name` is
     /// held.
     pub index: u32,
+    /// The record the user got in by; at most [`RECORD_AGE_MAX`] old unless the store is away.
+    pub record: Arc<User>,
     /// Whether clients of this user are answered only once the exit has dialled.
     pub truthful: bool,
 }

@@ -1,5 +1,6 @@
 //! The POP daemon: applications on one side, tunnels on the other.
 
+mod account;
 mod client;
 mod registrar;
 mod tunnels;
@@ -10,9 +11,10 @@ use crate::daemon::{Stop, Stopping, told};
 use crate::drain::{Count, Drain};
 use crate::env::{Env, Listener as _};
 use crate::shard::{Shard, Tasks};
-use crate::store::Store;
+use crate::store::{Holder, Store};
 use crate::telemetry;
 use crate::token::Verifier;
+use account::Accounts;
 use core::time::Duration;
 use registrar::Registrar;
 use rustls::ServerConfig;
@@ -57,6 +59,7 @@ const ACCEPT_RETRY_MAX: Duration = Duration::from_secs(1);
 /// What the tasks of a POP share.
 struct Shared<E: Env, S: Store> {
     env: E,
+    store: S,
     shard: Shard<E, PopRole>,
     tasks: Tasks,
     config: PopConfig,
@@ -64,6 +67,7 @@ struct Shared<E: Env, S: Store> {
     verifier: Verifier,
     tls: Option<Arc<ServerConfig>>,
     registrar: Registrar,
+    accounts: Accounts,
     drain: Drain,
     clients: Count,
     carriers: Count,
@@ -134,8 +138,14 @@ pub async fn run<E: Env, S: Store>(
     let shard = Shard::new(env.clone(), core);
     let auth = Authenticator::new(env.clone(), store.clone(), AuthConfig::default());
     let registrar = Registrar::new(&env, &config);
+    let holder = Holder {
+        pop: config.id.clone(),
+        incarnation: registrar.incarnation(),
+    };
     let shared = Rc::new(Shared {
         env,
+        store: store.clone(),
+        accounts: Accounts::new(holder),
         shard,
         tasks: Tasks::default(),
         config,
@@ -152,6 +162,11 @@ pub async fn run<E: Env, S: Store>(
     shared
         .tasks
         .spawn(registrar::keep(Rc::clone(&shared), store.clone()));
+    shared.tasks.spawn(account::follow(Rc::clone(&shared)));
+    shared.tasks.spawn(account::report(Rc::clone(&shared)));
+    shared
+        .tasks
+        .spawn(account::watch_windows(Rc::clone(&shared)));
     shared
         .tasks
         .spawn(client::accept(Rc::clone(&shared), socks));
@@ -176,6 +191,7 @@ pub async fn run<E: Env, S: Store>(
         .await;
     shared.shard.farewell().await;
     shared.tasks.shut_down().await;
+    account::leave(&shared).await;
     registrar::leave(&shared, &store).await;
     tracing::info!(pop = shared.config.id, "stopped");
     Ok(())
@@ -250,9 +266,8 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
             Event::Drained => shared.drain.core_is_done(),
-            // No daemon grants anything yet.
-            Event::AllowanceLow { .. }
-            | Event::Connect { .. }
+            Event::AllowanceLow { group } => account::ask(&shared, group),
+            Event::Connect { .. }
             | Event::UplinkGone { .. }
             | Event::UplinkAttached { .. }
             | Event::UplinkDetached { .. }

@@ -22,7 +22,7 @@ pub(super) enum Sighting {
 }
 
 struct Known {
-    record: User,
+    record: Arc<User>,
     /// Of the user and the password verified last; none once the password may have changed.
     fingerprint: Option<Fingerprint>,
     read_at: Instant,
@@ -74,7 +74,7 @@ impl KnownUsers {
         unix_time: u64,
     ) -> Result<Account, Code> {
         let known = Known {
-            record,
+            record: Arc::new(record),
             fingerprint: Some(fingerprint),
             read_at: now,
             outdated: false,
@@ -117,7 +117,7 @@ impl KnownUsers {
                 if record.credential_version != known.record.credential_version {
                     known.fingerprint = None;
                 }
-                known.record = record;
+                known.record = Arc::new(record);
                 known.read_at = now;
                 known.outdated = false;
             }
@@ -134,14 +134,14 @@ impl KnownUsers {
 
 impl Known {
     fn judge(&self, name: &Arc<str>, index: u32, unix_time: u64) -> Result<Account, Code> {
-        let expired = self.record.expires_at.is_some_and(|at| at <= unix_time);
-        if !self.record.enabled || expired {
+        if !self.record.is_on(unix_time) {
             return Err(Code::UserDisabled);
         }
         let truthful = self.record.reply == ReplyMode::Truthful;
         Ok(Account {
             name: Arc::clone(name),
             index,
+            record: Arc::clone(&self.record),
             truthful,
         })
     }

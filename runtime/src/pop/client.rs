@@ -1,5 +1,6 @@
 //! An application's connection: handshake, session, end.
 
+use super::account::admit;
 use super::{ACCEPT_RETRY_MAX, Shared};
 use crate::auth::Account;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
@@ -89,9 +90,10 @@ async fn serve<E: Env, S: Store>(
         mut socks,
         early,
     } = asked;
+    let admitted = admit(&shared, &account);
     let open = Open {
         target,
-        group: account.index,
+        group: admitted.as_ref().map_or(0, |place| place.group),
         weight: 1,
         family: wire::create::Family::Any,
         country: None,
@@ -99,8 +101,12 @@ async fn serve<E: Env, S: Store>(
         sticky: None,
         trace: [0; 16],
     };
-    let id = match shared.shard.drive(|core, now| core.open(now, open)) {
-        Ok(id) => id,
+    let opened = admitted.and_then(|place| {
+        let opened = shared.shard.drive(|core, now| core.open(now, open));
+        opened.map(|id| (place, id))
+    });
+    let (place, id) = match opened {
+        Ok(opened) => opened,
         Err(code) => {
             tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
             socks.reply(code, None);
@@ -123,9 +129,8 @@ async fn serve<E: Env, S: Store>(
     if let RelayEnd::Failed(code) = how {
         tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
     }
+    drop(place);
     end(&shared, stream, how).await;
-    // The account's number stays this user's as long as its sessions last.
-    drop(account);
 }
 
 async fn end<E: Env, S: Store>(shared: &Shared<E, S>, stream: E::Stream, how: RelayEnd) {

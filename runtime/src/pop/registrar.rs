@@ -63,6 +63,10 @@ impl Registrar {
         }
     }
 
+    pub(super) const fn incarnation(&self) -> u64 {
+        self.entry.incarnation
+    }
+
     /// Notes what a node says about itself when it connects.
     pub(super) fn seen(&self, request: &UpgradeRequest, ip: IpAddr) {
         let mut nodes = self.nodes.borrow_mut();

@@ -151,6 +151,17 @@ pub struct User {
     pub downloaded: u64,
 }
 
+impl User {
+    /// Tells whether the user may connect at this time (Unix seconds), as far as the switch and the
+    /// window of validity say so.
+    #[must_use]
+    pub fn is_on(&self, unix_time: u64) -> bool {
+        let started = self.starts_at.is_none_or(|at| at <= unix_time);
+        let ended = self.expires_at.is_some_and(|at| at <= unix_time);
+        self.enabled && started && !ended
+    }
+}
+
 /// What to change of a user; `None` leaves a field as it is, `Some(None)` removes it.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct UserChange {

@@ -9,6 +9,7 @@ mod drain;
 mod http;
 mod https;
 mod process;
+mod quota;
 mod refusals;
 mod relay;
 mod restarts;

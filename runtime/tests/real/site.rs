@@ -25,6 +25,7 @@ pub(crate) struct Site {
     pub(crate) tunnels: SocketAddr,
     /// Where edges find it.
     pub(crate) public: SocketAddr,
+    store: Option<String>,
 }
 
 impl Site {
@@ -39,6 +40,15 @@ impl Site {
             proxy: free_address(),
             tunnels,
             public: tunnels,
+            store: None,
+        }
+    }
+
+    /// Has the daemons share this store.
+    pub(crate) fn with_store(self, store: String) -> Self {
+        Self {
+            store: Some(store),
+            ..self
         }
     }
 
@@ -133,8 +143,10 @@ impl Site {
     }
 
     fn common(&self) -> String {
+        let store = self.store.as_ref();
+        let store = store.map_or_else(String::new, |store| format!("store = {store:?}\n"));
         format!(
-            "data = {:?}\n[tls]\ncert = {:?}\nkey = {:?}\n",
+            "data = {:?}\n{store}[tls]\ncert = {:?}\nkey = {:?}\n",
             self.data.path(),
             self.authority.cert,
             self.authority.key

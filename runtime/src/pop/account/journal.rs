@@ -1,0 +1,139 @@
+//! Usage that the store could not take, on the disk until it can.
+//!
+//! One file per process: the totals of every account that the store does not know, replaced as a
+//! whole. Totals only grow and count as maxima, so delivering a file twice does no harm.
+
+use crate::store::{Holder, REPORT_MAX, Store, StoreError, Totals};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+const SUFFIX: &str = ".journal";
+
+#[derive(Serialize, Deserialize)]
+struct Page {
+    pop: String,
+    incarnation: u64,
+    at: u64,
+    accounts: Vec<Line>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    user: String,
+    user_id: u64,
+    granted: u64,
+    returned: u64,
+    uploaded: u64,
+    downloaded: u64,
+}
+
+impl From<Totals> for Line {
+    fn from(totals: Totals) -> Self {
+        Self {
+            user: totals.user,
+            user_id: totals.user_id,
+            granted: totals.granted,
+            returned: totals.returned,
+            uploaded: totals.uploaded,
+            downloaded: totals.downloaded,
+        }
+    }
+}
+
+impl From<Line> for Totals {
+    fn from(line: Line) -> Self {
+        Self {
+            granted: line.granted,
+            returned: line.returned,
+            uploaded: line.uploaded,
+            downloaded: line.downloaded,
+            ..Self::new(line.user, line.user_id)
+        }
+    }
+}
+
+fn prefix(pop: &str) -> String {
+    format!("usage-{pop}-")
+}
+
+fn path(data: &Path, holder: &Holder) -> PathBuf {
+    let name = format!("{}{}{SUFFIX}", prefix(&holder.pop), holder.incarnation);
+    data.join(name)
+}
+
+/// Writes the journal of a process in place of its last one; on the disk when it returns. Blocks.
+pub(super) fn save(data: &Path, holder: &Holder, at: u64, accounts: Vec<Totals>) -> io::Result<()> {
+    let page = Page {
+        pop: holder.pop.clone(),
+        incarnation: holder.incarnation,
+        at,
+        accounts: accounts.into_iter().map(Line::from).collect(),
+    };
+    let to = path(data, holder);
+    let fresh = to.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&serde_json::to_vec(&page)?)?;
+    file.sync_all()?;
+    fs::rename(&fresh, &to)?;
+    File::open(data)?.sync_all()
+}
+
+/// Removes the journal of a process, if there is one. Blocks.
+pub(super) fn remove(data: &Path, holder: &Holder) -> io::Result<()> {
+    match fs::remove_file(path(data, holder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// What an ended process of a POP has left.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) holder: Holder,
+    at: u64,
+    accounts: Vec<Totals>,
+}
+
+/// Reads what ended processes of this POP have left. What makes no sense is put aside. Blocks.
+pub(super) fn left(data: &Path, own: &Holder) -> io::Result<Vec<Left>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let ours = |name: &str| name.starts_with(&prefix(&own.pop)) && name.ends_with(SUFFIX);
+        if !name.is_some_and(ours) {
+            continue;
+        }
+        let page: Page = match serde_json::from_slice(&fs::read(&path)?) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a journal of usage is broken");
+                fs::rename(&path, path.with_extension("broken"))?;
+                continue;
+            }
+        };
+        // Another POP's id may begin like this one's.
+        if page.pop == own.pop && page.incarnation != own.incarnation {
+            found.push(Left {
+                holder: Holder {
+                    pop: page.pop,
+                    incarnation: page.incarnation,
+                },
+                at: page.at,
+                accounts: page.accounts.into_iter().map(Totals::from).collect(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Tells the store what an ended process has left, under that process's name.
+pub(super) async fn deliver<S: Store>(store: &S, left: &Left) -> Result<(), StoreError> {
+    for accounts in left.accounts.chunks(REPORT_MAX) {
+        let holder = left.holder.clone();
+        store.report(holder, accounts.to_vec(), left.at).await?;
+    }
+    Ok(())
+}
