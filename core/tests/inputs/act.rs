@@ -1,30 +1,49 @@
 //! What each step does to the world.
 
+use super::accounts::Ledger;
 use super::{Call, EDGES_MAX, Ends, Side, Step, Twist};
 use crate::common::{Way, World, demand, encode, message};
 use bytes::Bytes;
 use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Role, SessionId};
+use titan_core::exit::lease::{SessionName, Sticky};
 use titan_core::time::Instant;
 use titan_proto::{Code, Frame, wire};
 
 /// Takes one step and lets everything happen that follows. `opened` are the sessions of each edge that
 /// were ever opened.
-pub(crate) fn act(world: &mut World, opened: &mut [Vec<SessionId>], step: Step) {
+pub(crate) fn act(
+    world: &mut World,
+    opened: &mut [Vec<SessionId>],
+    ledger: &mut Ledger,
+    step: Step,
+) {
     let now = world.now;
     for (site, opened) in world.edges.iter_mut().zip(opened.iter_mut()) {
         opened.append(&mut site.opened);
     }
     match step {
-        Step::Open { group, strict } => {
+        Step::Open {
+            group,
+            strict,
+            name,
+        } => {
+            let sticky = name.and_then(|name| {
+                Some(Sticky {
+                    name: SessionName::new(&format!("name-{}", name.number))?,
+                    strict: name.strict,
+                })
+            });
             let open = Open {
                 group,
                 strict,
+                sticky,
                 ..demand()
             };
-            if let Ok(id) = world.pop.open(now, open) {
-                world.pop_sessions.push(id);
-            }
+            let result = world.pop.open(now, open);
+            ledger.opened(group, result.is_ok());
+            world.pop_sessions.extend(result);
         }
+        Step::Account(step) => ledger.act(world, step),
         Step::Dialled {
             edge,
             pick,
@@ -226,6 +245,7 @@ pub(crate) fn act(world: &mut World, opened: &mut [Vec<SessionId>], step: Step) 
         }
     }
     world.run();
+    ledger.check(world);
     let exits = world.pop.explain(world.now, None).len();
     assert_eq!(exits, world.pop.usage().tunnels, "every tunnel is an exit");
 }

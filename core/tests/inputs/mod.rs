@@ -6,14 +6,16 @@
 //! happened. After every step the world is drained, audited and held to the contract; at the end nothing
 //! may be left.
 
+pub(crate) mod accounts;
 pub(crate) mod act;
 pub(crate) mod choices;
 pub(crate) mod frames;
 
 use crate::common::{Way, World, config, secs, welcome};
+use accounts::{AccountStep, Ledger, Name};
 use act::act;
 use choices::Choices;
-use titan_core::endpoint::{CloseMode, Config, Usage};
+use titan_core::endpoint::{CloseMode, Config, SessionId, Usage};
 use titan_core::time::Duration;
 use titan_proto::{Code, Frame, wire};
 
@@ -29,7 +31,9 @@ pub(crate) enum Step {
     Open {
         group: u32,
         strict: bool,
+        name: Option<Name>,
     },
+    Account(AccountStep),
     Dialled {
         edge: usize,
         pick: usize,
@@ -187,18 +191,19 @@ pub(crate) fn run(bytes: &[u8]) {
         world.add_edge(&format!("node-{node}"));
     }
     let mut opened = vec![Vec::new(); EDGES_MAX];
+    let mut ledger = Ledger::default();
     for _ in 0..STEPS_MAX {
         if choices.is_empty() {
             break;
         }
         let step = step(&mut choices);
-        act(&mut world, &mut opened, step);
+        act(&mut world, &mut opened, &mut ledger, step);
     }
-    end(&mut world, &mut opened);
+    end(&mut world, &mut opened, &mut ledger);
 }
 
-/// Everyone lets go, and the net is cut: nothing may stay.
-fn end(world: &mut World, opened: &mut [Vec<titan_core::endpoint::SessionId>]) {
+/// Everyone lets go, the net is cut, names lose their exits and groups are forgotten: nothing may stay.
+fn end(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger) {
     world.rewrite = None;
     for site in &mut world.edges {
         site.online = false;
@@ -217,7 +222,10 @@ fn end(world: &mut World, opened: &mut [Vec<titan_core::endpoint::SessionId>]) {
             world.cut(link);
         }
         world.wait(wait);
+        ledger.check(world);
     }
+    ledger.forget_all(world);
+    world.run();
     assert_eq!(world.pop.usage(), Usage::default());
     for site in &world.edges {
         assert_eq!(site.core.usage(), Usage::default());
@@ -226,11 +234,24 @@ fn end(world: &mut World, opened: &mut [Vec<titan_core::endpoint::SessionId>]) {
 
 fn limits(choices: &mut Choices<'_>) -> Config {
     let memory_budget = choices.pick(&[1 << 30, 100_000, 10_000]);
+    let (early_max, window_base) = (
+        choices.pick(&[64 << 10, 1000, 1, 0]),
+        choices.pick(&[64 << 10, 1000, 1]),
+    );
+    let (sessions_max, leases_max) = choices.pick(&[
+        (1000, 1000),
+        (3, 1000),
+        (1, 1000),
+        (1000, 2),
+        (3, 2),
+        (1, 2),
+    ]);
     Config {
-        early_max: choices.pick(&[64 << 10, 1000, 1, 0]),
-        window_base: choices.pick(&[64 << 10, 1000, 1]),
+        early_max,
+        window_base,
         memory_budget,
-        sessions_max: choices.pick(&[1000, 3, 1]),
+        sessions_max,
+        leases_max,
         resend_max: 64 << 10,
         data_max: 1 << 10,
         send_queue_max: 4 << 10,
@@ -242,11 +263,20 @@ fn limits(choices: &mut Choices<'_>) -> Config {
 
 /// Draws a step; those that keep sessions moving come more often.
 fn step(choices: &mut Choices<'_>) -> Step {
-    match choices.below(72) {
-        0..6 => Step::Open {
-            group: choices.small(),
-            strict: choices.flag(),
-        },
+    let byte = choices.below(256);
+    if byte >= 216 {
+        return Step::Account(accounts::step(choices, byte - 216));
+    }
+    match byte % 72 {
+        0..6 => {
+            let group = choices.small();
+            let kind = choices.below(8);
+            Step::Open {
+                group,
+                strict: kind % 2 == 1,
+                name: accounts::name(choices, kind / 2),
+            }
+        }
         6..12 => Step::Dialled {
             edge: choices.edge(),
             pick: choices.recent(),

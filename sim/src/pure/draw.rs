@@ -5,6 +5,7 @@ use super::chooser::Chooser;
 use super::scenario::{
     Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
 };
+use titan_core::ingress::socks5::HANDSHAKE_LEN_MAX;
 
 /// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
 const CALM_ONE_IN: u64 = 24;
@@ -12,6 +13,9 @@ const CALM_ONE_IN: u64 = 24;
 /// A budget of which a quarter is just enough for one window of 64 KiB to double, and which a few
 /// stalled windows fill.
 const ROOM_TO_GROW: u64 = 264 << 10;
+
+/// Most bytes that a POP can have read behind a request.
+const EARLY_MAX: u64 = HANDSHAKE_LEN_MAX as u64;
 
 /// How much of one kind of trouble there is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +75,7 @@ impl Scenario {
             faults(choose, pops, edges, heal_at)
         };
         let accounts = more(seed, &mut limits, &mut flows, heal_at, calm);
+        hasty(seed, &mut flows);
         Self {
             seed,
             pops,
@@ -81,6 +86,18 @@ impl Scenario {
             accounts,
             flows,
             faults,
+        }
+    }
+}
+
+/// Lets some clients begin before they are told that they may. Their choices, too, come from a stream
+/// of their own.
+fn hasty(seed: u64, flows: &mut [Flow]) {
+    let choose = &mut Chooser::new(seed ^ 0x0065_6167_6572);
+    let hasty = Level::draw(choose).percent();
+    for flow in flows {
+        if choose.chance(hasty) {
+            flow.early = choose.below(flow.up.min(EARLY_MAX) + 1);
         }
     }
 }
@@ -272,6 +289,7 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<
                 pop: choose.below(pops as u64) as usize,
                 group: choose.between(1, 3) as u32,
                 up,
+                early: 0,
                 down,
                 dial: [0, 10, 300, 2_000][choose.below(4) as usize],
                 answers: (0..3).map(|_| answer(choose)).collect(),

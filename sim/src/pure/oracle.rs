@@ -151,7 +151,8 @@ mod tests {
         assert_eq!((wrong.kind, wrong.invariant), (Kind::WrongResult, Some(7)));
         let stands = guarded(|| stuck(format_args!("flow 3"))).expect_err("it panics");
         assert_eq!((stands.kind, stands.invariant), (Kind::NoProgress, Some(6)));
-        let broken = guarded(|| "no number".parse::<u8>().expect("there is one")).expect_err("it panics");
+        let broken =
+            guarded(|| "no number".parse::<u8>().expect("there is one")).expect_err("it panics");
         assert_eq!((broken.kind, broken.invariant), (Kind::Crash, None));
         assert!(wrong.by_check && stands.by_check && !broken.by_check);
     }

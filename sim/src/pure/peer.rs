@@ -78,6 +78,7 @@ pub(super) struct Peer {
     out: Direction,
     habit: Habit,
     to_send: u64,
+    early: u64,
     pub(super) sent: u64,
     pub(super) received: u64,
     expected: u64,
@@ -88,6 +89,8 @@ pub(super) struct Peer {
     pub(super) fails_from: Option<Instant>,
     /// When it learned that its session is over; what was received may still leave.
     pub(super) over_since: Option<Instant>,
+    /// Since when something that it could read waits for it.
+    pub(super) unread_since: Option<Instant>,
     finished: bool,
     pub(super) stopped: bool,
     /// Its stall, if it has one, is over.
@@ -111,6 +114,7 @@ impl Peer {
             out: Direction::Up,
             habit: flow.client.clone(),
             to_send: flow.up,
+            early: 0,
             sent: 0,
             received: 0,
             expected: flow.down,
@@ -119,6 +123,7 @@ impl Peer {
             slow_until,
             fails_from: flow.client.fails_from.map(after),
             over_since: None,
+            unread_since: None,
             finished: false,
             stopped: false,
             freed: false,
@@ -140,6 +145,30 @@ impl Peer {
             next_read: after(flow.target.reads_from),
             fails_from: flow.target.fails_from.map(after),
             ..Self::client(index, flow, slow_until)
+        }
+    }
+
+    /// Sends what comes right behind the request, without asking for room.
+    pub(super) fn begin<R: Role>(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint<R>,
+        id: SessionId,
+        early: u64,
+    ) {
+        if early > 0 {
+            endpoint.write(now, id, pattern(self.flow, self.out, 0, early));
+            (self.early, self.sent) = (early, early);
+        }
+    }
+
+    /// Returns how many of the bytes it sent may not be booked yet: once there was room for more, all
+    /// early ones are.
+    pub(super) const fn unbooked_max(&self) -> u64 {
+        if self.sent > self.early {
+            0
+        } else {
+            self.early
         }
     }
 
@@ -190,6 +219,11 @@ impl Peer {
         };
         if status.ended.is_some() {
             self.over_since.get_or_insert(now);
+        }
+        if status.readable > 0 {
+            self.unread_since.get_or_insert(now);
+        } else if status.ended.is_none() {
+            self.unread_since = None;
         }
         if let Some(code) = status.ended
             && status.readable == 0

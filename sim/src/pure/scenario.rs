@@ -143,6 +143,9 @@ pub struct Flow {
     pub group: u32,
     /// Bytes the client sends before it half-closes.
     pub up: u64,
+    /// So many of them come right behind the request: they are taken whether there is room or not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub early: u64,
     /// Bytes the target sends before it half-closes.
     pub down: u64,
     /// How long a dial takes, in milliseconds.
@@ -494,6 +497,7 @@ impl Default for Flow {
             pop: 0,
             group: 1,
             up: 1_000,
+            early: 0,
             down: 1_000,
             dial: 10,
             answers: vec![Answer::Connects],
@@ -651,6 +655,9 @@ impl Scenario {
         for (index, flow) in self.flows.iter().enumerate() {
             if flow.pop >= self.pops {
                 return Err(format!("flow {index}: there is no POP {}", flow.pop));
+            }
+            if flow.early > flow.up {
+                return Err(format!("flow {index}: more is early than is sent"));
             }
             for (habit, incoming) in [(&flow.client, flow.down), (&flow.target, flow.up)] {
                 if habit.chunk == 0 {

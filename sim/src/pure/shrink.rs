@@ -148,10 +148,12 @@ impl Search {
                     };
                     *sent /= 2;
                     receiver.sends_after = receiver.sends_after.min(*sent);
+                    flow.early = flow.early.min(flow.up);
                 }) {}
             }
             self.attempt(|scenario| scenario.flows[index].answers = vec![Answer::Connects]);
             self.attempt(|scenario| scenario.flows[index].answers.truncate(1));
+            self.attempt(|scenario| scenario.flows[index].early = 0);
             self.attempt(|scenario| scenario.flows[index].private = false);
             self.attempt(|scenario| scenario.flows[index].name = None);
             self.attempt(|scenario| scenario.flows[index].strict = false);

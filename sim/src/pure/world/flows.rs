@@ -71,9 +71,14 @@ impl World {
             Ok(id) => {
                 let mut client = Peer::client(index, &flow, self.heals_at());
                 client.freed = self.record.released;
+                let fails_from = client.fails_from;
                 id.hash(&mut self.trace);
-                let (life, fails_from) = (self.pops[pop].life, client.fails_from);
-                self.pops[pop].clients.insert(id, client);
+                let host = &mut self.pops[pop];
+                if let Some(core) = &mut host.core {
+                    client.begin(now, core, id, flow.early);
+                }
+                host.clients.insert(id, client);
+                let life = host.life;
                 self.look_when(Host::Pop(pop), life, id, fails_from);
             }
             Err(code) => self.flow_ended(index, code),
@@ -202,7 +207,7 @@ impl World {
             );
         }
         for client in ended {
-            self.book_client(pop, client.flow, client.sent, client.received);
+            self.book_client(pop, &client);
             self.client_ended(&client);
         }
         moved

@@ -316,7 +316,10 @@ impl World {
     )]
     pub(super) fn judge_client(&mut self, client: &Peer, code: Code) {
         if client.failed {
-            self.record.client_failed.insert(client.flow, client.sent);
+            // What is not booked yet may not leave, if the quota does not allow it.
+            if client.unbooked_max() == 0 || !self.has_quota(client.flow) {
+                self.record.client_failed.insert(client.flow, client.sent);
+            }
         } else {
             self.judge_rest(client, &self.record.target_failed);
         }
@@ -385,9 +388,10 @@ impl World {
     /// allows: the news of the failure comes behind.
     fn judge_rest(&self, peer: &Peer, failed: &BTreeMap<usize, u64>) {
         let patience = self.scenario.limits.config().write_deadline;
-        let in_time = peer
-            .over_since
-            .is_some_and(|since| self.now < since + patience);
+        // A session whose rest is not granted yet is over without telling: then what counts is that its
+        // reader took what it could.
+        let within = |since: Instant| self.now < since + patience;
+        let in_time = peer.over_since.is_some_and(within) && peer.unread_since.is_none_or(within);
         if peer.ended == Some(Code::Reset)
             && !peer.stopped
             && in_time

@@ -5,6 +5,7 @@
 //! that comes twice is charged once. What is given to a process that dies is gone: one open piece.
 
 use super::super::oracle::violated;
+use super::super::peer::Peer;
 use super::super::scenario::Account;
 use super::{Action, World};
 use std::collections::BTreeMap;
@@ -47,7 +48,9 @@ pub(super) struct Books {
 struct Book {
     /// Bytes that clients who are gone had sent and received.
     past: (u64, u64),
-    /// The same of all clients, when it was last looked at.
+    /// At most so many of these had been taken and not been booked.
+    owed: u64,
+    /// What was booked when it was last looked at.
     seen: (u64, u64),
     /// The largest total that the process was told.
     given: u64,
@@ -291,11 +294,12 @@ impl World {
     // --- Judging ----------------------------------------------------------------------------------
 
     /// A client is gone; what it moved stays counted.
-    pub(super) fn book_client(&mut self, pop: usize, flow: usize, sent: u64, received: u64) {
-        let group = self.scenario.flows[flow].group;
+    pub(super) fn book_client(&mut self, pop: usize, client: &Peer) {
+        let group = self.scenario.flows[client.flow].group;
         let book = self.pops[pop].books.groups.entry(group).or_default();
-        book.past.0 += sent;
-        book.past.1 += received;
+        book.past.0 += client.sent;
+        book.past.1 += client.received;
+        book.owed += client.unbooked_max();
     }
 
     /// Compares what each touched POP counts with what its clients saw (I9).
@@ -311,13 +315,15 @@ impl World {
         let now = self.now;
         let host = &mut self.pops[pop];
         let Some(core) = &host.core else { return };
-        let mut sums: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        // Sent, received, and how much of what was sent need not be booked yet.
+        let mut sums: BTreeMap<u32, (u64, u64, u64)> = BTreeMap::new();
         for client in host.clients.peers.values() {
             let sum = sums
                 .entry(self.scenario.flows[client.flow].group)
                 .or_default();
             sum.0 += client.sent;
             sum.1 += client.received;
+            sum.2 += client.unbooked_max();
         }
         for &group in sums.keys() {
             host.books.groups.entry(group).or_default();
@@ -326,32 +332,37 @@ impl World {
             let live = sums.get(&group).copied().unwrap_or_default();
             let saw = (book.past.0 + live.0, book.past.1 + live.1);
             let carried = core.carried(group);
-            if saw != (carried.up, carried.down) {
+            let unbooked = saw.0.checked_sub(carried.up);
+            if unbooked.is_none_or(|bytes| bytes > live.2 + book.owed) || saw.1 != carried.down {
                 violated(
                     9,
                     format_args!("pop {pop} counts {carried:?} of group {group}; clients: {saw:?}"),
                 );
             }
+            // Those who are gone owe no more than all together.
+            book.owed = book.owed.min(unbooked.unwrap_or(0));
+            let booked = (carried.up, carried.down);
             let account = self
                 .scenario
                 .accounts
                 .iter()
                 .find(|account| account.group == group);
-            if account.is_some_and(|account| account.quota.is_some()) && saw.0 + saw.1 > book.given
+            if account.is_some_and(|account| account.quota.is_some())
+                && booked.0 + booked.1 > book.given
             {
                 violated(
                     9,
                     format_args!(
-                        "group {group} moved {saw:?} at pop {pop}, granted {}",
+                        "group {group} moved {booked:?} at pop {pop}, granted {}",
                         book.given
                     ),
                 );
             }
             let ways = [
-                (saw.0 - book.seen.0, book.rates.up),
-                (saw.1 - book.seen.1, book.rates.down),
+                (booked.0 - book.seen.0, book.rates.up),
+                (booked.1 - book.seen.1, book.rates.down),
             ];
-            book.seen = saw;
+            book.seen = booked;
             for (meter, (bytes, rate)) in book.meters.iter_mut().zip(ways) {
                 if rate > 0 && bytes > 0 {
                     let over = meter.add(now, rate, bytes);
@@ -406,6 +417,12 @@ impl World {
             }
             *self.store.gone.entry(index).or_default() += moved;
         }
+    }
+
+    /// Tells whether the user of a flow has a quota.
+    pub(super) fn has_quota(&self, flow: usize) -> bool {
+        self.account_of(self.scenario.flows[flow].group)
+            .is_some_and(|index| self.scenario.accounts[index].quota.is_some())
     }
 
     /// Tells whether a flow may end because its user's quota is spent.

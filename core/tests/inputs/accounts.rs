@@ -1,0 +1,180 @@
+//! What careless drivers do with groups, and what has to come of it.
+
+use super::choices::Choices;
+use crate::common::World;
+use std::collections::BTreeMap;
+use titan_core::endpoint::{Grant, Rates};
+use titan_proto::Code;
+
+/// Most session names of a run.
+const NAMES: u64 = 3;
+
+/// A call about a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccountStep {
+    pub(crate) group: u32,
+    pub(crate) call: AccountCall,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AccountCall {
+    Grant {
+        total: Option<u64>,
+        /// The total is what was carried and this much more: grants in pieces.
+        beyond: bool,
+        low: u64,
+    },
+    Exhaust(Code),
+    LimitRate(Rates),
+    Forget,
+    /// Asks which groups have carried something, until there are no more.
+    Report,
+}
+
+/// A session's name, of those that many share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name {
+    pub(crate) number: u64,
+    pub(crate) strict: bool,
+}
+
+/// Draws a call about a group out of a number below 40.
+pub(crate) fn step(choices: &mut Choices<'_>, kind: u64) -> AccountStep {
+    let group = choices.small();
+    let call = match kind {
+        0..18 => AccountCall::Grant {
+            beyond: choices.flag(),
+            total: match choices.below(8) {
+                0 => None,
+                1 => Some(choices.number()),
+                _ => Some(choices.len() as u64),
+            },
+            low: choices.number(),
+        },
+        18..22 => AccountCall::Exhaust(choices.code()),
+        22..32 => AccountCall::LimitRate(Rates {
+            up: rate(choices),
+            down: rate(choices),
+        }),
+        32..37 => AccountCall::Forget,
+        _ => AccountCall::Report,
+    };
+    AccountStep { group, call }
+}
+
+fn rate(choices: &mut Choices<'_>) -> u64 {
+    match choices.below(5) {
+        0 => 0,
+        1 => 1000,
+        2 => 50_000,
+        3 => 1_000_000,
+        _ => choices.number(),
+    }
+}
+
+/// Draws whether a session has a name, and which, out of a number below 4.
+pub(crate) fn name(choices: &mut Choices<'_>, kind: u64) -> Option<Name> {
+    (kind > 1).then(|| Name {
+        number: choices.below(NAMES),
+        strict: kind == 3,
+    })
+}
+
+/// What a run has done to its groups.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(BTreeMap<u32, Entry>);
+
+/// A group as its driver knows it.
+#[derive(Debug, Default)]
+struct Entry {
+    limited: bool,
+    /// The largest total ever granted.
+    granted: u64,
+    barred: bool,
+    /// What it had carried when it was last looked at.
+    carried: u64,
+}
+
+impl Ledger {
+    /// Notes that a session was to be opened.
+    ///
+    /// # Panics
+    /// Panics if a group that is shut opened it.
+    pub(crate) fn opened(&mut self, group: u32, opened: bool) {
+        let entry = self.0.entry(group).or_default();
+        assert!(!(opened && entry.barred), "group {group} is shut");
+    }
+
+    /// Does what a step says.
+    ///
+    /// # Panics
+    /// Panics if a group is forgotten with another total than it had.
+    pub(crate) fn act(&mut self, world: &mut World, step: AccountStep) {
+        let AccountStep { group, call } = step;
+        let now = world.now;
+        match call {
+            AccountCall::Grant { total, beyond, low } => {
+                let carried = world.pop.carried(group).total();
+                let base = if beyond { carried } else { 0 };
+                let total = total.map(|total| total.saturating_add(base));
+                let entry = self.0.entry(group).or_default();
+                entry.limited = total.is_some();
+                entry.granted = entry.granted.max(total.unwrap_or_default());
+                entry.barred = false;
+                world.pop.grant(now, group, Grant { total, low });
+            }
+            AccountCall::Exhaust(code) => {
+                self.0.entry(group).or_default().barred = true;
+                world.pop.exhaust(now, group, code);
+            }
+            AccountCall::LimitRate(rates) => {
+                self.0.entry(group).or_default();
+                world.pop.limit_rate(now, group, rates);
+            }
+            AccountCall::Forget => self.forget(world, group),
+            AccountCall::Report => {
+                while let Some((group, carried)) = world.pop.poll_carried() {
+                    assert_eq!(world.pop.carried(group), carried);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, world: &mut World, group: u32) {
+        let carried = world.pop.carried(group);
+        if let Some(last) = world.pop.forget_group(group) {
+            assert_eq!(last, carried, "the last total of group {group}");
+            self.0.remove(&group);
+            assert_eq!(world.pop.carried(group).total(), 0);
+        }
+    }
+
+    /// Forgets all groups; their sessions are gone.
+    pub(crate) fn forget_all(&mut self, world: &mut World) {
+        for group in self.0.keys().copied().collect::<Vec<_>>() {
+            self.forget(world, group);
+        }
+    }
+
+    /// Holds every group to what was granted.
+    ///
+    /// # Panics
+    /// Panics if something is left that should not be, or the other way around.
+    pub(crate) fn check(&mut self, world: &World) {
+        for (&group, entry) in &mut self.0 {
+            let carried = world.pop.carried(group).total();
+            assert!(carried >= entry.carried, "totals of group {group} grow");
+            if entry.barred {
+                assert_eq!(carried, entry.carried, "group {group} is shut");
+            }
+            entry.carried = carried;
+            let left = if entry.limited {
+                entry.granted.saturating_sub(carried)
+            } else {
+                u64::MAX
+            };
+            let told = world.pop.left(group).unwrap_or(u64::MAX);
+            assert_eq!(told, left, "what is left of group {group}");
+        }
+    }
+}
