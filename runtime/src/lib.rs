@@ -28,5 +28,5 @@ pub mod tls;
 pub mod token;
 #[cfg(all(feature = "edge", feature = "pop", feature = "manager"))]
 pub mod up;
-#[cfg(feature = "edge")]
+#[cfg(any(feature = "edge", feature = "cli"))]
 mod url;
