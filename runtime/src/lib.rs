@@ -7,6 +7,8 @@
 #[cfg(feature = "auth")]
 pub mod auth;
 pub mod carrier;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dial;

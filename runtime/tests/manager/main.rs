@@ -8,6 +8,7 @@ mod allocation;
 mod away;
 mod basics;
 mod cases;
+mod command;
 mod document;
 mod flat;
 mod fuzz;
