@@ -1,7 +1,7 @@
 //! The control plane: REST for users, nodes, blacklists, tokens and the audit log, and where edges ask
 //! which POP to connect to (requirements W1, W2).
 //!
-//! Every operation is declared once, by [`operation::Routes`]: from the declaration come the route, the
+//! Every operation is declared once, in `operation`: from the declaration come the route, the
 //! check of rights, the audit record and the OpenAPI document.
 
 mod access;
