@@ -52,7 +52,7 @@ pub enum Command {
     User(Asked<user::UserCommand>),
     /// List, turn away and move nodes.
     Node(Asked<node::NodeCommand>),
-    /// List POPs.
+    /// List POPs, and let them drain.
     Pop(Asked<node::PopCommand>),
     /// Nodes and addresses that are turned away.
     Blacklist(Asked<node::BlacklistCommand>),

@@ -62,6 +62,11 @@ pub enum NodeCommand {
 pub enum PopCommand {
     /// List the POPs that live.
     List,
+    /// Let a POP end with its last session, or when its time is up; it cannot be called back.
+    Drain {
+        /// The POP's id.
+        id: String,
+    },
 }
 
 /// What to do with the blacklists.
@@ -168,9 +173,19 @@ pub(super) async fn run_pop<E: Env>(
 ) -> Result<(), CliError> {
     match command {
         PopCommand::List => {
-            let answer = client.get("/pops").await?;
-            let columns = [("ID", "id", Plain), ("NODES", "total_node", Plain)];
-            out.print(&answer, |answer| Table::list(&answer["Pops"], &columns))
+            let answer = client.get("/v1/pops").await?;
+            let columns = [
+                ("ID", "id", Plain),
+                ("NODES", "node_count", Plain),
+                ("DRAINING", "draining", Plain),
+                ("URL", "url", Plain),
+            ];
+            out.print(&answer, |answer| Table::list(&answer["pops"], &columns))
+        }
+        PopCommand::Drain { id } => {
+            let path = format!("/v1/pops/{}/drain", encode(&id));
+            let answer = client.ask(Method::POST, &path, None).await?;
+            out.done(&answer, format_args!("{id} is told to drain"))
         }
     }
 }

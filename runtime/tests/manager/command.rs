@@ -93,6 +93,7 @@ async fn users_and_nodes_are_kept_by_commands() {
         "node migrate --from pop-1 --count 1 --to pop-2",
         "node export",
         "pop list",
+        "pop drain pop-2",
         "blacklist add 192.0.2.7 edge-9 --reason abuse",
         "blacklist ips",
         "blacklist nodes",
