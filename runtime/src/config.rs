@@ -16,7 +16,7 @@ mod values;
 
 pub use edge::{EdgeArgs, EdgeConfig};
 pub use load::{ConfigError, Source};
-pub use manager::{ManagerArgs, ManagerConfig, StaticPop};
+pub use manager::{ManagerArgs, ManagerConfig, ProxyHeader, StaticPop};
 pub use pop::{Limits, PopArgs, PopConfig};
 pub use store::StoreAddress;
 

@@ -7,6 +7,8 @@
 #[cfg(feature = "auth")]
 pub mod auth;
 pub mod carrier;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod dial;
@@ -28,5 +30,5 @@ pub mod tls;
 pub mod token;
 #[cfg(all(feature = "edge", feature = "pop", feature = "manager"))]
 pub mod up;
-#[cfg(feature = "edge")]
+#[cfg(any(feature = "edge", feature = "cli"))]
 mod url;

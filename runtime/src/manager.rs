@@ -1,14 +1,26 @@
-//! The control plane: REST for users and nodes, and where edges ask which POP to connect to
-//! (requirements W1, W2).
+//! The control plane: REST for users, nodes, blacklists, tokens and the audit log, and where edges ask
+//! which POP to connect to (requirements W1, W2).
+//!
+//! Every operation is declared once, in `operation`: from the declaration come the route, the
+//! check of rights, the audit record and the OpenAPI document.
 
+mod access;
+mod allocate;
+mod answer;
+mod audit;
+mod blacklist;
 mod enrol;
-mod extract;
-mod guard;
+mod input;
 mod legacy;
 mod nodes;
+mod openapi;
+mod operation;
+mod page;
 mod pops;
 mod problem;
+mod proxies;
 mod serve;
+mod tokens;
 mod users;
 
 use crate::auth::Throttle;
@@ -17,18 +29,19 @@ use crate::env::{Env, Listener as _};
 use crate::store::{META_NODE_TOKEN_KEY, Store, StoreError};
 use crate::tls::{TlsError, server_config};
 use crate::token::{Secret, SecretError, Signer};
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use access::Bearer;
+use axum::{Router, middleware};
 use core::time::Duration;
-use guard::Bearer;
+use operation::{Access, Call, Method, Operation, Routes};
 use problem::{ApiCode, Problem};
-use serde_json::{Value, json};
+use proxies::Proxies;
+use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 /// The file of the admin token in the data directory.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -91,7 +104,8 @@ struct Shared<E, S> {
     signer: Signer,
     admin: Bearer,
     join: Bearer,
-    given: enrol::Given,
+    given: allocate::Given,
+    proxies: Proxies,
 }
 
 /// Runs a manager until `shutdown` is done, then lets requests under way finish for a few seconds.
@@ -140,13 +154,14 @@ pub async fn run<E: Env, S: Store>(
     tracing::info!(%address, tls = tls.is_some(), "the manager listens");
 
     let api = Api(Arc::new(Shared {
+        proxies: Proxies::new(&config.trusted_proxies, config.proxy_header),
         env: env.clone(),
         store,
         config,
         signer,
         admin: Bearer::new(&admin, Throttle::default()),
         join: Bearer::new(&join, Throttle::default()),
-        given: enrol::Given::default(),
+        given: allocate::Given::default(),
     }));
     // Nobody may wait for it.
     let _ = ready.send(address);
@@ -168,44 +183,38 @@ async fn publish<E: Env, S: Store>(env: &E, store: &S, key: String) -> Result<()
 }
 
 fn router<E: Env, S: Store>(api: Api<E, S>) -> Router {
-    let wrong_method = || async { Problem::new(ApiCode::MethodNotAllowed) };
-    let open = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/node/pop", get(enrol::assign::<E, S>))
-        .method_not_allowed_fallback(wrong_method);
-    let admin = Router::new()
-        .route(
-            "/v1/users",
-            get(users::list::<E, S>).post(users::create::<E, S>),
-        )
-        .route(
-            "/v1/users/{name}",
-            get(users::show::<E, S>).delete(users::delete::<E, S>),
-        )
-        .route("/v1/nodes", get(nodes::list::<E, S>))
-        .route("/v1/pops", get(pops::list::<E, S>))
-        .route("/v1/pops/{id}/drain", post(pops::drain::<E, S>))
-        .route("/user/create", post(legacy::create::<E, S>))
-        .route("/user/get", get(legacy::show::<E, S>))
-        .route("/user/delete", post(legacy::delete::<E, S>))
-        .method_not_allowed_fallback(wrong_method)
-        // Whoever is no admin does not learn what exists.
-        .fallback(|| async { Problem::new(ApiCode::NotFound) })
+    let Routes { router, described } = operations::<E, S>();
+    page::routes(&openapi::document(&described))
+        .merge(router)
+        .method_not_allowed_fallback(|| async { Problem::new(ApiCode::MethodNotAllowed) })
+        .fallback(operation::nowhere::<E, S>)
         .layer(middleware::from_fn_with_state(
             api.clone(),
-            guard::require_admin::<E, S>,
-        ));
-    open.merge(admin)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(middleware::from_fn_with_state(
-            api.clone(),
-            guard::limit_time::<E, S>,
+            access::limit_time::<E, S>,
         ))
         .with_state(api)
 }
 
-async fn healthz() -> Json<Value> {
-    core::future::ready(Json(json!({ "status": "ok" }))).await
+fn operations<E: Env, S: Store>() -> Routes<E, S> {
+    let health = Operation::new(
+        Method::Get,
+        "/healthz",
+        "manager.health",
+        "Says that the manager runs",
+        Access::Open,
+    );
+    let routes = Routes::new().look(health, |_: Call<E, S>, (): ()| async {
+        Ok(answer::Json(Health { status: "ok" }))
+    });
+    let routes = pops::routes(nodes::routes(users::routes(enrol::routes(routes))));
+    let routes = audit::routes(tokens::routes(blacklist::routes(routes)));
+    legacy::routes(routes)
+}
+
+/// How the manager is.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    status: &'static str,
 }
 
 impl<E, S> Clone for Api<E, S> {

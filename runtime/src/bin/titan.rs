@@ -1,9 +1,12 @@
 //! The operator's command.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use core::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
+use titan_runtime::cli;
+use titan_runtime::config::Source;
+use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::telemetry::{self, LogFormat};
 use titan_runtime::up::{Ready, UpArgs};
 use titan_runtime::{daemon, up};
@@ -20,12 +23,34 @@ struct Args {
 enum Command {
     /// Run manager, POP and edges in one process, to try Titan out.
     Up(UpArgs),
+    #[command(flatten)]
+    Ask(cli::Command),
+    /// Print the completions of a shell, as in `titan completions bash > /etc/bash_completion.d/titan`.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let Command::Up(args) = args.command;
-    daemon::exit("titan", bring_up(args))
+    daemon::exit("titan", run(Args::parse().command))
+}
+
+fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Up(args) => bring_up(args),
+        Command::Ask(command) => {
+            let environment = Source::of_process(None, Vec::new()).environment;
+            let env = TokioEnv::new();
+            let mut out = std::io::stdout();
+            let asking = cli::run(&env, &environment, command, &mut out);
+            Ok(daemon::block_on(asking)??)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "titan", &mut std::io::stdout());
+            Ok(())
+        }
+    }
 }
 
 fn bring_up(args: UpArgs) -> Result<(), Box<dyn Error>> {

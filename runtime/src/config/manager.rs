@@ -1,6 +1,6 @@
 //! The manager's configuration.
 
-use super::values::{check_id, check_min, check_url, duration, list};
+use super::values::{check_blocks, check_id, check_min, check_url, duration, list};
 use super::{ConfigError, Source, StoreAddress, TlsFiles, check_protection};
 use crate::telemetry::LogFormat;
 use core::time::Duration;
@@ -30,6 +30,13 @@ pub struct ManagerConfig {
     pub pops: Vec<StaticPop>,
     /// The POP that nodes are sent to when none is known to live.
     pub default_pop: Option<String>,
+    /// The POP that nodes on the blacklist are sent to; without it they are refused.
+    pub blacklist_pop: Option<String>,
+    /// The proxies that are believed about whom they ask for: blocks of addresses.
+    #[serde(deserialize_with = "list")]
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they say it.
+    pub proxy_header: ProxyHeader,
     /// How long a node token is good for. A node fetches another when it connects anew, so this is
     /// also how long it can do without the manager.
     #[serde(deserialize_with = "duration")]
@@ -46,6 +53,17 @@ pub struct StaticPop {
     pub id: String,
     /// Where edges connect, as in `wss://pop.example:41005`.
     pub url: String,
+}
+
+/// The header in which a proxy says whom it asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// The command line of `titan-manager`.
@@ -113,6 +131,10 @@ impl ManagerConfig {
                 ));
             }
         }
+        if let Some(id) = &self.blacklist_pop {
+            check_id("blacklist_pop", id)?;
+        }
+        check_blocks("trusted_proxies", &self.trusted_proxies)?;
         check_min(
             "node_token_lifetime",
             self.node_token_lifetime.as_secs(),
@@ -132,6 +154,9 @@ impl Default for ManagerConfig {
             insecure: false,
             pops: Vec::new(),
             default_pop: None,
+            blacklist_pop: None,
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
             node_token_lifetime: Duration::from_secs(24 * 3_600),
             log_format: LogFormat::default(),
         }

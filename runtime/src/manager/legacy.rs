@@ -1,90 +1,92 @@
-//! The paths that operators' scripts already use, as far as users go.
+//! The paths that operators' scripts already use: same fields and defaults, on top of what `/v1` does.
+//!
+//! What differs from the original is listed in `docs/api.md`. Above all: failures have an HTTP status of
+//! their own, with `success` and `err_msg` beside the problem document.
 
-use super::Api;
-use super::extract::{Body, Parameters};
+mod blacklist;
+mod nodes;
+mod stats;
+mod users;
+
+use super::answer::Json;
+use super::operation::{Access, Method, Operation, Routes};
 use super::problem::Problem;
-use super::users::{Creation, create_user, delete_user, find};
 use crate::env::Env;
-use crate::store::{ReplyMode, Store, User};
-use axum::Json;
-use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use crate::store::{Listing, PAGE_MAX, Page, Role, Store, StoreError};
+use core::future::Future;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// A user to be created. A field that asks for what does not exist is refused: a limit that is
-/// taken and not enforced would be worse.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LegacyCreation {
-    user_name: String,
-    password: String,
-    /// Every user is known at every POP, so these change nothing.
-    #[serde(default, rename = "pop_id")]
-    _pop_id: Option<String>,
-    #[serde(default, rename = "pop_ids")]
-    _pop_ids: Option<Vec<String>>,
-}
+/// How far the older listings by index go: the store lists by key, so each page reads all before it.
+const INDEX_MAX: u64 = 100_000;
 
-#[derive(Serialize)]
-pub(super) struct LegacyUser {
-    user_name: String,
-    pop_id: &'static str,
-    off: bool,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Named {
-    username: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Deletion {
-    user_name: String,
-}
-
-#[derive(Serialize)]
-pub(super) struct Outcome {
+/// What was done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LegacyOutcome)]
+struct Outcome {
     success: bool,
     err_msg: &'static str,
 }
 
-pub(super) async fn create<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-    Body(body): Body<LegacyCreation>,
-) -> Result<Json<LegacyUser>, Problem> {
-    let creation = Creation {
-        name: body.user_name.clone(),
-        password: Some(body.password),
-        enabled: true,
-        expires_at: None,
-        reply: ReplyMode::Fast,
-    };
-    create_user(&api, creation).await?;
-    Ok(Json(LegacyUser {
-        user_name: body.user_name,
-        pop_id: "",
-        off: false,
-    }))
+const DONE: Json<Outcome> = Json(Outcome {
+    success: true,
+    err_msg: "",
+});
+
+pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
+    stats::routes(blacklist::routes(nodes::routes(users::routes(routes))))
 }
 
-pub(super) async fn show<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-    Parameters(named): Parameters<Named>,
-) -> Result<Json<LegacyUser>, Problem> {
-    let User { name, enabled, .. } = find(&api, &named.username).await?;
-    Ok(Json(LegacyUser {
-        user_name: name,
-        pop_id: "",
-        off: !enabled,
-    }))
+const fn look(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Method::Get, path, id, summary, Access::Role(Role::ReadOnly)).legacy()
 }
 
-pub(super) async fn delete<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-    Body(deletion): Body<Deletion>,
-) -> Result<Json<Outcome>, Problem> {
-    delete_user(&api, &deletion.user_name).await?;
-    Ok(Json(Outcome {
-        success: true,
-        err_msg: "",
-    }))
+const fn act(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(
+        Method::Post,
+        path,
+        id,
+        summary,
+        Access::Role(Role::Operator),
+    )
+    .legacy()
+}
+
+/// Checks a range of indices, both inclusive.
+fn check_range(start: u64, end: u64) -> Result<(), Problem> {
+    if start > end || end >= INDEX_MAX || end - start >= u64::from(PAGE_MAX) {
+        return Err(Problem::bad_request(format!(
+            "start to end must be at most {PAGE_MAX} entries below {INDEX_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+/// Reads the entries from index `start` to `end`, both inclusive, and how many there are if `count`.
+/// Counting ends at [`INDEX_MAX`].
+async fn by_index<T, F: Future<Output = Result<Listing<T>, StoreError>>>(
+    start: u64,
+    end: u64,
+    count: bool,
+    mut list: impl FnMut(Page) -> F,
+) -> Result<(Vec<T>, u64), Problem> {
+    let (mut entries, mut index, mut after) = (Vec::new(), 0, None);
+    while index < INDEX_MAX && (count || index <= end) {
+        let page = Page {
+            after,
+            limit: PAGE_MAX,
+        };
+        let listing = list(page).await?;
+        for entry in listing.items {
+            if (start..=end).contains(&index) {
+                entries.push(entry);
+            }
+            index += 1;
+        }
+        after = listing.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok((entries, index))
 }

@@ -1,17 +1,18 @@
 //! POPs that live, and sending them away: `/v1/pops`.
 
-use super::Api;
-use super::extract::Name;
-use super::problem::{ApiCode, Problem};
+use super::answer::{Accepted, Json};
+use super::input::Name;
+use super::nodes::{live_pop, live_pops};
+use super::operation::{Access, Call, Method, Operation, Routes};
+use super::problem::Problem;
 use crate::env::Env;
-use crate::store::{PopStatus, Store};
-use axum::Json;
-use axum::extract::State;
-use http::StatusCode;
+use crate::store::{PopStatus, Role, Store};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-/// A POP as clients see it.
-#[derive(Serialize)]
+/// A POP whose lease holds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Pop)]
 pub(super) struct PopView {
     id: String,
     url: String,
@@ -22,38 +23,59 @@ pub(super) struct PopView {
 }
 
 /// All POPs whose lease holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PopList {
     pops: Vec<PopView>,
 }
 
-pub(super) async fn list<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-) -> Result<Json<PopList>, Problem> {
-    let pops = api.store.pops(api.env.unix_time().as_secs()).await?;
+pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
+    routes
+        .look(
+            Operation::new(
+                Method::Get,
+                "/v1/pops",
+                "pop.list",
+                "Lists the POPs that live",
+                Access::Role(Role::ReadOnly),
+            ),
+            list,
+        )
+        .act(
+            Operation::new(
+                Method::Post,
+                "/v1/pops/{pop}/drain",
+                "pop.drain",
+                "Orders a living POP to drain, which cannot be called back",
+                Access::Role(Role::Operator),
+            ),
+            drain,
+        )
+}
+
+async fn list<E: Env, S: Store>(call: Call<E, S>, (): ()) -> Result<Json<PopList>, Problem> {
+    let pops = live_pops(&call.api).await?;
     let pops = pops.into_iter().map(PopView::from).collect();
     Ok(Json(PopList { pops }))
 }
 
-/// Orders a living POP to drain. It hears of it within about a second, ends when its last session does
-/// or its time is up, and cannot be called back.
-pub(super) async fn drain<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
+/// Orders a living POP to drain. It hears of it within about a second, and ends when its last session
+/// does or its time is up.
+async fn drain<E: Env, S: Store>(
+    call: Call<E, S>,
     Name(id): Name,
-) -> Result<(StatusCode, Json<PopView>), Problem> {
-    let live = api.store.pops(api.env.unix_time().as_secs()).await?;
-    let found = live.into_iter().find(|status| status.pop.id == id);
-    let status = found.ok_or_else(|| Problem::new(ApiCode::NotFound))?;
+) -> Result<Accepted<PopView>, Problem> {
+    let api = &call.api;
+    let status = live_pop(api, &id).await?;
     if !api.store.drain_pop(&id, status.pop.incarnation).await? {
         // It has gone or was started again meanwhile.
-        return Err(Problem::new(ApiCode::NotFound));
+        return Err(Problem::unknown("POP", &id));
     }
     tracing::info!(pop = id, "ordered to drain");
     let draining = PopStatus {
         draining: true,
         ..status
     };
-    Ok((StatusCode::ACCEPTED, Json(draining.into())))
+    Ok(Accepted(draining.into()))
 }
 
 impl From<PopStatus> for PopView {

@@ -3,7 +3,7 @@
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use serde::Serialize;
 use titan_proto::Code;
 
 /// What can be wrong with a request. The code is what scripts compare; where an outcome of the data
@@ -12,10 +12,13 @@ use titan_proto::Code;
 pub(super) enum ApiCode {
     BadRequest,
     Unauthorized,
+    Forbidden,
+    Blacklisted,
     NotFound,
     MethodNotAllowed,
     TimedOut,
     UserExists,
+    NodeOffline,
     TooLarge,
     Internal,
     StoreUnavailable,
@@ -24,7 +27,7 @@ pub(super) enum ApiCode {
 
 impl ApiCode {
     /// Returns the code's word, HTTP status and title.
-    const fn row(self) -> (&'static str, StatusCode, &'static str) {
+    pub(super) const fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::BadRequest => (
                 "bad_request",
@@ -35,6 +38,16 @@ impl ApiCode {
                 Code::Unauthorized.tag(),
                 StatusCode::UNAUTHORIZED,
                 "A valid token is required",
+            ),
+            Self::Forbidden => (
+                "forbidden_role",
+                StatusCode::FORBIDDEN,
+                "The token's role does not allow this",
+            ),
+            Self::Blacklisted => (
+                "blacklisted",
+                StatusCode::FORBIDDEN,
+                "This node is turned away",
             ),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::MethodNotAllowed => (
@@ -51,6 +64,11 @@ impl ApiCode {
                 "user_exists",
                 StatusCode::CONFLICT,
                 "The user exists already",
+            ),
+            Self::NodeOffline => (
+                "node_offline",
+                StatusCode::CONFLICT,
+                "The node is not online",
             ),
             Self::TooLarge => (
                 Code::TooLarge.tag(),
@@ -81,11 +99,40 @@ impl ApiCode {
 pub(super) struct Problem {
     code: ApiCode,
     detail: Option<String>,
+    /// Whether the older paths' members are added: their scripts look at `success` and `err_msg`.
+    legacy: bool,
+}
+
+/// An error as RFC 9457 writes it.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemView {
+    /// `urn:titan:problem:` and the code.
+    r#type: String,
+    /// What the code means.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What scripts compare; never changes.
+    code: &'static str,
+    /// What is wrong with this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// `false`; on the older paths only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    /// The detail, or the title; on the older paths only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    err_msg: Option<String>,
 }
 
 impl Problem {
     pub(super) const fn new(code: ApiCode) -> Self {
-        Self { code, detail: None }
+        Self {
+            code,
+            detail: None,
+            legacy: false,
+        }
     }
 
     /// Creates a `bad_request` that says what is wrong.
@@ -93,7 +140,26 @@ impl Problem {
         Self {
             code: ApiCode::BadRequest,
             detail: Some(detail.into()),
+            legacy: false,
         }
+    }
+
+    /// Creates a `not_found` that says what there is not.
+    pub(super) fn unknown(what: &str, name: &str) -> Self {
+        Self {
+            detail: Some(format!("there is no {what} `{name}`")),
+            ..Self::new(ApiCode::NotFound)
+        }
+    }
+
+    /// Returns the code's word.
+    pub(super) const fn word(&self) -> &'static str {
+        self.code.row().0
+    }
+
+    /// Adds the older paths' members.
+    pub(super) fn legacy(self, legacy: bool) -> Self {
+        Self { legacy, ..self }
     }
 }
 
@@ -114,16 +180,20 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (code, status, title) = self.code.row();
-        let mut document = json!({
-            "type": format!("urn:titan:problem:{code}"),
-            "title": title,
-            "status": status.as_u16(),
-            "code": code,
-        });
-        if let Some(detail) = self.detail {
-            document["detail"] = detail.into();
-        }
-        let mut response = (status, document.to_string()).into_response();
+        let err_msg = self
+            .legacy
+            .then(|| self.detail.clone().unwrap_or_else(|| title.to_owned()));
+        let document = ProblemView {
+            r#type: format!("urn:titan:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail: self.detail,
+            success: self.legacy.then_some(false),
+            err_msg,
+        };
+        let document = serde_json::to_string(&document).unwrap_or_default();
+        let mut response = (status, document).into_response();
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
@@ -132,6 +202,9 @@ impl IntoResponse for Problem {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if self.code == ApiCode::Blacklisted {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("600"));
         }
         response
     }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 over any world's listener.
 
-use super::guard::Peer;
+use super::access::Peer;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use axum::Router;
 use core::pin::pin;

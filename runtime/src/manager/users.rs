@@ -1,58 +1,145 @@
 //! Users: `/v1/users`.
 
+mod change;
+mod usage;
+mod view;
+
+pub(super) use change::{UserPatch, modify, set_password};
+pub(super) use usage::{chart, rates, routes as usage_routes};
+pub(super) use view::{NOT_IN_FORCE, RouteModeView, RouteView, UserPage, UserView};
+
 use super::Api;
-use super::extract::{Body, Name, Paging, Parameters};
+use super::answer::{Created, Done, Json};
+use super::input::{Body, Name, Paging, Query};
+use super::operation::{Access, Act, Call, Method, Operation, Routes};
 use super::problem::{ApiCode, Problem};
 use crate::auth::{Cost, PASSWORD_MAX, hash_password, is_user_name};
 use crate::env::Env;
-use crate::store::{NewUser, ReplyMode, Store, User};
-use crate::token::Secret;
-use axum::Json;
-use axum::extract::State;
-use http::{HeaderName, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use crate::store::{COUNT_MAX, NewUser, ReplyMode, Role, Route, RouteMode, Store, User};
+use crate::token::{Secret, is_id};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use view::ReplyView;
 
 /// How many hexadecimal digits a password made here has: 96 random bits.
 const PASSWORD_DIGITS: usize = 24;
 
-/// A user as clients see it.
-#[derive(Serialize)]
-pub(super) struct UserView {
-    name: String,
-    enabled: bool,
-    created_at: u64,
-    expires_at: Option<u64>,
-    reply: ReplyMode,
-    /// Only in the answer to the creation, and only if it was made here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<String>,
-}
+/// The longest interval of a timed route: a year.
+const INTERVAL_MAX: u32 = 365 * 24 * 60;
 
 /// A user to be created.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Creation {
+pub(super) struct UserCreation {
+    /// 1 to 64 of `A-Z a-z 0-9 . _ @`, the first a letter or digit.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[A-Za-z0-9][A-Za-z0-9._@]*$"
+    )]
     pub(super) name: String,
+    /// Without one, one is made and shown this once.
+    #[schema(min_length = 1, max_length = 255)]
     pub(super) password: Option<String>,
-    #[serde(default = "enabled")]
-    pub(super) enabled: bool,
+    /// Whether the user may connect; true unless given.
+    pub(super) enabled: Option<bool>,
+    /// From when on the user may connect, in Unix seconds.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
+    pub(super) starts_at: Option<u64>,
+    /// From when on the user may no longer connect, in Unix seconds.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
     pub(super) expires_at: Option<u64>,
-    #[serde(default)]
-    pub(super) reply: ReplyMode,
+    /// How many bytes the user may transfer; none is no limit.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
+    pub(super) traffic_limit: Option<u64>,
+    /// In bytes per second; none is no limit.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991u64)]
+    pub(super) upload_rate: Option<u64>,
+    /// In bytes per second; none is no limit.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991u64)]
+    pub(super) download_rate: Option<u64>,
+    /// How many sessions at once, over all POPs; none is no limit.
+    #[schema(minimum = 1, maximum = 4_294_967_295u64)]
+    pub(super) sessions_max: Option<u32>,
+    /// When clients are answered; `fast` unless given.
+    pub(super) reply: Option<ReplyView>,
+    /// How the user is routed; `auto` unless given.
+    pub(super) route: Option<RouteView>,
 }
 
-/// A page of users.
-#[derive(Serialize)]
-pub(super) struct UserPage {
-    users: Vec<UserView>,
-    next_cursor: Option<String>,
+impl UserCreation {
+    /// A user of this name with nothing set.
+    pub(super) const fn new(name: String) -> Self {
+        Self {
+            name,
+            password: None,
+            enabled: None,
+            starts_at: None,
+            expires_at: None,
+            traffic_limit: None,
+            upload_rate: None,
+            download_rate: None,
+            sessions_max: None,
+            reply: None,
+            route: None,
+        }
+    }
 }
 
-pub(super) async fn list<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-    Parameters(paging): Parameters<Paging>,
+pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
+    const READ: Access = Access::Role(Role::ReadOnly);
+    const CHANGE: Access = Access::Role(Role::Operator);
+    let routes = routes
+        .look(
+            Operation::new(
+                Method::Get,
+                "/v1/users",
+                "user.list",
+                "Lists users by name",
+                READ,
+            ),
+            list,
+        )
+        .act(
+            Operation::new(
+                Method::Post,
+                "/v1/users",
+                "user.create",
+                "Creates a user",
+                CHANGE,
+            )
+            .or(&[ApiCode::UserExists]),
+            create,
+        )
+        .look(
+            Operation::new(
+                Method::Get,
+                "/v1/users/{name}",
+                "user.show",
+                "Shows a user",
+                READ,
+            ),
+            show,
+        )
+        .act(
+            Operation::new(
+                Method::Delete,
+                "/v1/users/{name}",
+                "user.delete",
+                "Deletes a user with its account and traffic",
+                CHANGE,
+            ),
+            delete,
+        );
+    usage_routes(change::routes(routes))
+}
+
+async fn list<E: Env, S: Store>(
+    call: Call<E, S>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<UserPage>, Problem> {
-    let listing = api.store.users(paging.page()?).await?;
+    let listing = call.api.store.users(paging.page()?).await?;
     let users = listing.items.into_iter().map(UserView::from).collect();
     Ok(Json(UserPage {
         users,
@@ -60,114 +147,214 @@ pub(super) async fn list<E: Env, S: Store>(
     }))
 }
 
-pub(super) async fn create<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-    Body(creation): Body<Creation>,
-) -> Result<(StatusCode, [(HeaderName, String); 2], Json<UserView>), Problem> {
-    let view = create_user(&api, creation).await?;
-    let headers = [
-        (header::LOCATION, format!("/v1/users/{}", view.name)),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-    ];
-    Ok((StatusCode::CREATED, headers, Json(view)))
+async fn create<E: Env, S: Store>(
+    call: Call<E, S>,
+    Body(creation, ..): Body<UserCreation>,
+) -> Result<Created<UserView>, Problem> {
+    let (user, password) = create_user(&call.api, creation).await?;
+    let view = UserView::with_password(user, password);
+    Ok(Created(format!("/v1/users/{}", view.name), view))
 }
 
-pub(super) async fn show<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
+async fn show<E: Env, S: Store>(
+    call: Call<E, S>,
     Name(name): Name,
 ) -> Result<Json<UserView>, Problem> {
-    Ok(Json(find(&api, &name).await?.into()))
+    Ok(Json(find(&call.api, &name).await?.into()))
 }
 
-pub(super) async fn delete<E: Env, S: Store>(
-    State(api): State<Api<E, S>>,
-    Name(name): Name,
-) -> Result<StatusCode, Problem> {
-    delete_user(&api, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn delete<E: Env, S: Store>(call: Call<E, S>, Name(name): Name) -> Result<Done, Problem> {
+    delete_user(&call.api, &name).await?;
+    Ok(Done)
 }
 
+/// Creates a user and returns it with its password if that was made here.
 pub(super) async fn create_user<E: Env, S: Store>(
     api: &Api<E, S>,
-    creation: Creation,
-) -> Result<UserView, Problem> {
+    creation: UserCreation,
+) -> Result<(User, Option<String>), Problem> {
     if !is_user_name(&creation.name) {
         return Err(Problem::bad_request(
             "name must be 1 to 64 of A-Z a-z 0-9 . _ @ and start with a letter or digit; it can not \
              contain '-'",
         ));
     }
-    if creation
-        .password
-        .as_ref()
-        .is_some_and(|text| !(1..=PASSWORD_MAX).contains(&text.len()))
-    {
-        return Err(Problem::bad_request(format!(
-            "password must be 1 to {PASSWORD_MAX} bytes"
-        )));
-    }
+    check_window(creation.starts_at, creation.expires_at)?;
+    check_rates([creation.upload_rate, creation.download_rate])?;
+    check_sessions(creation.sessions_max)?;
+    check_counts([
+        creation.starts_at,
+        creation.expires_at,
+        creation.traffic_limit,
+    ])?;
+    let now = api.env.unix_time().as_secs();
+    let route = match creation.route {
+        Some(route) => checked_route(api, route, None, now).await?,
+        None => Route::default(),
+    };
+    let reply = creation.reply.map_or_else(ReplyMode::default, Into::into);
     // Cheaper than to hash in vain; the store decides all the same.
     if api.store.user(&creation.name).await?.is_some() {
         return Err(Problem::new(ApiCode::UserExists));
     }
-    let made = creation.password.is_none().then(|| {
-        let mut password = Secret::from_random(api.env.seed()).expose().to_owned();
-        password.truncate(PASSWORD_DIGITS);
-        password
-    });
-    let password = creation
-        .password
-        .or_else(|| made.clone())
-        .unwrap_or_default();
-    let salt = api.env.seed();
-    let (&salt, _) = salt.split_first_chunk::<16>().expect("a seed has 32 bytes");
-    let hash = move || hash_password(&password, salt, Cost::default());
-    let created_at = api.env.unix_time().as_secs();
+    let (password, made) = password_or_new(api, creation.password)?;
     let user = NewUser {
-        enabled: creation.enabled,
+        enabled: creation.enabled.unwrap_or(true),
+        starts_at: creation.starts_at,
         expires_at: creation.expires_at,
-        reply: creation.reply,
-        ..NewUser::new(creation.name, api.env.work(hash).await, created_at)
+        traffic_limit: creation.traffic_limit,
+        upload_rate: creation.upload_rate,
+        download_rate: creation.download_rate,
+        sessions_max: creation.sessions_max,
+        reply,
+        route,
+        ..NewUser::new(creation.name, hash(api, password).await, now)
     };
     let user = api.store.create_user(user).await?;
     tracing::debug!(user = user.name, "user created");
-    Ok(UserView {
-        password: made,
-        ..user.into()
-    })
+    Ok((user, made))
+}
+
+/// Returns a password, and it again if none was given and it was made here.
+fn password_or_new<E: Env, S: Store>(
+    api: &Api<E, S>,
+    given: Option<String>,
+) -> Result<(String, Option<String>), Problem> {
+    match given {
+        Some(text) if (1..=PASSWORD_MAX).contains(&text.len()) => Ok((text, None)),
+        Some(_) => Err(Problem::bad_request(format!(
+            "password must be 1 to {PASSWORD_MAX} bytes"
+        ))),
+        None => {
+            let mut made = Secret::from_random(api.env.seed()).expose().to_owned();
+            made.truncate(PASSWORD_DIGITS);
+            Ok((made.clone(), Some(made)))
+        }
+    }
+}
+
+async fn hash<E: Env, S: Store>(api: &Api<E, S>, password: String) -> String {
+    let salt = api.env.seed();
+    let (&salt, _) = salt.split_first_chunk::<16>().expect("a seed has 32 bytes");
+    let hash = move || hash_password(&password, salt, Cost::default());
+    api.env.work(hash).await
 }
 
 pub(super) async fn find<E: Env, S: Store>(api: &Api<E, S>, name: &str) -> Result<User, Problem> {
-    api.store
-        .user(name)
-        .await?
-        .ok_or_else(|| Problem::new(ApiCode::NotFound))
+    let found = if is_user_name(name) {
+        api.store.user(name).await?
+    } else {
+        None
+    };
+    found.ok_or_else(|| Problem::unknown("user", name))
 }
 
 pub(super) async fn delete_user<E: Env, S: Store>(
     api: &Api<E, S>,
     name: &str,
 ) -> Result<(), Problem> {
-    if !api.store.delete_user(name).await? {
-        return Err(Problem::new(ApiCode::NotFound));
+    if !is_user_name(name) || !api.store.delete_user(name).await? {
+        return Err(Problem::unknown("user", name));
     }
     tracing::debug!(user = name, "user deleted");
     Ok(())
 }
 
-impl From<User> for UserView {
-    fn from(user: User) -> Self {
-        Self {
-            name: user.name,
-            enabled: user.enabled,
-            created_at: user.created_at,
-            expires_at: user.expires_at,
-            reply: user.reply,
-            password: None,
+/// Checks a route and makes it what the store keeps; `before` is the one it replaces.
+pub(super) async fn checked_route<E: Env, S: Store>(
+    api: &Api<E, S>,
+    route: RouteView,
+    before: Option<&Route>,
+    now: u64,
+) -> Result<Route, Problem> {
+    let mode = route.mode.into();
+    let bad = |what: &str| Problem::bad_request(what);
+    match (mode, route.interval_minutes, route.utc_minute_of_day) {
+        (RouteMode::Timed, None, None) | (RouteMode::Timed, Some(_), Some(_)) => {
+            return Err(bad(
+                "a timed route needs either interval_minutes or utc_minute_of_day",
+            ));
         }
+        (RouteMode::Timed, _, _) | (_, None, None) => {}
+        _ => return Err(bad("only a timed route has an interval or a minute of day")),
+    }
+    if route
+        .interval_minutes
+        .is_some_and(|minutes| !(1..=INTERVAL_MAX).contains(&minutes))
+    {
+        return Err(bad("interval_minutes must be from 1 to 525600"));
+    }
+    if route
+        .utc_minute_of_day
+        .is_some_and(|minute| minute >= 1_440)
+    {
+        return Err(bad("utc_minute_of_day must be below 1440"));
+    }
+    match (&route.node, mode) {
+        (None, RouteMode::Manual) => return Err(bad("a manual route needs a node")),
+        (Some(_), RouteMode::Auto | RouteMode::Custom | RouteMode::Polling) => {
+            return Err(bad("only a manual or timed route has a node"));
+        }
+        (Some(node), RouteMode::Manual | RouteMode::Timed) => {
+            if !is_id(node) || api.store.node(node, now).await?.is_none() {
+                let what = format!("route.node: there is no node `{node}`");
+                return Err(Problem::bad_request(what));
+            }
+        }
+        (None, _) => {}
+    }
+    let same = before.filter(|before| before.node == route.node);
+    let switched_at = match same {
+        Some(before) => before.switched_at,
+        None => route.node.as_ref().map(|_| now),
+    };
+    Ok(Route {
+        mode,
+        node: route.node,
+        interval_minutes: route.interval_minutes,
+        utc_minute_of_day: route.utc_minute_of_day,
+        switched_at,
+    })
+}
+
+fn check_window(starts_at: Option<u64>, expires_at: Option<u64>) -> Result<(), Problem> {
+    match (starts_at, expires_at) {
+        (Some(start), Some(end)) if start >= end => {
+            Err(Problem::bad_request("starts_at must be before expires_at"))
+        }
+        _ => Ok(()),
     }
 }
 
-const fn enabled() -> bool {
-    true
+fn check_rates(rates: [Option<u64>; 2]) -> Result<(), Problem> {
+    if rates.contains(&Some(0)) {
+        return Err(Problem::bad_request(
+            "a rate must be at least 1; without a limit it is null",
+        ));
+    }
+    check_counts(rates)
+}
+
+fn check_sessions(sessions_max: Option<u32>) -> Result<(), Problem> {
+    if sessions_max == Some(0) {
+        return Err(Problem::bad_request(
+            "sessions_max must be at least 1; without a limit it is null",
+        ));
+    }
+    Ok(())
+}
+
+fn check_counts<const N: usize>(counts: [Option<u64>; N]) -> Result<(), Problem> {
+    if counts.into_iter().flatten().any(|count| count > COUNT_MAX) {
+        return Err(Problem::bad_request(format!(
+            "a number must be at most {COUNT_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+impl Act for UserCreation {
+    fn subject(&self) -> String {
+        self.name.clone()
+    }
 }

@@ -1,212 +1,20 @@
-//! The manager over loopback: every endpoint with success, bad input, missing rights and unknown
-//! objects.
+//! The manager as a process: start, stop, TLS, and what was there first.
 
-#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
-
-mod world;
-
-use bytes::Bytes;
+use crate::harness::{Manager, request};
+use crate::world::{self, World};
 use core::time::Duration;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
-use tempfile::TempDir;
 use titan_runtime::config::{ManagerConfig, StaticPop, TlsFiles};
-use titan_runtime::env::tokio::TokioEnv;
-use titan_runtime::manager::{self, ManagerError};
-use titan_runtime::store::{Embedded, Gate, Gated, Location, META_NODE_TOKEN_KEY, Mode};
-use titan_runtime::store::{NodeEntry, PopEntry, Store, StoreError};
+use titan_runtime::manager;
+use titan_runtime::store::{Embedded, Location, META_NODE_TOKEN_KEY, Mode, Store};
 use titan_runtime::tls::{Authority, client_config};
-use titan_runtime::token::{Secret, Verifier};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use titan_runtime::token::Verifier;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
-use world::World;
-
-struct Manager {
-    data: TempDir,
-    address: SocketAddr,
-    store: Embedded,
-    admin: String,
-    join: String,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<(), ManagerError>>,
-}
-
-struct Answer {
-    status: StatusCode,
-    kind: String,
-    location: Option<String>,
-    body: Value,
-}
-
-impl Manager {
-    async fn start() -> Self {
-        Self::start_with(tempfile::tempdir().unwrap(), |_| {}).await
-    }
-
-    async fn start_with(data: TempDir, change: impl FnOnce(&mut ManagerConfig)) -> Self {
-        let mut config = ManagerConfig {
-            data: data.path().to_owned(),
-            listen: ([127, 0, 0, 1], 0).into(),
-            insecure: true,
-            ..ManagerConfig::default()
-        };
-        change(&mut config);
-        let location = Location::Data(data.path().to_owned());
-        let store = Embedded::open(&location, Mode::Thread).unwrap();
-        let (ready, address) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async move {
-            let _ = stopped.await;
-        };
-        let running = manager::run(World, config, store.clone(), ready, shutdown);
-        let task = tokio::spawn(running);
-        let address = address.await.unwrap();
-        let secret = |file| {
-            Secret::load(&data.path().join(file))
-                .unwrap()
-                .expose()
-                .to_owned()
-        };
-        let admin = secret(manager::ADMIN_TOKEN_FILE);
-        let join = secret(manager::JOIN_SECRET_FILE);
-        Self {
-            data,
-            address,
-            store,
-            admin,
-            join,
-            stop,
-            task,
-        }
-    }
-
-    async fn stop(self) -> TempDir {
-        self.stop.send(()).unwrap();
-        self.task.await.unwrap().unwrap();
-        self.data
-    }
-
-    async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> Answer {
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        request(stream, method, path, token, body).await
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.ask(Method::GET, path, Some(&self.admin), "").await
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Answer {
-        self.ask(Method::POST, path, Some(&self.admin), &body.to_string())
-            .await
-    }
-
-    async fn delete(&self, path: &str) -> Answer {
-        self.ask(Method::DELETE, path, Some(&self.admin), "").await
-    }
-
-    async fn enrol(&self, query: &str) -> Answer {
-        let path = format!("/node/pop?{query}");
-        self.ask(Method::GET, &path, Some(&self.join), "").await
-    }
-
-    async fn register(&self, pop: &str, incarnation: u64) {
-        let entry = PopEntry {
-            id: pop.to_owned(),
-            incarnation,
-            url: format!("wss://{pop}.example:41005"),
-            info: String::new(),
-        };
-        let now = world::now();
-        self.store.pop_alive(entry, now, now + 60).await.unwrap();
-    }
-
-    async fn online(&self, node: &str, pop: &str) {
-        let node = NodeEntry {
-            id: node.to_owned(),
-            pop: pop.to_owned(),
-            generation: 1,
-            ip: "203.0.113.9".parse().unwrap(),
-            os: "linux".to_owned(),
-            version: "0.1".to_owned(),
-            online_since: 1_700_000_000,
-            rtt_ms: Some(12),
-        };
-        self.store.node_online(node).await.unwrap();
-    }
-}
-
-impl Answer {
-    #[track_caller]
-    fn is_problem(&self, status: u16, code: &str) {
-        assert_eq!(
-            (self.status.as_u16(), &self.body["code"]),
-            (status, &json!(code)),
-            "{self:?}"
-        );
-        assert_eq!(self.kind, "application/problem+json");
-        assert_eq!(self.body["status"], status);
-        assert_eq!(self.body["type"], format!("urn:titan:problem:{code}"));
-        assert!(self.body["title"].is_string());
-    }
-}
-
-impl core::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} {} {}", self.status, self.kind, self.body)
-    }
-}
-
-async fn request<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: T,
-    method: Method,
-    path: &str,
-    token: Option<&str>,
-    body: &str,
-) -> Answer {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, "manager");
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    let text = |name| {
-        head.headers
-            .get(name)
-            .map(|value| value.to_str().unwrap().to_owned())
-    };
-    drop(sender);
-    let answer = Answer {
-        status: head.status,
-        kind: text(header::CONTENT_TYPE).unwrap_or_default(),
-        location: text(header::LOCATION),
-        body: if body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&body).unwrap()
-        },
-    };
-    // A body that was refused may still be on its way, which ends the connection.
-    let _ = connection.await.unwrap();
-    answer
-}
+use tokio::sync::oneshot;
 
 #[tokio::test]
 async fn health_needs_no_token() {
@@ -236,6 +44,7 @@ async fn everything_else_needs_the_admin_token() {
         (Method::POST, "/user/create"),
         (Method::GET, "/user/get?username=ann"),
         (Method::POST, "/user/delete"),
+        (Method::GET, "/auth/token"),
         (Method::GET, "/nowhere"),
     ];
     for (method, path) in paths {
@@ -310,8 +119,12 @@ async fn users_are_created_shown_listed_and_deleted() {
     assert_eq!(answer.location.as_deref(), Some("/v1/users/ann"));
     let created = answer.body["created_at"].as_u64().unwrap();
     assert!(created.abs_diff(world::now()) < 60);
+    let route = json!({ "mode": "auto", "node": null, "interval_minutes": null, "utc_minute_of_day": null });
     let ann = json!({
-        "name": "ann", "enabled": true, "created_at": created, "expires_at": null, "reply": "fast",
+        "name": "ann", "enabled": true, "created_at": created, "starts_at": null,
+        "expires_at": null, "traffic_limit": null, "upload_rate": null, "download_rate": null,
+        "sessions_max": null, "reply": "fast", "route": route, "route_switched_at": null,
+        "charged": 0, "uploaded": 0, "downloaded": 0, "not_in_force": [],
     });
     assert_eq!(answer.body, ann);
     assert_eq!(it.get("/v1/users/ann").await.body, ann);
@@ -414,36 +227,6 @@ async fn bad_users_are_refused() {
 }
 
 #[tokio::test]
-async fn paths_of_older_scripts_work() {
-    let it = Manager::start().await;
-    let creation = json!({ "user_name": "ann", "password": "x", "pop_id": "pop-1" });
-    let ann = json!({ "user_name": "ann", "pop_id": "", "off": false });
-    let answer = it.post("/user/create", creation.clone()).await;
-    assert_eq!((answer.status, answer.body), (StatusCode::OK, ann.clone()));
-    it.post("/user/create", creation)
-        .await
-        .is_problem(409, "user_exists");
-    let limited = json!({ "user_name": "bob", "password": "x", "upload_rate_limit": 1 });
-    it.post("/user/create", limited)
-        .await
-        .is_problem(400, "bad_request");
-    assert_eq!(it.get("/user/get?username=ann").await.body, ann);
-    it.get("/user/get?username=bob")
-        .await
-        .is_problem(404, "not_found");
-    it.get("/user/get").await.is_problem(400, "bad_request");
-    let outcome = it
-        .post("/user/delete", json!({ "user_name": "ann" }))
-        .await
-        .body;
-    assert_eq!(outcome, json!({ "success": true, "err_msg": "" }));
-    it.post("/user/delete", json!({ "user_name": "ann" }))
-        .await
-        .is_problem(404, "not_found");
-    it.stop().await;
-}
-
-#[tokio::test]
 async fn nodes_are_listed_by_pages() {
     let it = Manager::start().await;
     assert_eq!(
@@ -512,74 +295,6 @@ async fn edges_are_sent_to_the_least_loaded_pop_with_a_token_for_it() {
     it.ask(Method::POST, "/node/pop?nodeid=n", Some(&it.join), "")
         .await
         .is_problem(405, "method_not_allowed");
-    it.stop().await;
-}
-
-#[tokio::test]
-async fn pops_are_listed_and_sent_away() {
-    let it = Manager::start().await;
-    assert_eq!(it.get("/v1/pops").await.body, json!({ "pops": [] }));
-    it.register("pop-1", 7).await;
-    it.register("pop-2", 1).await;
-    it.online("edge-1", "pop-2").await;
-    let pops = it.get("/v1/pops").await.body["pops"].take();
-    let lease = pops[1]["lease_until"].as_u64().unwrap();
-    assert!((world::now()..=world::now() + 60).contains(&lease));
-    let mut second = json!({
-        "id": "pop-2", "url": "wss://pop-2.example:41005", "node_count": 1,
-        "lease_until": lease, "draining": false,
-    });
-    assert_eq!((&pops[0]["id"], &pops[1]), (&json!("pop-1"), &second));
-
-    let answer = it.post("/v1/pops/pop-2/drain", Value::Null).await;
-    second["draining"] = json!(true);
-    assert_eq!((answer.status, answer.body), (StatusCode::ACCEPTED, second));
-    let drains: Vec<_> = it.store.pops(world::now()).await.unwrap();
-    assert_eq!((drains[0].draining, drains[1].draining), (false, true));
-    assert!(it.store.is_pop_draining("pop-2", 1).await.unwrap());
-    assert_eq!(it.get("/v1/pops").await.body["pops"][1]["draining"], true);
-    // A second order changes nothing.
-    let again = it.post("/v1/pops/pop-2/drain", Value::Null).await;
-    assert_eq!(again.status, StatusCode::ACCEPTED);
-
-    it.post("/v1/pops/pop-3/drain", Value::Null)
-        .await
-        .is_problem(404, "not_found");
-    it.ask(Method::GET, "/v1/pops/pop-1/drain", Some(&it.admin), "")
-        .await
-        .is_problem(405, "method_not_allowed");
-    it.stop().await;
-}
-
-#[tokio::test]
-async fn no_edge_is_sent_to_a_pop_that_drains_or_that_it_leaves() {
-    let it = Manager::start().await;
-    it.register("pop-1", 1).await;
-    it.register("pop-2", 1).await;
-    it.online("other", "pop-2").await;
-    let sent = async |query: &str| it.enrol(query).await.body["pop_id"].take();
-    assert_eq!(sent("nodeid=n&exclude=pop-1").await, "pop-2");
-    assert_eq!(sent("nodeid=n&exclude=pop-9,pop-2").await, "pop-1");
-    it.enrol("nodeid=n&exclude=pop-1,pop-2")
-        .await
-        .is_problem(503, "no_pop");
-    it.post("/v1/pops/pop-1/drain", Value::Null).await;
-    assert_eq!(sent("nodeid=n").await, "pop-2");
-    it.enrol("nodeid=n&exclude=pop-2")
-        .await
-        .is_problem(503, "no_pop");
-    // A tunnel there can still be resumed with a token of today.
-    assert_eq!(sent("nodeid=n&pop=pop-1").await, "pop-1");
-    it.enrol("nodeid=n&pop=pop-9")
-        .await
-        .is_problem(503, "no_pop");
-
-    let many = vec!["p"; 17].join(",");
-    for wrong in ["", ",", "a%20b", &many] {
-        it.enrol(&format!("nodeid=n&exclude={wrong}"))
-            .await
-            .is_problem(400, "bad_request");
-    }
     it.stop().await;
 }
 
@@ -700,88 +415,6 @@ async fn a_request_under_way_is_finished_on_shutdown() {
     task.await.unwrap().unwrap();
     assert!(store.user("ann").await.unwrap().is_some());
     drop(data);
-}
-
-/// A store that is away until it is let in.
-#[derive(Clone)]
-struct Away {
-    back: watch::Sender<bool>,
-    attempts: watch::Sender<u32>,
-}
-
-impl Gate for Away {
-    async fn before(&self, _: &'static str) -> Result<(), StoreError> {
-        self.attempts.send_modify(|attempts| *attempts += 1);
-        core::future::ready(()).await;
-        if *self.back.borrow() {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable("away".to_owned()))
-    }
-
-    async fn after(&self, _: &'static str) -> Result<(), StoreError> {
-        core::future::ready(Ok(())).await
-    }
-}
-
-#[tokio::test]
-async fn it_waits_for_a_store_that_is_away() {
-    let data = tempfile::tempdir().unwrap();
-    let config = ManagerConfig {
-        data: data.path().to_owned(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        insecure: true,
-        ..ManagerConfig::default()
-    };
-    let gate = Away {
-        back: watch::Sender::new(false),
-        attempts: watch::Sender::new(0),
-    };
-    let store = Gated {
-        store: Embedded::open(&Location::Memory, Mode::Inline).unwrap(),
-        gate: gate.clone(),
-    };
-    let start = |shutdown| {
-        let (ready, address) = oneshot::channel();
-        let running = manager::run(
-            TokioEnv::new(),
-            config.clone(),
-            store.clone(),
-            ready,
-            shutdown,
-        );
-        (tokio::spawn(running), address)
-    };
-    let stop = || {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async move {
-            let _ = stopped.await;
-        };
-        (stop, shutdown)
-    };
-    let tried = async |times| {
-        let mut attempts = gate.attempts.subscribe();
-        attempts
-            .wait_for(|attempts| *attempts >= times)
-            .await
-            .unwrap();
-    };
-    // It can be stopped while it waits.
-    let (stopping, shutdown) = stop();
-    let (task, address) = start(shutdown);
-    tried(1).await;
-    stopping.send(()).unwrap();
-    task.await.unwrap().unwrap();
-    assert!(address.await.is_err());
-
-    let (stopping, shutdown) = stop();
-    let (task, address) = start(shutdown);
-    tried(3).await;
-    gate.back.send_replace(true);
-    address.await.unwrap();
-    assert!(store.meta(META_NODE_TOKEN_KEY).await.unwrap().is_some());
-    stopping.send(()).unwrap();
-    task.await.unwrap().unwrap();
 }
 
 #[tokio::test]

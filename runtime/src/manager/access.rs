@@ -1,0 +1,144 @@
+//! Who may ask what, and for how long.
+
+use super::problem::{ApiCode, Problem};
+use super::{Api, REQUEST_TIMEOUT};
+use crate::auth::Throttle;
+use crate::env::Env;
+use crate::store::{Role, Store};
+use crate::token::Secret;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, header};
+use sha2::{Digest as _, Sha256};
+use std::net::IpAddr;
+use subtle::ConstantTimeEq as _;
+
+/// Whom the audit log calls the bearer of the token in the data directory.
+pub(super) const BOOTSTRAP: &str = "admin.token";
+
+/// The address at the other end of the socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Caller {
+    /// The token's id.
+    pub(super) id: String,
+    /// What its bearer may do.
+    pub(super) role: Role,
+}
+
+/// A token that requests must bear. Failed attempts of an address slow its next ones down.
+pub(super) struct Bearer {
+    /// Comparing hashes takes the same time whatever is sent, its length included.
+    hash: [u8; 32],
+    throttle: Throttle,
+}
+
+impl Bearer {
+    pub(super) fn new(token: &Secret, throttle: Throttle) -> Self {
+        Self {
+            hash: Sha256::digest(token.expose()).into(),
+            throttle,
+        }
+    }
+
+    /// Passes only requests that bear the token.
+    pub(super) async fn check<E: Env>(
+        &self,
+        env: &E,
+        source: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        let right = |hash: [u8; 32]| async move { Ok(self.is(&hash).then_some(())) };
+        self.attempt(env, source, headers, right).await
+    }
+
+    fn is(&self, hash: &[u8; 32]) -> bool {
+        hash.ct_eq(&self.hash).into()
+    }
+
+    /// Looks the hash of the token that a request bears up, after the wait that its address has earned.
+    async fn attempt<E: Env, T, F: Future<Output = Result<Option<T>, Problem>>>(
+        &self,
+        env: &E,
+        source: IpAddr,
+        headers: &HeaderMap,
+        find: impl FnOnce([u8; 32]) -> F,
+    ) -> Result<T, Problem> {
+        let Some(token) = bearer(headers) else {
+            return Err(Problem::new(ApiCode::Unauthorized));
+        };
+        let attempt = self.throttle.begin(source, None, env.now());
+        if !attempt.delay().is_zero() {
+            env.sleep_until(env.now() + attempt.delay()).await;
+        }
+        if let Some(found) = find(Sha256::digest(token).into()).await? {
+            attempt.succeeded();
+            return Ok(found);
+        }
+        attempt.failed(env.now());
+        tracing::debug!(%source, "a wrong token");
+        Err(Problem::new(ApiCode::Unauthorized))
+    }
+}
+
+impl<E: Env, S: Store> Api<E, S> {
+    /// Returns who bears the token of a request. The token of the data directory is good even while
+    /// the store is away; every other is read from there each time, so that revoking takes effect at
+    /// once.
+    pub(super) async fn authenticate(
+        &self,
+        source: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Problem> {
+        let find = |hash: [u8; 32]| async move {
+            if self.admin.is(&hash) {
+                return Ok(Some(Caller {
+                    id: BOOTSTRAP.to_owned(),
+                    role: Role::Admin,
+                }));
+            }
+            let now = self.env.unix_time().as_secs();
+            let token = self.store.token(hash).await?;
+            Ok(token
+                .filter(|token| token.is_good(now))
+                .map(|token| Caller {
+                    id: token.id,
+                    role: token.role,
+                }))
+        };
+        self.admin.attempt(&self.env, source, headers, find).await
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// Answers for requests that take longer than they may.
+pub(super) async fn limit_time<E: Env, S: Store>(
+    State(api): State<Api<E, S>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = api.env.sleep_until(api.env.now() + REQUEST_TIMEOUT) => {
+            Problem::new(ApiCode::TimedOut).into_response()
+        }
+    };
+    // Answers hold names and secrets, and may be read in a browser.
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let sniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, sniff);
+    response
+}

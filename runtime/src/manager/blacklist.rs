@@ -1,0 +1,197 @@
+//! Who is turned away: `/v1/blacklist`.
+
+use super::Api;
+use super::answer::{Done, Json};
+use super::input::{Body, Name, Paging, Query};
+use super::operation::{Access, Act, Call, Method, Operation, Routes};
+use super::problem::{ApiCode, Problem};
+use crate::env::Env;
+use crate::store::{BATCH_MAX, BlacklistEntry, REASON_MAX, Role, Store, Subject, SubjectKind};
+use crate::token::is_id;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use utoipa::ToSchema;
+
+/// An entry of a blacklist.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EntryView {
+    /// The node's id or the address.
+    subject: String,
+    reason: String,
+    since: u64,
+}
+
+/// A page of a blacklist.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EntryPage {
+    entries: Vec<EntryView>,
+    next_cursor: Option<String>,
+}
+
+/// Who is to be turned away, at most 1000 together.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Addition {
+    /// Ids of nodes; they need not be known.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    nodes: Vec<String>,
+    /// Addresses from which every node is turned away.
+    #[serde(default)]
+    #[schema(max_items = 1000)]
+    ips: Vec<String>,
+    /// Why, for people.
+    #[schema(max_length = 256)]
+    reason: Option<String>,
+}
+
+/// What was done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Added {
+    /// How many were named; those that were on the list already keep their entry.
+    listed: usize,
+}
+
+pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
+    const READ: Access = Access::Role(Role::ReadOnly);
+    const CHANGE: Access = Access::Role(Role::Operator);
+    routes
+        .look(
+            Operation::new(
+                Method::Get,
+                "/v1/blacklist/nodes",
+                "blacklist.nodes",
+                "Lists nodes that are turned away",
+                READ,
+            ),
+            |call, Query(paging): Query<Paging>| list(call, SubjectKind::Node, paging),
+        )
+        .look(
+            Operation::new(
+                Method::Get,
+                "/v1/blacklist/ips",
+                "blacklist.ips",
+                "Lists addresses that are turned away",
+                READ,
+            ),
+            |call, Query(paging): Query<Paging>| list(call, SubjectKind::Ip, paging),
+        )
+        .act(
+            Operation::new(
+                Method::Post,
+                "/v1/blacklist",
+                "blacklist.add",
+                "Turns nodes and addresses away, those that are online included",
+                CHANGE,
+            ),
+            add,
+        )
+        .act(
+            Operation::new(
+                Method::Delete,
+                "/v1/blacklist/nodes/{id}",
+                "blacklist.remove_node",
+                "Lets a node in again; also one that is not on the list",
+                CHANGE,
+            )
+            .or(&[ApiCode::BadRequest]),
+            |call, Name(id): Name| async move { remove(&call, subject_node(id)?).await },
+        )
+        .act(
+            Operation::new(
+                Method::Delete,
+                "/v1/blacklist/ips/{ip}",
+                "blacklist.remove_ip",
+                "Lets an address in again; also one that is not on the list",
+                CHANGE,
+            )
+            .or(&[ApiCode::BadRequest]),
+            |call, Name(ip): Name| async move { remove(&call, subject_ip(&ip)?).await },
+        )
+}
+
+async fn list<E: Env, S: Store>(
+    call: Call<E, S>,
+    kind: SubjectKind,
+    paging: Paging,
+) -> Result<Json<EntryPage>, Problem> {
+    let listing = call.api.store.blacklist(kind, paging.page()?).await?;
+    let entries = listing.items.into_iter().map(|entry| EntryView {
+        subject: entry.subject.key(),
+        reason: entry.reason,
+        since: entry.since,
+    });
+    Ok(Json(EntryPage {
+        entries: entries.collect(),
+        next_cursor: listing.next,
+    }))
+}
+
+async fn add<E: Env, S: Store>(
+    call: Call<E, S>,
+    Body(body, ..): Body<Addition>,
+) -> Result<Json<Added>, Problem> {
+    let listed = body.nodes.len() + body.ips.len();
+    if !(1..=BATCH_MAX).contains(&listed) {
+        return Err(Problem::bad_request("nodes and ips must name 1 to 1000"));
+    }
+    let reason = body.reason.unwrap_or_default();
+    if reason.len() > REASON_MAX {
+        return Err(Problem::bad_request(format!(
+            "reason must be at most {REASON_MAX} bytes"
+        )));
+    }
+    let nodes = body.nodes.into_iter().map(subject_node);
+    let ips = body.ips.iter().map(|ip| subject_ip(ip));
+    let subjects = nodes.chain(ips).collect::<Result<Vec<_>, _>>()?;
+    put(&call.api, subjects, &reason).await?;
+    Ok(Json(Added { listed }))
+}
+
+async fn remove<E: Env, S: Store>(call: &Call<E, S>, subject: Subject) -> Result<Done, Problem> {
+    call.api.store.blacklist_remove(vec![subject]).await?;
+    Ok(Done)
+}
+
+/// Puts subjects on their lists. POPs hear of it by the stream of changes.
+pub(super) async fn put<E: Env, S: Store>(
+    api: &Api<E, S>,
+    subjects: Vec<Subject>,
+    reason: &str,
+) -> Result<(), Problem> {
+    let since = api.env.unix_time().as_secs();
+    let entries = subjects.into_iter().map(|subject| BlacklistEntry {
+        subject,
+        reason: reason.to_owned(),
+        since,
+    });
+    Ok(api.store.blacklist_add(entries.collect()).await?)
+}
+
+fn subject_node(id: String) -> Result<Subject, Problem> {
+    if is_id(&id) {
+        Ok(Subject::Node(id))
+    } else {
+        Err(Problem::bad_request(
+            "the id of a node must be 1 to 64 of A-Z a-z 0-9 . _ -",
+        ))
+    }
+}
+
+pub(super) fn subject_ip(ip: &str) -> Result<Subject, Problem> {
+    match ip.parse::<IpAddr>() {
+        Ok(ip) => Ok(Subject::Ip(ip.to_canonical())),
+        Err(_) => Err(Problem::bad_request(format!("`{ip}` is no address"))),
+    }
+}
+
+impl Act for Addition {
+    fn subject(&self) -> String {
+        let mut all = self.nodes.iter().chain(&self.ips);
+        let first = all.next().cloned().unwrap_or_default();
+        match all.count() {
+            0 => first,
+            more => format!("{first} and {more} more"),
+        }
+    }
+}

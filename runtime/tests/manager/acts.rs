@@ -1,0 +1,186 @@
+//! Tokens, the audit log, and whose address a client has.
+
+use crate::harness::{Answer, Manager};
+use crate::world;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use titan_runtime::store::{AuditHead, Store as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+impl Manager {
+    /// How many acts are recorded.
+    pub(crate) async fn store_head(&self) -> u64 {
+        self.store.audit_head().await.unwrap().seq
+    }
+
+    pub(crate) async fn store_user(&self, name: &str) -> Option<()> {
+        self.store.user(name).await.unwrap().map(|_| ())
+    }
+
+    async fn patch(&self, path: &str, body: Value) -> Answer {
+        let body = body.to_string();
+        self.ask(Method::PATCH, path, Some(&self.admin), &body)
+            .await
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_shown_once_and_kept_hashed_until_revoked() {
+    let it = Manager::start().await;
+    let (id, token) = it.token("operator").await;
+    assert!(token.starts_with("titan_") && token.len() == 70);
+    let listed = it.get("/v1/tokens").await.body;
+    assert!(!listed.to_string().contains(&token), "{listed}");
+    assert_eq!(listed["tokens"][0]["created_by"], "admin.token");
+    let whoami = it
+        .ask(Method::GET, "/v1/whoami", Some(&token), "")
+        .await
+        .body;
+    assert_eq!(
+        whoami,
+        json!({ "id": id, "role": "operator", "source": "127.0.0.1" })
+    );
+    for file in std::fs::read_dir(it.data.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let found = bytes
+            .windows(token.len())
+            .any(|window| window == token.as_bytes());
+        assert!(!found, "the token itself is in the data directory");
+    }
+    let revoked = it.delete(&format!("/v1/tokens/{id}")).await;
+    assert!(revoked.body["revoked_at"].is_u64());
+    it.ask(Method::GET, "/v1/whoami", Some(&token), "")
+        .await
+        .is_problem(401, "unauthorized");
+    // The last way in cannot be closed from outside.
+    it.delete("/v1/tokens/admin.token")
+        .await
+        .is_problem(400, "bad_request");
+    assert_eq!(it.get("/v1/whoami").await.body["id"], "admin.token");
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_expire() {
+    let it = Manager::start().await;
+    let past = json!({ "name": "x", "role": "admin", "expires_at": world::now() - 1 });
+    it.post("/v1/tokens", past)
+        .await
+        .is_problem(400, "bad_request");
+    let soon = json!({ "name": "x", "role": "admin", "expires_at": world::now() + 2 });
+    let token = it.post("/v1/tokens", soon).await.body["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let whoami = || it.ask(Method::GET, "/v1/whoami", Some(&token), "");
+    assert_eq!(whoami().await.status, StatusCode::OK);
+    let expired = world::now() + 2;
+    loop {
+        let late = world::now() > expired + 1;
+        let answer = whoami().await;
+        if answer.status != StatusCode::OK {
+            answer.is_problem(401, "unauthorized");
+            break;
+        }
+        assert!(!late, "it is still good");
+        tokio::task::yield_now().await;
+    }
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn acts_are_recorded_before_and_after_without_secrets() {
+    let it = Manager::start().await;
+    it.user("ann").await;
+    it.post("/v1/users", json!({ "name": "bob", "password": "hunter2" }))
+        .await;
+    it.patch(
+        "/v1/users/ann",
+        json!({ "traffic_limit": 5, "password": "hunter2" }),
+    )
+    .await;
+    it.patch("/v1/users/carol", json!({ "traffic_limit": 5 }))
+        .await;
+    it.get("/v1/users").await;
+    let (_, reader) = it.token("read-only").await;
+    it.ask(Method::DELETE, "/v1/users/ann", Some(&reader), "")
+        .await;
+    let page = it.get("/v1/audit").await.body;
+    assert!(!page.to_string().contains("hunter2"), "{page}");
+    let acts: Vec<_> = page["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            assert_eq!(one["source"], "127.0.0.1");
+            let text = |name: &str| one[name].as_str().unwrap();
+            (text("action"), text("subject"), text("outcome"))
+        })
+        .collect();
+    assert_eq!(
+        acts,
+        [
+            ("user.create", "bob", "begun"),
+            ("user.create", "bob", "ok"),
+            ("user.modify", "ann", "begun"),
+            ("user.modify", "ann", "ok"),
+            ("user.modify", "carol", "begun"),
+            ("user.modify", "carol", "not_found"),
+            ("token.create", "read-only", "begun"),
+            ("token.create", "read-only", "ok"),
+            ("user.delete", "/v1/users/ann", "forbidden_role"),
+        ]
+    );
+    let first: Value =
+        serde_json::from_str(page["records"][2]["detail"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        first["request"],
+        json!({ "traffic_limit": 5, "password": "…" })
+    );
+    // The chain holds, and its end is what the manager says.
+    let mut head = AuditHead::EMPTY;
+    head.verify(&it.store.audit(0, 100).await.unwrap()).unwrap();
+    let told = it.get("/v1/audit/head").await.body;
+    assert_eq!(told["seq"], head.seq);
+    assert_eq!(told["hash"], page["records"][8]["hash"]);
+    let rest = it.get("/v1/audit?after=7&limit=1").await.body;
+    assert_eq!(
+        (&rest["records"][0]["seq"], &rest["next_after"]),
+        (&json!(8), &json!(8))
+    );
+    it.stop().await;
+}
+
+/// Asks who is asking, with more headers.
+async fn seen_as(it: &Manager, headers: &str) -> String {
+    let mut stream = TcpStream::connect(it.address).await.unwrap();
+    let request = format!(
+        "GET /v1/whoami HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {}\r\n{headers}\
+         Connection: close\r\n\r\n",
+        it.admin
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let body = text.split_once("\r\n\r\n").unwrap().1;
+    let body: Value = serde_json::from_str(body).unwrap();
+    body["source"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_is_believed_about_an_address() {
+    let forged =
+        "X-Forwarded-For: 198.51.100.4\r\nForwarded: for=198.51.100.5\r\nX-Real-IP: 1.2.3.4\r\n";
+    let it = Manager::start().await;
+    assert_eq!(seen_as(&it, forged).await, "127.0.0.1");
+    it.stop().await;
+    let it = Manager::start_with(tempfile::tempdir().unwrap(), |config| {
+        config.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    })
+    .await;
+    assert_eq!(seen_as(&it, forged).await, "198.51.100.4");
+    let chain = "X-Forwarded-For: 9.9.9.9, 198.51.100.4\r\nX-Forwarded-For: 127.0.0.2\r\n";
+    assert_eq!(seen_as(&it, chain).await, "198.51.100.4");
+    it.stop().await;
+}

@@ -1,0 +1,20 @@
+//! The manager over loopback: every endpoint with success, bad input, missing rights and unknown
+//! objects.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod acts;
+mod allocation;
+mod away;
+mod basics;
+mod cases;
+mod command;
+mod document;
+mod flat;
+mod fuzz;
+mod harness;
+mod legacy;
+mod pops;
+mod users;
+#[path = "../world/mod.rs"]
+mod world;
