@@ -170,6 +170,14 @@ impl Engine {
             self.arm_session(id, due);
             return Overdue::Nothing;
         }
+        if self.is_held_up(now, id) {
+            let again = now + self.config.write_deadline;
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.deadline = session.deadline.max(Some(again));
+            }
+            self.arm_session(id, again);
+            return Overdue::Nothing;
+        }
         let Some(session) = self.sessions.get_mut(id) else {
             return Overdue::Nothing;
         };
@@ -204,6 +212,17 @@ impl Engine {
             }
         }
         Overdue::Nothing
+    }
+
+    /// Tells whether the rest of a closed session waits for its group's allowance and not for a socket.
+    /// It may do so for as long as a half-closed session may stand still.
+    fn is_held_up(&self, now: Instant, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get(id) else {
+            return false;
+        };
+        matches!(session.phase, Phase::Closing(_) | Phase::Ended(_))
+            && now.since(session.moved_at) < self.config.idle_half_closed
+            && self.holds_ticket(id)
     }
 
     /// Returns when the session's present wait is too long.

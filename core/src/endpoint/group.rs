@@ -433,6 +433,16 @@ impl Engine {
         }
     }
 
+    /// Tells whether a session waits for its group's allowance, either way.
+    pub(crate) fn holds_ticket(&self, id: SessionId) -> bool {
+        let side = self.sessions.get(id).and_then(Session::pop);
+        side.is_some_and(|side| {
+            [Way::Up, Way::Down]
+                .into_iter()
+                .any(|way| side.meter.place(way).ticket.is_some())
+        })
+    }
+
     fn holds_no_ticket(&self, id: SessionId, way: Way) -> bool {
         let side = self.sessions.get(id).and_then(Session::pop);
         side.is_some_and(|side| side.meter.place(way).ticket.is_none())

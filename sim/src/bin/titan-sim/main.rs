@@ -94,6 +94,7 @@ fn main() -> ExitCode {
         Command::Shrink(args) => replay::shrink_down(&args),
         #[cfg(feature = "daemons")]
         Command::Run(args) => run::run_files(&args),
+        #[cfg(feature = "daemons")]
         Command::Experiment(args) => experiment::experiments(&args),
         #[cfg(feature = "planted")]
         Command::Planted(planted) => Ok(planted::planted(&planted, args.bug)),
