@@ -142,10 +142,10 @@ async fn nobody_gets_in_before_the_window_opens_or_after_it_has_closed() {
         (None, Some(0), Err(Code::UserDisabled)),
         (Some(0), Some(u64::MAX >> 11), Ok(())),
     ] {
-        let change = crate::store::UserChange {
+        let change = UserChange {
             starts_at: Some(starts),
             expires_at: Some(expires),
-            ..crate::store::UserChange::default()
+            ..UserChange::default()
         };
         it.store.store.change_user("ann", change).await.unwrap();
         it.world.advance(RECORD_AGE_MAX + STEP);
