@@ -129,7 +129,28 @@ async fn deletion_takes_effect_once_the_record_is_old() {
     // Created again with the same password, it is verified again, and keeps its index.
     it.store.store.create_user(user("ann")).await.unwrap();
     assert_eq!(it.cached("ann", "ann's"), None);
-    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    let again = it.login("ann", "ann's").await.unwrap();
+    assert_eq!((&again.name, again.index), (&account.name, account.index));
+    assert_ne!(again.record.id, account.record.id);
+}
+
+#[tokio::test]
+async fn nobody_gets_in_before_the_window_opens_or_after_it_has_closed() {
+    let it = setting().await;
+    for (starts, expires, verdict) in [
+        (Some(u64::MAX >> 11), None, Err(Code::UserDisabled)),
+        (None, Some(0), Err(Code::UserDisabled)),
+        (Some(0), Some(u64::MAX >> 11), Ok(())),
+    ] {
+        let change = UserChange {
+            starts_at: Some(starts),
+            expires_at: Some(expires),
+            ..UserChange::default()
+        };
+        it.store.store.change_user("ann", change).await.unwrap();
+        it.world.advance(RECORD_AGE_MAX + STEP);
+        assert_eq!(it.login("ann", "ann's").await.map(drop), verdict);
+    }
 }
 
 #[tokio::test]

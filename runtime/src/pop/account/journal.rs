@@ -137,3 +137,65 @@ pub(super) async fn deliver<S: Store>(store: &S, left: &Left) -> Result<(), Stor
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{deliver, left, path, remove, save};
+    use crate::store::{Embedded, Holder, Location, Mode, NewUser, Store as _, Totals};
+    use std::fs;
+
+    fn holder(pop: &str, incarnation: u64) -> Holder {
+        Holder {
+            pop: pop.to_owned(),
+            incarnation,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_process_left_is_delivered_once_and_under_its_name() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
+        let user = NewUser::new("ann".to_owned(), String::new(), 0);
+        let user = store.create_user(user).await.unwrap();
+        let (old, new) = (holder("pop", 1), holder("pop", 2));
+        for uploaded in [10, 70] {
+            let totals = Totals {
+                uploaded,
+                downloaded: 30,
+                ..Totals::new("ann".to_owned(), user.id)
+            };
+            save(data.path(), &old, 5, vec![totals]).unwrap();
+        }
+        let other = holder("pop-2", 1);
+        save(data.path(), &other, 5, Vec::new()).unwrap();
+        assert!(left(data.path(), &old).unwrap().is_empty(), "its own");
+
+        let found = left(data.path(), &new).unwrap();
+        assert_eq!(found.len(), 1, "not the other POP's");
+        for _ in 0..2 {
+            deliver(&store, &found[0]).await.unwrap();
+        }
+        let parts = store.usage("ann").await.unwrap().unwrap();
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].holder, old);
+        let user = store.user("ann").await.unwrap().unwrap();
+        assert_eq!(
+            (user.uploaded, user.downloaded, user.charged),
+            (70, 30, 100)
+        );
+
+        for _ in 0..2 {
+            remove(data.path(), &old).unwrap();
+        }
+        assert!(left(data.path(), &new).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_broken_journal_is_put_aside() {
+        let data = tempfile::tempdir().unwrap();
+        let old = path(data.path(), &holder("pop", 1));
+        fs::write(&old, "{").unwrap();
+        assert!(left(data.path(), &holder("pop", 2)).unwrap().is_empty());
+        assert!(!old.exists() && old.with_extension("broken").exists());
+    }
+}
