@@ -1,6 +1,6 @@
 //! Bugs that can be switched on, to prove that simulations find them.
 //!
-//! Compiled in with the feature `planted` only; without it [`on`] is `false` at compile time and the
+//! Compiled in with the feature `planted` only; without it `on` is `false` at compile time and the
 //! branch is gone.
 
 /// Declares [`Planted`], its list and what is told of each from one table.
