@@ -151,7 +151,8 @@ impl Ledger {
 
     /// Forgets all groups; their sessions are gone.
     pub(crate) fn forget_all(&mut self, world: &mut World) {
-        for group in core::mem::take(&mut self.0).into_keys() {
+        let groups: Vec<u32> = self.0.keys().copied().collect();
+        for group in groups {
             self.forget(world, group);
         }
     }

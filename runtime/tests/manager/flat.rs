@@ -14,16 +14,10 @@ const POPS: usize = 4;
 /// Requests of each kind.
 const REQUESTS: usize = 60;
 
-/// How much slower the middle request may be among a hundred times as many nodes. Measured it is about
-/// the same; what looked at every node would be a hundred times slower.
-const GROWTH_MAX: u32 = 4;
-
-/// The middle of the times that requests took.
-struct Figures {
-    list: Duration,
-    allocate: Duration,
-    create: Duration,
-}
+/// How much slower the fastest request may be among fifty times as many nodes. Measured it is about the
+/// same; what looked at every node would be fifty times slower. The fastest, and both by turns, so that
+/// a busy machine decides nothing.
+const GROWTH_MAX: u32 = 12;
 
 async fn filled(count: usize) -> Manager {
     let it = Manager::start().await;
@@ -53,49 +47,47 @@ async fn filled(count: usize) -> Manager {
     it
 }
 
-async fn middle(mut ask: impl AsyncFnMut(usize) -> StatusCode) -> Duration {
-    let mut times = Vec::with_capacity(REQUESTS);
+/// Asks both by turns and returns the fastest answer of each.
+async fn fastest(
+    managers: [&Manager; 2],
+    mut ask: impl AsyncFnMut(&Manager, usize) -> StatusCode,
+) -> [Duration; 2] {
+    let mut fastest = [Duration::MAX; 2];
     for index in 0..REQUESTS {
-        let before = Instant::now();
-        let status = ask(index).await;
-        times.push(before.elapsed());
-        assert!(status.is_success(), "{status}");
+        for (manager, fastest) in managers.into_iter().zip(&mut fastest) {
+            let before = Instant::now();
+            let status = ask(manager, index).await;
+            *fastest = before.elapsed().min(*fastest);
+            assert!(status.is_success(), "{status}");
+        }
     }
-    times.sort_unstable();
-    times[REQUESTS / 2]
-}
-
-async fn measured(it: &Manager) -> Figures {
-    let last = it.get("/v1/nodes?limit=100").await.body["next_cursor"].clone();
-    let cursor = last.as_str().unwrap_or("edge-00050").to_owned();
-    Figures {
-        list: middle(async |_| {
-            let path = format!("/v1/nodes?limit=100&cursor={cursor}");
-            it.get(&path).await.status
-        })
-        .await,
-        allocate: middle(async |index| {
-            let path = format!("/v1/node/pop?nodeid=new-{index}");
-            it.ask(Method::GET, &path, Some(&it.join), "").await.status
-        })
-        .await,
-        create: middle(async |index| {
-            let user = json!({ "name": format!("user{index}"), "password": "x" });
-            it.post("/v1/users", user).await.status
-        })
-        .await,
-    }
+    fastest
 }
 
 #[tokio::test]
-async fn ten_thousand_nodes_cost_what_a_hundred_do() {
+async fn ten_thousand_nodes_cost_what_two_hundred_do() {
     let (few, many) = (filled(200).await, filled(10_000).await);
-    let (few_took, many_took) = (measured(&few).await, measured(&many).await);
-    println!("median of {REQUESTS} requests      200 nodes   10 000 nodes");
-    for (what, few, many) in [
-        ("list a page of 100", few_took.list, many_took.list),
-        ("allocate a POP", few_took.allocate, many_took.allocate),
-        ("create a user", few_took.create, many_took.create),
+    let both = [&few, &many];
+    let list = fastest(both, async |it, _| {
+        let path = "/v1/nodes?limit=100&cursor=edge-00050";
+        it.get(path).await.status
+    });
+    let list = list.await;
+    let allocate = fastest(both, async |it, index| {
+        let path = format!("/v1/node/pop?nodeid=new-{index}");
+        it.ask(Method::GET, &path, Some(&it.join), "").await.status
+    });
+    let allocate = allocate.await;
+    let create = fastest(both, async |it, index| {
+        let user = json!({ "name": format!("user{index}"), "password": "x" });
+        it.post("/v1/users", user).await.status
+    });
+    let create = create.await;
+    println!("fastest of {REQUESTS} requests     200 nodes   10 000 nodes");
+    for (what, [few, many]) in [
+        ("list a page of 100", list),
+        ("allocate a POP", allocate),
+        ("create a user", create),
     ] {
         println!("{what:<24} {few:>12.1?} {many:>14.1?}");
         assert!(many <= few * GROWTH_MAX, "{what}: {few:?} became {many:?}");
