@@ -109,3 +109,19 @@ mod switch {
         ON.store(bug.map_or(0, |bug| bug as usize + 1), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Planted;
+
+    #[test]
+    fn every_invariant_has_a_bug_that_breaks_it() {
+        assert!(Planted::ALL.len() >= 20);
+        for invariant in 1..=12 {
+            let breaks = |bug: &&Planted| bug.invariant() == invariant;
+            assert!(Planted::ALL.iter().any(|bug| breaks(&bug)), "I{invariant}");
+        }
+        let coinciding = Planted::ALL.iter().filter(|bug| bug.faults() >= 2);
+        assert!(coinciding.count() >= 6);
+    }
+}

@@ -224,6 +224,9 @@ impl World {
         }
         let calm = self.now.max(self.heals_at()) + CALM;
         while self.step(calm) {}
+        if self.actions == ACTIONS_MAX {
+            self.give_up("nothing, but the hosts; flows that");
+        }
         self.judge_the_end();
         let mut ends = BTreeMap::new();
         for &code in self.ended.values() {

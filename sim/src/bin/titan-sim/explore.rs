@@ -31,6 +31,12 @@ pub(crate) struct Args {
     /// Fail if a rare path was never taken.
     #[arg(long)]
     require_marks: bool,
+    /// Fail if half of the seeds have fewer events than this.
+    #[arg(long, default_value_t = 0)]
+    require_events: u64,
+    /// Fail if half of the seeds have fewer faults that fired than this.
+    #[arg(long, default_value_t = 0)]
+    require_faults: u64,
     /// Write how often each rare path was taken.
     #[arg(long)]
     marks: bool,
@@ -90,6 +96,16 @@ pub(crate) fn explore(args: &Args) -> End {
         for mark in unhit {
             println!("    {}", mark.name());
         }
+        return End::Incomplete;
+    }
+    if summary.actions.median() < args.require_events
+        || summary.faults.median() < args.require_faults
+    {
+        println!("\n  too little happens in a seed");
+        return End::Incomplete;
+    }
+    if summary.seeds == 0 {
+        println!("\n  no seed was run");
         return End::Incomplete;
     }
     End::Well

@@ -115,7 +115,7 @@ fn find(args: &Args, bug: Planted, name: &str) -> Found {
     Found::Not
 }
 
-/// Makes a find small, tells what has to go wrong for it, and shows that each of that is needed.
+/// Makes a find small, tells what has to go wrong for it, and shows which of that is needed.
 fn needs(args: &Args, bug: Planted, seed: u64, name: &str) -> Found {
     let Some(shrunk) = shrink(&Scenario::draw(seed), SHRINK_RUNS) else {
         println!("{INDENT}it does not fail again");
@@ -127,17 +127,18 @@ fn needs(args: &Args, bug: Planted, seed: u64, name: &str) -> Found {
         println!("{INDENT}could not be saved: {error}");
     }
     let troubles = shrunk.scenario.troubles();
-    let wanted = shrunk.violation.gist();
-    let mut all_needed = true;
+    let mut needed = 0;
     for trouble in &troubles {
-        let needed = run(&trouble.without)
-            .err()
-            .is_none_or(|found| found.gist() != wanted);
-        all_needed &= needed;
-        let mark = if needed { "needs" } else { "does not need" };
+        let passes_without = run(&trouble.without).is_ok();
+        needed += usize::from(passes_without);
+        let mark = if passes_without {
+            "needs"
+        } else {
+            "does not need"
+        };
         println!("{INDENT}{mark} {}", trouble.what);
     }
-    if troubles.len() < usize::from(bug.faults()) || !all_needed {
+    if needed < usize::from(bug.faults()) {
         println!("{INDENT}{} troubles were said to be needed", bug.faults());
         return Found::Not;
     }

@@ -44,8 +44,8 @@ pub(crate) fn thousands(number: u64) -> String {
 
 /// Returns the rare paths that were never taken.
 pub(crate) fn unhit() -> Vec<Mark> {
-    let honest = Mark::ALL.iter().copied();
-    honest.filter(|&mark| mark::count(mark) == 0).collect()
+    let all = Mark::ALL.iter().copied();
+    all.filter(|&mark| mark::count(mark) == 0).collect()
 }
 
 /// Makes the bar of a search; hidden where no terminal is.

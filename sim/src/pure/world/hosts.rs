@@ -1,6 +1,7 @@
 //! Processes: their cores, their lives, and letting them do what they can.
 
 use super::super::chooser::{Chooser, mix};
+use super::super::oracle::stuck;
 use super::super::peer::Peer;
 use super::super::scenario::Answer;
 use super::store::Books;
@@ -114,6 +115,9 @@ impl EdgeHost {
         }
     }
 }
+
+/// Most rounds of all hosts in one moment: beyond, something runs in a circle.
+const ROUNDS_MAX: u32 = 100_000;
 
 /// Returns the host part of the flows' targets.
 pub(super) const TARGETS: &str = "10.0.0.0/8";
@@ -264,8 +268,16 @@ impl World {
 
     /// Lets every process that something happened to do what it can now.
     pub(super) fn drain(&mut self) {
+        let mut rounds = 0;
         loop {
             let mut moved = false;
+            rounds += 1;
+            if rounds > ROUNDS_MAX {
+                stuck(format_args!(
+                    "the hosts move without an end at {:?}",
+                    self.now.since(Instant::EPOCH)
+                ));
+            }
             for pop in 0..self.pops.len() {
                 if self.pops[pop].acts(self.now) {
                     moved |= self.pop_events(pop);
