@@ -21,9 +21,6 @@ use tokio::runtime::Runtime;
 
 const LIMIT: u64 = 100_000_000;
 
-/// The most that one POP is granted at once.
-const LEASE_MAX: u64 = 64 << 20;
-
 /// How soon a change must reach sessions that run.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -226,9 +223,6 @@ fn a_limit_holds_when_a_pop_is_killed() {
         received <= charged && charged <= LIMIT,
         "{received} {charged}"
     );
-    // On the way when it was killed: what it had taken in and not delivered.
-    let on_the_way = 48 << 20;
-    assert!(charged <= received + LEASE_MAX + on_the_way);
 }
 
 #[test]
