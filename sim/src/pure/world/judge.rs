@@ -399,8 +399,8 @@ impl World {
         }
     }
 
-    /// What a socket sent before it failed arrives, if the other one takes it in time and memory
-    /// allows: the news of the failure comes behind.
+    /// What a socket sent before it failed arrives, if the other one takes it in time and both memory
+    /// and the account allow: the news of the failure comes behind.
     fn judge_rest(&self, peer: &Peer, failed: &BTreeMap<usize, u64>) {
         let patience = self.scenario.limits.config().write_deadline;
         // A session whose rest is not granted yet is over without telling: then what counts is that its
@@ -412,6 +412,7 @@ impl World {
             && in_time
             && !self.scenario.limits.is_short_of_memory()
             && !self.record.forged
+            && !self.is_spent(peer.flow)
             && let Some(&sent) = failed.get(&peer.flow)
             && peer.received != sent
         {
