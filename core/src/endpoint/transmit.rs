@@ -15,7 +15,6 @@ use crate::session::send::Fin;
 use crate::session::{CloseMode, Phase, Session, Side};
 use crate::time::Instant;
 use crate::timer::Timer;
-use crate::tunnel::scheduler::CREATE_COST;
 use crate::tunnel::{AckState, Stall, Tunnel};
 use titan_proto::{Code, Frame, wire};
 
@@ -58,7 +57,9 @@ impl Engine {
             return;
         };
         tunnel.stall = Stall::None;
-        batch.limit(tunnel.pace.burst());
+        let burst = tunnel.pace.burst();
+        batch.limit(burst);
+        tunnel.scheduler.fit(burst);
         while !batch.is_full()
             && let Some(frame) = tunnel.numbering.replay()
         {
@@ -186,7 +187,14 @@ impl Engine {
                 tunnel.sessions.insert(session.number, session_id);
             }
             let frame_max = data_max.min(tunnel.peer.data_max).min(tunnel.pace.burst());
-            let (frame, cost) = next_data(session, frame_max);
+            let frame = next_data(session, frame_max);
+            let cost = if let Frame::Data { data, .. } = &frame {
+                data.len()
+            } else if let Frame::Create { .. } = &frame {
+                tunnel.scheduler.create_cost()
+            } else {
+                FRAME_OVERHEAD as usize
+            };
             number_session(
                 &mut self.memory.resend,
                 &mut self.owing,
@@ -270,8 +278,8 @@ fn next_control(session: &mut Session) -> Option<Frame> {
     })
 }
 
-/// Makes the session's next CREATE, DATA or HALF_CLOSE and tells what it costs its group.
-fn next_data(session: &mut Session, data_max: usize) -> (Frame, usize) {
+/// Makes the session's next CREATE, DATA or HALF_CLOSE.
+fn next_data(session: &mut Session, data_max: usize) -> Frame {
     let number = session.number;
     let dialling = session.phase == Phase::Dialling;
     if core::mem::take(&mut session.due.create) {
@@ -283,13 +291,10 @@ fn next_data(session: &mut Session, data_max: usize) -> (Frame, usize) {
             create.download_limit = download_limit;
             create.group = group;
             create.weight = weight;
-            return (
-                Frame::Create {
-                    session: number,
-                    create,
-                },
-                CREATE_COST,
-            );
+            return Frame::Create {
+                session: number,
+                create,
+            };
         }
     }
     let overtakes = session.send.fin == Fin::Queued
@@ -301,26 +306,19 @@ fn next_data(session: &mut Session, data_max: usize) -> (Frame, usize) {
             side.early.finished = true;
         }
         let final_offset = session.send.offset;
-        return (
-            Frame::HalfClose {
-                session: number,
-                final_offset,
-            },
-            FRAME_OVERHEAD as usize,
-        );
+        return Frame::HalfClose {
+            session: number,
+            final_offset,
+        };
     }
     let data = session.send.take(data_max);
     if dialling && let Some(side) = session.pop_mut() {
         side.early.keep(data.clone());
     }
-    let cost = data.len();
-    (
-        Frame::Data {
-            session: number,
-            data,
-        },
-        cost,
-    )
+    Frame::Data {
+        session: number,
+        data,
+    }
 }
 
 fn close(code: Code, mode: CloseMode) -> wire::Close {

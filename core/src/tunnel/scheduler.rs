@@ -3,20 +3,28 @@
 use crate::arena::SessionId;
 use alloc::collections::{BTreeMap, VecDeque};
 
-/// Bytes a group may send per round, times its weight.
+/// Bytes a group may send per round, times its weight: as many as a carrier that is not slow takes.
 const QUANTUM: i64 = 64 << 10;
-
-/// What opening a session costs its group: a user who opens many does not delay those who transfer.
-pub(crate) const CREATE_COST: usize = QUANTUM as usize;
 
 /// Weights above count as this.
 const WEIGHT_MAX: u32 = 16;
 
 /// The sessions of one tunnel that have something to send, by group (user).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scheduler {
     groups: BTreeMap<u32, Group>,
     round: VecDeque<u32>,
+    quantum: i64,
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self {
+            groups: BTreeMap::new(),
+            round: VecDeque::new(),
+            quantum: QUANTUM,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -27,15 +35,27 @@ struct Group {
 }
 
 impl Scheduler {
+    /// Fits a round to what the carrier takes at once, in bytes: whoever waits for a turn on a slow one
+    /// waits for little of everybody else.
+    pub(crate) fn fit(&mut self, burst: usize) {
+        self.quantum = i64::try_from(burst).map_or(QUANTUM, |burst| burst.clamp(1, QUANTUM));
+    }
+
+    /// Returns what opening a session costs its group: a user who opens many does not delay those who
+    /// transfer.
+    pub(crate) fn create_cost(&self) -> usize {
+        usize::try_from(self.quantum).unwrap_or(0)
+    }
+
     /// Queues a session; the caller makes sure that it is queued once.
     pub(crate) fn push(&mut self, group: u32, weight: u32, session: SessionId) {
         let weight = i64::from(weight.clamp(1, WEIGHT_MAX));
-        let round = &mut self.round;
+        let (round, quantum) = (&mut self.round, self.quantum);
         let entry = self.groups.entry(group).or_insert_with(|| {
             round.push_back(group);
             Group {
                 sessions: VecDeque::new(),
-                deficit: QUANTUM * weight,
+                deficit: quantum * weight,
                 weight,
             }
         });
@@ -45,7 +65,7 @@ impl Scheduler {
 
     /// Takes the session whose turn it is. It must be answered by [`charge`](Self::charge).
     pub(crate) fn pop(&mut self) -> Option<(u32, SessionId)> {
-        // Each pass adds at least a quantum, and no frame costs more than two: the loop is short.
+        // Each pass adds at least a quantum, and no frame costs more than a few: the loop is short.
         loop {
             let &number = self.round.front()?;
             let group = self
@@ -53,7 +73,7 @@ impl Scheduler {
                 .get_mut(&number)
                 .expect("a group in the round exists");
             if group.deficit <= 0 {
-                group.deficit += QUANTUM * group.weight;
+                group.deficit += self.quantum * group.weight;
                 self.round.rotate_left(1);
                 continue;
             }
@@ -157,6 +177,32 @@ mod tests {
         }
         let ratio = sent[&1] as f64 / sent[&2] as f64;
         assert!((2.8..3.2).contains(&ratio), "{sent:?}");
+    }
+
+    #[test]
+    fn a_round_is_short_on_a_slow_carrier() {
+        let ids = ids(3);
+        let mut scheduler = Scheduler::default();
+        scheduler.fit(16 << 10);
+        scheduler.push(1, 1, ids[0]);
+        let (group, first) = scheduler.pop().expect("one is queued");
+        scheduler.charge(group, first, 16 << 10, true);
+        scheduler.push(2, 1, ids[1]);
+        scheduler.push(2, 1, ids[2]);
+        let mut between = 0;
+        for dial in [ids[1], ids[2]] {
+            while let (group, session) = scheduler.pop().expect("all are queued")
+                && session != dial
+            {
+                between += 16 << 10;
+                scheduler.charge(group, session, 16 << 10, true);
+            }
+            scheduler.charge(2, dial, scheduler.create_cost(), false);
+        }
+        assert!(
+            between <= 2 * (16 << 10),
+            "{between} bytes before two dials"
+        );
     }
 
     #[test]

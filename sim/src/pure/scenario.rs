@@ -5,6 +5,7 @@
 //! That is what makes a failing run shrink: a fault taken out moves no other.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -14,6 +15,9 @@ use toml::{Table, Value};
 
 /// Bytes that a carrier is offered at once.
 pub(super) const BATCH: u64 = 16 << 10;
+
+/// What a group may send before it is the next one's turn.
+const QUANTUM: u64 = 64 << 10;
 
 /// One run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -522,6 +526,17 @@ impl Default for Habit {
             fails_at: None,
             fails_from: None,
         }
+    }
+}
+
+impl Scenario {
+    /// Returns how long the dials of a group may wait for their turns on one carrier, at most: each of
+    /// them after every other group has had its own.
+    pub(super) fn turns_max(&self, group: u32) -> Duration {
+        let dials = self.flows.iter().filter(|flow| flow.group == group).count() as u64;
+        let others: BTreeSet<u32> = self.flows.iter().map(|flow| flow.group).collect();
+        let ahead = dials * (others.len() as u64 - 1) * QUANTUM;
+        Duration::from_millis(ahead.checked_div(self.network.bandwidth).unwrap_or(0))
     }
 }
 

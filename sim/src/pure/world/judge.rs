@@ -346,7 +346,8 @@ impl World {
             Code::Ok => !flow.private,
             Code::Refused => answered(Answer::Refuses),
             Code::TimedOut => {
-                answered(Answer::Hangs) || record.fired > 0 || network.round_trip_max() > DIAL_SLACK
+                let wait = network.round_trip_max() + self.scenario.turns_max(flow.group);
+                answered(Answer::Hangs) || record.fired > 0 || wait > DIAL_SLACK
             }
             Code::Forbidden => flow.private,
             Code::NoExit | Code::ExitAway => record.fired > 0 || early || tight,
