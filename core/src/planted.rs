@@ -82,7 +82,7 @@ planted! {
 
 /// Returns whether this bug is switched on.
 #[inline(always)]
-pub(crate) fn on(bug: Planted) -> bool {
+pub fn on(bug: Planted) -> bool {
     #[cfg(feature = "planted")]
     return switch::is_on(bug);
     #[cfg(not(feature = "planted"))]

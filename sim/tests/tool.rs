@@ -85,6 +85,8 @@ fn a_violation_is_replayed_and_shrunk() {
     let saved = std::fs::read_to_string(&file).expect("it can be read");
     assert!(saved.starts_with("# wrong result: I"), "{saved}");
     assert!(saved.contains("# Replay it: cargo run"), "{saved}");
+    assert!(saved.contains("--features planted -- replay"), "{saved}");
+    assert!(saved.contains(".toml --bug FinBeforeData"), "{saved}");
     assert!(saved.lines().count() < 60, "{saved}");
     let name = file.display().to_string();
     assert_eq!(

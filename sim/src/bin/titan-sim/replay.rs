@@ -141,7 +141,19 @@ pub(crate) fn save(folder: &Path, name: &str, shrunk: &Shrunk) -> io::Result<Pat
     Ok(path)
 }
 
-/// Returns the one command that runs a subject again.
+/// Returns the one command that runs a subject again, with the bug that is switched on.
 pub(crate) fn shorten(subject: &str) -> String {
-    format!("cargo run --profile sim -p titan-sim --no-default-features -- replay {subject}")
+    let (feature, bug) = match bug() {
+        Some(bug) => (" --features planted", format!(" --bug {bug:?}")),
+        None => ("", String::new()),
+    };
+    format!(
+        "cargo run --profile sim -p titan-sim --no-default-features{feature} -- \
+         replay {subject}{bug}"
+    )
+}
+
+fn bug() -> Option<titan_core::planted::Planted> {
+    use titan_core::planted::{Planted, on};
+    Planted::ALL.iter().copied().find(|&bug| on(bug))
 }
