@@ -65,9 +65,10 @@ pub async fn until_signalled<F: Future>(run: impl FnOnce(Stopping) -> F) -> F::O
             biased;
             () = ctrl_c() => {}
             () = async {
-                terminated().await;
+                let mut terminations = Terminations::new();
+                terminations.next().await;
                 stop.send_replace(Stop::Drain);
-                terminated().await;
+                terminations.next().await;
             } => {}
         }
         stop.send_replace(Stop::Now);
@@ -86,7 +87,7 @@ pub async fn interrupted() {
     tokio::select! {
         biased;
         () = ctrl_c() => {}
-        () = terminated() => {}
+        () = async { Terminations::new().next().await } => {}
     }
 }
 
@@ -97,17 +98,31 @@ async fn ctrl_c() {
     }
 }
 
-/// Waits for SIGTERM.
-async fn terminated() {
+/// SIGTERM, again and again: one that comes between two waits counts. Elsewhere it never comes.
+struct Terminations {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            terminate.recv().await;
-            return;
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Terminations {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            signal: {
+                use tokio::signal::unix::{SignalKind, signal};
+                signal(SignalKind::terminate()).ok()
+            },
         }
     }
-    core::future::pending::<()>().await;
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal {
+            signal.recv().await;
+            return;
+        }
+        core::future::pending::<()>().await;
+    }
 }
 
 /// Ends a process: success, or the error on standard error.

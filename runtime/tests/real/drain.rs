@@ -155,8 +155,11 @@ fn an_edge_asked_twice_ends_promptly() {
     let mut session = site.connect(server.address).unwrap();
     echoes(&mut session).unwrap();
     edge.terminate();
+    eventually("the edge is chosen no more", PROMPTLY, || {
+        site.connect(server.address).is_err()
+    });
+    echoes(&mut session).unwrap();
     edge.terminate();
-    edge.signal("INT");
     ends_well(&mut edge);
     let error = session.read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
