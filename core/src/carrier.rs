@@ -41,6 +41,8 @@ pub(crate) enum CarrierState {
 pub(crate) struct Farewell {
     pub(crate) code: Code,
     pub(crate) retry_after: Duration,
+    /// The order to leave goes before BYE.
+    pub(crate) kick: bool,
 }
 
 /// Who is at the other end of a carrier.

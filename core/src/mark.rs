@@ -174,6 +174,15 @@ marks! {
     LeaseWaits = "lease-waits",
     /// Every lease was held, and there could be no more.
     LeasesFull = "leases-full",
+    // Operators' orders.
+    /// A node was told to leave at once.
+    Kicked = "node-kicked",
+    /// A node that was told to leave came back too soon.
+    Barred = "node-barred",
+    /// A node that was sent away went when its last session was over.
+    SentAway = "node-sent-away",
+    /// A node that was sent away still had sessions when its time was up.
+    SentAwayLate = "node-sent-away-late",
     // Hostile peers.
     /// More data than was granted.
     CreditExceeded = "credit-exceeded",

@@ -57,6 +57,8 @@ pub(crate) struct Tunnel {
     pub(crate) ack: AckState,
     /// When the tunnel ends unless a carrier comes back.
     pub(crate) grace_until: Option<Instant>,
+    /// The node is to go when its sessions are over, or at this time (POP).
+    pub(crate) leaving: Option<Instant>,
     pub(crate) stall: Stall,
     /// Since when the resend buffer is full without any acknowledgement.
     pub(crate) withheld_since: Option<Instant>,
@@ -140,6 +142,7 @@ impl Tunnel {
             held_by_group: BTreeMap::new(),
             ack: AckState::By(None),
             grace_until: None,
+            leaving: None,
             stall: Stall::None,
             withheld_since: None,
             timer: None,
@@ -159,6 +162,16 @@ impl Tunnel {
     /// Tells whether a session's frame is not acknowledged.
     pub(crate) const fn is_owing(&self) -> bool {
         self.last_of_session > self.numbering.acknowledged()
+    }
+
+    /// Tells whether nothing would be cut off if the tunnel ended: no session, and no frame that the
+    /// peer may not have.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sessions.is_empty()
+            && self.unnumbered.is_empty()
+            && self.closes.is_empty()
+            && self.commands.is_empty()
+            && self.numbering.acknowledged() == self.numbering.sent()
     }
 
     /// Returns the sessions on this tunnel, numbered ones first.

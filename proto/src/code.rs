@@ -136,9 +136,19 @@ codes! {
     Unauthorized = 76, 0x01, 401, "http_request_denied", "unauthorized";
     /// The peers speak no common version.
     VersionUnsupported = 77, 0x01, 505, "proxy_internal_error", "version_unsupported";
+    /// The node, or the address it comes from, is on a blacklist.
+    Blacklisted = 78, 0x01, 403, "http_request_denied", "blacklisted";
+    /// An operator sent the node to another POP.
+    Migrated = 79, 0x01, 503, "connection_terminated", "migrated";
 }
 
 impl Code {
+    /// Tells whether an operator had the node go: its sessions end as [`Code::Kicked`].
+    #[must_use]
+    pub const fn is_of_operator(self) -> bool {
+        matches!(self, Self::Kicked | Self::Blacklisted | Self::Migrated)
+    }
+
     /// Tells whether a BYE with this code is about the carrier alone: its tunnel may go on over
     /// another.
     #[must_use]

@@ -126,6 +126,11 @@ impl Engine {
             self.end_tunnel(now, id, Code::TunnelLost, Duration::ZERO);
             return;
         }
+        if tunnel.leaving.is_some_and(|until| until <= now) {
+            mark::hit(Mark::SentAwayLate);
+            self.kick(now, id, Code::Migrated, Duration::ZERO);
+            return;
+        }
         if tunnel
             .withheld_since
             .is_some_and(|since| now.since(since) >= dead_after)

@@ -306,6 +306,12 @@ impl Role for EdgeRole {
             }
             Frame::Command(command) => {
                 if let Some(uplink) = self.uplink_of(engine, carrier) {
+                    match command.action() {
+                        wire::command::Action::Kick => self.kicked(engine, now, uplink, &command),
+                        wire::command::Action::None
+                        | wire::command::Action::Rate
+                        | wire::command::Action::Drain => {}
+                    }
                     engine.events.push_back(Event::Command { uplink, command });
                 }
                 Ok(())

@@ -467,7 +467,7 @@ impl Engine {
             Stall::None | Stall::Told => None,
         };
         let withheld = tunnel.withheld_since.map(|since| since + dead_after);
-        let at = [ack, tunnel.grace_until, stall, withheld]
+        let at = [ack, tunnel.grace_until, tunnel.leaving, stall, withheld]
             .into_iter()
             .flatten()
             .min();
@@ -482,6 +482,7 @@ impl Engine {
         let farewell = CarrierState::Closing(Farewell {
             code,
             retry_after: retry,
+            kick: false,
         });
         let state = core::mem::replace(&mut carrier.state, farewell);
         if matches!(state, CarrierState::Closing(_)) {
@@ -548,6 +549,21 @@ impl Engine {
         true
     }
 
+    /// Ends a tunnel because its node is to go, and orders that on the carrier, as its last frame.
+    pub(crate) fn kick(&mut self, now: Instant, id: TunnelId, code: Code, retry: Duration) {
+        let carrier = self.tunnels.get(id).and_then(|tunnel| tunnel.carrier);
+        // Nothing numbered goes before HELLO. BYE says the same then.
+        let greeted = carrier
+            .and_then(|carrier| self.carriers.get(carrier))
+            .is_some_and(|carrier| carrier.hello.is_none());
+        self.end_tunnel(now, id, code, retry);
+        if let Some(carrier) = carrier.and_then(|carrier| self.carriers.get_mut(carrier))
+            && let CarrierState::Closing(farewell) = &mut carrier.state
+        {
+            farewell.kick = greeted;
+        }
+    }
+
     /// Ends a tunnel with all its sessions. Dialling sessions of a POP are left to the role.
     pub(crate) fn end_tunnel(&mut self, now: Instant, id: TunnelId, code: Code, retry: Duration) {
         let Some(mut tunnel) = self.tunnels.remove(id) else {
@@ -564,6 +580,11 @@ impl Engine {
         tunnel.sessions.clear();
         tunnel.unnumbered.clear();
         let of_node = matches!(tunnel.owner, Owner::Node { .. });
+        let lost = if code.is_of_operator() {
+            Code::Kicked
+        } else {
+            Code::TunnelLost
+        };
         for session_id in sessions {
             let Some(session) = self.sessions.get_mut(session_id) else {
                 continue;
@@ -582,9 +603,9 @@ impl Engine {
             if complete || (half_done && planted::on(Planted::CleanEndAtLoss)) {
                 self.end(now, session_id, Code::Ok, CloseMode::Drain);
             } else if of_node && session.phase == Phase::Dialling {
-                self.orphaned.push_back((session_id, Code::TunnelLost));
+                self.orphaned.push_back((session_id, lost));
             } else {
-                self.end(now, session_id, Code::TunnelLost, CloseMode::Abort);
+                self.end(now, session_id, lost, CloseMode::Abort);
             }
         }
         self.gone.push_back((id, tunnel, code));

@@ -1,6 +1,7 @@
 //! What only a POP does: it admits nodes, opens sessions, chooses exits and tries others.
 
 mod account;
+mod away;
 mod failover;
 pub(super) mod greet;
 pub(crate) mod sticky;
@@ -29,6 +30,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use away::Bars;
 use bytes::Bytes;
 use greet::NodeEntry;
 use titan_proto::{Code, Frame, wire};
@@ -42,6 +44,7 @@ pub struct PopRole {
     rng: Rng,
     resume_address: String,
     leases: Leases,
+    bars: Bars,
 }
 
 /// What a client asks for.
@@ -95,6 +98,7 @@ impl Endpoint<PopRole> {
             rng,
             resume_address,
             leases,
+            bars: Bars::default(),
         };
         Self { engine, role, now }
     }
@@ -158,16 +162,6 @@ impl Endpoint<PopRole> {
         self.engine.counters.opened += 1;
         self.leave(now);
         Ok(id)
-    }
-
-    /// Tells a node to leave, to change its rates, or to drain.
-    pub fn command(&mut self, now: Instant, tunnel: TunnelId, command: wire::Command) {
-        let now = self.enter(now);
-        if let Some(state) = self.engine.tunnels.get_mut(tunnel) {
-            state.commands.insert(command.action, command);
-            self.engine.mark(tunnel);
-        }
-        self.leave(now);
     }
 
     /// Returns the edge's reply to the session, once there is one.
@@ -372,6 +366,7 @@ impl PopRole {
             return;
         };
         let attached = tunnel.carrier.is_some() && *confirmed;
+        let leaving = tunnel.leaving.is_some();
         let cap = (*sessions_max)
             .min(tunnel.peer.sessions_max)
             .min(engine.config.sessions_max);
@@ -379,7 +374,7 @@ impl PopRole {
         self.index.update(now, key_of(id), |state| {
             state.attached = attached;
             state.accepting = *accepting;
-            state.draining = *draining;
+            state.draining = *draining || leaving;
             state.session_cap = cap;
             state.rtt = rtt;
         });
@@ -456,6 +451,7 @@ impl Role for PopRole {
 
     fn confirmed(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId) {
         self.confirm(engine, now, tunnel);
+        Self::let_leave(engine, now, tunnel);
     }
 
     fn measured(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId) {
@@ -472,6 +468,7 @@ impl Role for PopRole {
 
     fn audit(&self, engine: &Engine) {
         self.audit_leases(engine);
+        self.bars.audit();
     }
 
     fn lease_count(&self) -> usize {
@@ -484,6 +481,7 @@ impl Role for PopRole {
             for tunnel in core::mem::take(&mut engine.left) {
                 if engine.tunnels.get(tunnel).is_some() {
                     self.index.session_closed(now, key_of(tunnel));
+                    Self::let_leave(engine, now, tunnel);
                 }
             }
             if let Some(lost) = engine.lost.pop_front() {

@@ -13,7 +13,7 @@ use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
 use crate::session::send::Fin;
 use crate::session::{CloseMode, Phase, Session, Side};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::timer::Timer;
 use crate::tunnel::{AckState, Stall, Tunnel};
 use titan_proto::{Code, Frame, wire};
@@ -32,9 +32,17 @@ impl Engine {
             batch.push_frame(Frame::Hello(*hello));
         }
         if let CarrierState::Closing(farewell) = carrier.state {
+            if farewell.kick {
+                batch.push_frame(Frame::Command(wire::Command {
+                    action: wire::command::Action::Kick as i32,
+                    code: farewell.code.wire(),
+                    retry_after_ms: millis(farewell.retry_after),
+                    ..wire::Command::default()
+                }));
+            }
             batch.push_frame(Frame::Bye(wire::Bye {
                 code: farewell.code.wire(),
-                retry_after_ms: u64::try_from(farewell.retry_after.as_millis()).unwrap_or(u64::MAX),
+                retry_after_ms: millis(farewell.retry_after),
                 detail: farewell.code.tag().into(),
             }));
             batch.push_close(farewell.code);
@@ -319,6 +327,10 @@ fn next_data(session: &mut Session, data_max: usize) -> Frame {
         session: number,
         data,
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn close(code: Code, mode: CloseMode) -> wire::Close {

@@ -4,7 +4,7 @@ use crate::common::{World, config, millis, secs};
 use bytes::Bytes;
 use titan_core::endpoint::{Batch, CloseMode, Dialled};
 use titan_core::time::Duration;
-use titan_proto::{Code, wire};
+use titan_proto::Code;
 
 #[test]
 fn stale_ids_are_harmless() {
@@ -29,7 +29,8 @@ fn stale_ids_are_harmless() {
     assert_eq!(core.readable(pop).count(), 0);
     assert_eq!((core.reply(pop), core.node_of(pop)), (None, None));
     assert_eq!((core.tunnel_of(pop), core.node(tunnel)), (None, None));
-    core.command(now, tunnel, wire::Command::default());
+    assert!(!core.kick(now, "node-9", Code::Kicked, secs(1)));
+    assert!(!core.send_away(now, "node-9", secs(1)));
     core.handle_message(now, carrier, &Bytes::from_static(b"x"));
     core.handle_pong(now, carrier, &[0; 8]);
     core.handle_alive(now, carrier);

@@ -426,7 +426,8 @@ fn a_replaced_edge_stays_away_for_as_long_as_it_is_told() {
     let links = world.links.len();
     world.wait(secs(600) - millis(1));
     assert_eq!(world.links.len(), links);
-    world.wait(millis(1));
+    // And a bit, as each edge draws it.
+    world.wait(secs(75));
     assert_eq!(world.links.len(), links + 1);
 }
 
@@ -544,22 +545,4 @@ fn what_an_edge_takes_on_is_told_again_to_every_tunnel_and_carrier() {
         world.events.last(),
         Some(Event::NodeAttached { .. })
     ));
-}
-
-#[test]
-fn an_order_reaches_the_edge_over_any_number_of_carriers() {
-    let mut world = World::new(config(), 1);
-    let tunnel = world.pop.nodes()[0].tunnel;
-    let link = world.link(0);
-    world.links[link].to_edge.held = true;
-    let command = wire::Command {
-        action: wire::command::Action::Drain as i32,
-        ..wire::Command::default()
-    };
-    world.pop.command(world.now, tunnel, command);
-    world.run();
-    world.cut(link);
-    world.wait(millis(200));
-    let orders = |event: &&Event| matches!(event, Event::Command { .. });
-    assert_eq!(world.edges[0].events.iter().filter(orders).count(), 1);
 }

@@ -21,4 +21,5 @@ mod hostile;
 mod leases;
 mod liveness;
 mod memory;
+mod orders;
 mod rates;

@@ -6,7 +6,7 @@ use crate::common::{Way, World, demand, encode, message};
 use bytes::Bytes;
 use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Role, SessionId};
 use titan_core::exit::lease::{SessionName, Sticky};
-use titan_core::time::Instant;
+use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, Frame, wire};
 
 /// Takes one step and lets everything happen that follows. `opened` are the sessions of each edge that
@@ -193,19 +193,26 @@ pub(crate) fn act(
             |_, _| {},
         ),
         Step::Command { action } => {
-            let tunnels: Vec<_> = world.pop.nodes().iter().map(|node| node.tunnel).collect();
-            for tunnel in tunnels {
-                let command = wire::Command {
-                    action,
-                    ..wire::Command::default()
-                };
-                world.pop.command(now, tunnel, command);
-            }
-            if action == wire::command::Action::Drain as i32 {
-                // Its edges leave, whether the order has arrived or not.
-                for site in &mut world.edges {
-                    site.core.retire_uplink(now, site.uplink);
+            let nodes = world.pop.nodes();
+            let nodes: Vec<String> = nodes.iter().map(|view| view.node.to_owned()).collect();
+            let retry = Duration::from_secs(u64::from(action.unsigned_abs()) % 20);
+            match wire::command::Action::try_from(action) {
+                Ok(wire::command::Action::Kick) => {
+                    for node in nodes.iter().take(1) {
+                        assert!(world.pop.kick(now, node, Code::Kicked, retry));
+                        assert!(!world.pop.has_node(node));
+                    }
                 }
+                Ok(wire::command::Action::Drain) => {
+                    for node in &nodes {
+                        world.pop.send_away(now, node, retry);
+                    }
+                    // Its edges leave, whether the order has arrived or not.
+                    for site in &mut world.edges {
+                        site.core.retire_uplink(now, site.uplink);
+                    }
+                }
+                Ok(wire::command::Action::None | wire::command::Action::Rate) | Err(_) => {}
             }
         }
         Step::Status { edge, status } => {

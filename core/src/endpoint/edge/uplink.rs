@@ -316,6 +316,27 @@ impl EdgeRole {
         engine.dismiss(now, carrier, code, Duration::ZERO);
     }
 
+    /// Obeys a POP that has the node go: whether its BYE still comes does not matter any more.
+    pub(super) fn kicked(
+        &mut self,
+        engine: &mut Engine,
+        now: Instant,
+        uplink: UplinkId,
+        command: &wire::Command,
+    ) {
+        let code = match Code::from_wire(command.code) {
+            code if code.is_of_operator() => code,
+            _ => Code::Kicked,
+        };
+        let Some(uplink) = self.uplinks.get_mut(uplink) else {
+            return;
+        };
+        uplink.hint = Duration::from_millis(command.retry_after_ms);
+        if let Some(tunnel) = uplink.tunnel.take() {
+            engine.end_tunnel(now, tunnel, code, Duration::ZERO);
+        }
+    }
+
     pub(super) fn uplink_of(&self, engine: &Engine, carrier: CarrierId) -> Option<UplinkId> {
         match engine.carriers.get(carrier)?.peer {
             Peer::Uplink { uplink, .. } => Some(uplink),
@@ -427,10 +448,12 @@ impl EdgeRole {
         };
         uplink.failures = uplink.failures.saturating_add(1);
         let hint = core::mem::take(&mut uplink.hint).min(HINT_MAX);
-        let wait = engine.rng.jitter(limit).max(hint);
-        if wait == hint {
+        if hint > Duration::ZERO {
             mark::hit(Mark::RetryHonoured);
         }
+        // Whoever was sent away together does not come back together.
+        let spread = limit.max(hint / 8);
+        let wait = (hint + engine.rng.jitter(spread)).min(HINT_MAX);
         engine
             .timers
             .arm(Timer::Uplink(id), &mut uplink.timer, Some(now + wait));

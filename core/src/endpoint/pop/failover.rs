@@ -92,7 +92,7 @@ impl PopRole {
         id: SessionId,
         code: Code,
     ) {
-        let by_tunnel = code == Code::TunnelLost;
+        let by_tunnel = is_of_tunnel(code);
         let Some(session) = engine.sessions.get_mut(id) else {
             return;
         };
@@ -309,6 +309,11 @@ fn may_move(side: &mut PopSide, code: Code) -> bool {
     let refused_before = side.refused;
     side.refused |= code == Code::Refused;
     !(side.strict || (code == Code::Refused && refused_before))
+}
+
+/// Tells whether a dial came to nothing because its tunnel ended, and not by the edge's answer.
+pub(super) const fn is_of_tunnel(code: Code) -> bool {
+    matches!(code, Code::TunnelLost | Code::Kicked)
 }
 
 /// Tells whether the outcome says something about the exit and nothing about the target.

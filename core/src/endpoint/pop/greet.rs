@@ -126,8 +126,13 @@ impl PopRole {
         Ok(())
     }
 
-    /// Refuses processes that another one of the same node has replaced.
+    /// Refuses nodes that were told to stay away, and processes that another one of the same node has
+    /// replaced.
     fn turn_away(&mut self, now: Instant, node: &str, epoch: u64) -> Result<(), Refusal> {
+        if let Some((code, retry)) = self.bars.find(now, node) {
+            mark::hit(Mark::Barred);
+            return Err(Refusal { code, retry });
+        }
         let Some(entry) = self.nodes.get_mut(node) else {
             return Ok(());
         };

@@ -7,7 +7,7 @@
 mod audit;
 
 use super::super::engine::Engine;
-use super::failover::is_exit_failure;
+use super::failover::{is_exit_failure, is_of_tunnel};
 use super::{PopRole, key_of};
 use crate::arena::{SessionId, TunnelId};
 use crate::config::EXITS_MAX;
@@ -58,7 +58,12 @@ impl PopRole {
             name: sticky.name.clone(),
         };
         if let Some(lease) = self.leases.get(&key) {
-            if let Some(tunnel) = self.tunnel_of_node(engine, &lease.node) {
+            // A name that is in use stays where it is (I8), another one leaves before its node does.
+            let stays = |&id: &TunnelId| {
+                let tunnel = engine.tunnels.get(id);
+                lease.holders > 0 || tunnel.is_some_and(|tunnel| tunnel.leaving.is_none())
+            };
+            if let Some(tunnel) = self.tunnel_of_node(engine, &lease.node).filter(stays) {
                 return self.join(engine, now, key, sticky.strict, tunnel);
             }
             if sticky.strict {
@@ -158,7 +163,7 @@ impl PopRole {
             return None;
         }
         let held = side.held.as_ref()?;
-        let lost = code == Code::TunnelLost;
+        let lost = is_of_tunnel(code);
         let alone = self
             .leases
             .get(&held.key)

@@ -1,0 +1,138 @@
+//! Having nodes go because an operator says so (requirement W11): at once, or when their sessions are
+//! over.
+
+use super::super::engine::Engine;
+use super::super::{Endpoint, PopRole};
+use crate::arena::TunnelId;
+use crate::mark::{self, Mark};
+use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use titan_proto::{Code, wire};
+
+/// The most nodes that are kept away at once. Beyond, those that may come back soonest may at once.
+const BARS_MAX: usize = 100_000;
+
+/// Nodes that have to stay away for a while.
+#[derive(Debug, Default)]
+pub(super) struct Bars {
+    by_node: BTreeMap<Box<str>, (Code, Instant)>,
+    ends: BTreeSet<(Instant, Box<str>)>,
+}
+
+impl Bars {
+    fn add(&mut self, now: Instant, node: &str, code: Code, until: Instant) {
+        self.remove(node);
+        while let Some((end, _)) = self.ends.first()
+            && (*end <= now || self.ends.len() >= BARS_MAX)
+        {
+            if let Some((_, node)) = self.ends.pop_first() {
+                self.by_node.remove(&node);
+            }
+        }
+        if until > now {
+            self.by_node.insert(node.into(), (code, until));
+            self.ends.insert((until, node.into()));
+        }
+    }
+
+    fn remove(&mut self, node: &str) {
+        if let Some((node, (_, until))) = self.by_node.remove_entry(node) {
+            self.ends.remove(&(until, node));
+        }
+    }
+
+    /// Returns why a node has to stay away, and for how long still.
+    pub(super) fn find(&self, now: Instant, node: &str) -> Option<(Code, Duration)> {
+        let &(code, until) = self.by_node.get(node)?;
+        (until > now).then(|| (code, until.since(now)))
+    }
+
+    pub(super) fn audit(&self) {
+        assert!(self.ends.len() <= BARS_MAX, "I4: bars are bounded");
+        assert_eq!(self.ends.len(), self.by_node.len(), "each bar ends");
+        for (until, node) in &self.ends {
+            assert_eq!(self.by_node[node].1, *until, "the bar of {node} ends");
+        }
+    }
+}
+
+impl Endpoint<PopRole> {
+    /// Has a node go at once, and keeps it away for `retry`: its tunnel ends with `code`, its sessions
+    /// with [`Code::Kicked`], those of which nothing was framed go on over other exits, and its edge is
+    /// told by COMMAND and BYE, if it can be told. True if it had a tunnel.
+    ///
+    /// A HELLO of the node that comes before its time is refused with the same code.
+    pub fn kick(&mut self, now: Instant, node: &str, code: Code, retry: Duration) -> bool {
+        let now = self.enter(now);
+        self.role.bars.add(now, node, code, now + retry);
+        let tunnels = self.role.tunnels_of(node);
+        for &id in &tunnels {
+            mark::hit(Mark::Kicked);
+            self.engine.kick(now, id, code, retry);
+        }
+        self.leave(now);
+        !tunnels.is_empty()
+    }
+
+    /// Tells why a node has to stay away, and for how long still.
+    #[must_use]
+    pub fn bar_of(&self, now: Instant, node: &str) -> Option<(Code, Duration)> {
+        self.role.bars.find(now.max(self.now), node)
+    }
+
+    /// Has a node look for another POP: it gets no session any more, and its tunnel ends with
+    /// [`Code::Migrated`] when its last one is over, or after `patience`. True if it had a tunnel that
+    /// was not to go already.
+    pub fn send_away(&mut self, now: Instant, node: &str, patience: Duration) -> bool {
+        let now = self.enter(now);
+        let mut told = false;
+        for id in self.role.tunnels_of(node) {
+            let Some(tunnel) = self.engine.tunnels.get_mut(id) else {
+                continue;
+            };
+            if tunnel.leaving.is_some() {
+                continue;
+            }
+            told = true;
+            tunnel.leaving = Some(now + patience);
+            let order = wire::Command {
+                action: wire::command::Action::Drain as i32,
+                code: Code::Migrated.wire(),
+                ..wire::Command::default()
+            };
+            // One that drains has told so already.
+            if !self.engine.draining {
+                tunnel.commands.insert(order.action, order);
+            }
+            self.engine.arm_tunnel(id);
+            self.engine.mark(id);
+            self.role.refresh(&self.engine, now, id);
+        }
+        self.leave(now);
+        told
+    }
+}
+
+impl PopRole {
+    fn tunnels_of(&self, node: &str) -> Vec<TunnelId> {
+        let entry = self.nodes.get(node).into_iter();
+        entry
+            .flat_map(|entry| [entry.tunnel, entry.pending])
+            .flatten()
+            .collect()
+    }
+
+    /// Ends the tunnel of a node that was sent away, once that cuts nothing off.
+    pub(super) fn let_leave(engine: &mut Engine, now: Instant, id: TunnelId) {
+        let leaves = engine
+            .tunnels
+            .get(id)
+            .is_some_and(|tunnel| tunnel.leaving.is_some() && tunnel.is_idle());
+        if leaves {
+            mark::hit(Mark::SentAway);
+            engine.end_tunnel(now, id, Code::Migrated, Duration::ZERO);
+        }
+    }
+}
