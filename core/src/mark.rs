@@ -179,6 +179,8 @@ marks! {
     Kicked = "node-kicked",
     /// A node that was told to leave came back too soon.
     Barred = "node-barred",
+    /// Data waited because a node is slowed down.
+    NodeSlowed = "node-slowed",
     /// A node that was sent away went when its last session was over.
     SentAway = "node-sent-away",
     /// A node that was sent away still had sessions when its time was up.

@@ -10,6 +10,7 @@ pub(crate) mod proof;
 pub(crate) mod rtt;
 pub(crate) mod scheduler;
 
+use crate::account::rate::Bucket;
 use crate::arena::{CarrierId, SessionId, UplinkId};
 use crate::time::Instant;
 use crate::timer::Armed;
@@ -59,6 +60,9 @@ pub(crate) struct Tunnel {
     pub(crate) grace_until: Option<Instant>,
     /// The node is to go when its sessions are over, or at this time (POP).
     pub(crate) leaving: Option<Instant>,
+    /// What DATA this side may send, and until when it must not: nodes may be slowed down.
+    pub(crate) rate: Bucket,
+    pub(crate) paused_until: Option<Instant>,
     pub(crate) stall: Stall,
     /// Since when the resend buffer is full without any acknowledgement.
     pub(crate) withheld_since: Option<Instant>,
@@ -143,6 +147,8 @@ impl Tunnel {
             ack: AckState::By(None),
             grace_until: None,
             leaving: None,
+            rate: Bucket::default(),
+            paused_until: None,
             stall: Stall::None,
             withheld_since: None,
             timer: None,
@@ -156,7 +162,28 @@ impl Tunnel {
             || self.status.is_some()
             || (self.numbering.takes_control()
                 && !(self.control.is_empty() && self.closes.is_empty() && self.commands.is_empty()))
-            || (self.numbering.takes_data() && !self.scheduler.is_empty())
+            || (self.numbering.takes_data()
+                && !self.scheduler.is_empty()
+                && self.paused_until.is_none())
+    }
+
+    /// Limits the DATA that this side sends, in bytes per second; zero is no limit.
+    pub(crate) fn limit_rate(&mut self, now: Instant, rate: u64) {
+        self.rate.limit(now, rate);
+        self.paused_until = None;
+    }
+
+    /// Returns how many bytes of DATA may be sent now; none rather than crumbs, and then waits.
+    pub(crate) fn data_room(&mut self, now: Instant) -> usize {
+        if self.paused_until.is_some() {
+            return 0;
+        }
+        let available = self.rate.available(now);
+        if available < self.rate.crumb().max(1) {
+            self.paused_until = Some(self.rate.worth_at(now, u64::MAX));
+            return 0;
+        }
+        usize::try_from(available).unwrap_or(usize::MAX)
     }
 
     /// Tells whether a session's frame is not acknowledged.

@@ -23,7 +23,7 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// Sets the rate. What has gathered stays, as far as the new rate's burst holds it.
-    pub(super) fn limit(&mut self, now: Instant, rate: u64) {
+    pub(crate) fn limit(&mut self, now: Instant, rate: u64) {
         if rate == self.rate {
             return;
         }
@@ -43,7 +43,7 @@ impl Bucket {
     }
 
     /// Returns what is too little to be moved for its own sake: who moved it would be back at once.
-    pub(super) const fn crumb(&self) -> u64 {
+    pub(crate) const fn crumb(&self) -> u64 {
         self.burst() / 8
     }
 
@@ -60,7 +60,7 @@ impl Bucket {
     }
 
     /// Returns how many bytes may move now.
-    pub(super) fn available(&self, now: Instant) -> u64 {
+    pub(crate) fn available(&self, now: Instant) -> u64 {
         if self.rate == 0 {
             return u64::MAX;
         }
@@ -68,7 +68,7 @@ impl Bucket {
     }
 
     /// Takes bytes that moved; more than is available leaves nothing.
-    pub(super) fn take(&mut self, now: Instant, bytes: u64) {
+    pub(crate) fn take(&mut self, now: Instant, bytes: u64) {
         if self.rate == 0 {
             return;
         }
@@ -79,7 +79,7 @@ impl Bucket {
 
     /// Returns when half a burst, or `enough` if that is less, is available: waking somebody for
     /// less is not worth it, and waiting for more could let the bucket run over.
-    pub(super) fn worth_at(&self, now: Instant, enough: u64) -> Instant {
+    pub(crate) fn worth_at(&self, now: Instant, enough: u64) -> Instant {
         if self.rate == 0 {
             return now;
         }

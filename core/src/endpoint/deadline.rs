@@ -139,6 +139,13 @@ impl Engine {
             self.end_tunnel(now, id, Code::AckWithheld, Duration::ZERO);
             return;
         }
+        if tunnel.paused_until.is_some_and(|until| until <= now) {
+            tunnel.paused_until = None;
+            self.mark(id);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
         if let AckState::By(Some(at)) = tunnel.ack
             && at <= now
         {

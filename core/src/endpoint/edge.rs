@@ -171,6 +171,19 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Sends no faster on a tunnel than its POP wants, in bytes per second; zero is no limit.
+    fn slow_down(&mut self, now: Instant, tunnel: Option<TunnelId>, rate: u64) {
+        if let Some(id) = tunnel
+            && let Some(tunnel) = self.tunnels.get_mut(id)
+        {
+            tunnel.limit_rate(now, rate);
+            self.arm_tunnel(id);
+            self.mark(id);
+        }
+    }
+}
+
 impl EdgeRole {
     /// Has every POP told, now and with every carrier to come.
     pub(super) fn announce(&mut self, engine: &mut Engine, status: wire::Status) {
@@ -308,9 +321,12 @@ impl Role for EdgeRole {
                 if let Some(uplink) = self.uplink_of(engine, carrier) {
                     match command.action() {
                         wire::command::Action::Kick => self.kicked(engine, now, uplink, &command),
-                        wire::command::Action::None
-                        | wire::command::Action::Rate
-                        | wire::command::Action::Drain => {}
+                        wire::command::Action::Rate => {
+                            let tunnel = engine.bearing(carrier);
+                            engine.slow_down(now, tunnel, command.download_rate);
+                        }
+                        // What there is to do is up to the driver.
+                        wire::command::Action::None | wire::command::Action::Drain => {}
                     }
                     engine.events.push_back(Event::Command { uplink, command });
                 }

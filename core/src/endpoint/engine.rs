@@ -467,10 +467,18 @@ impl Engine {
             Stall::None | Stall::Told => None,
         };
         let withheld = tunnel.withheld_since.map(|since| since + dead_after);
-        let at = [ack, tunnel.grace_until, tunnel.leaving, stall, withheld]
-            .into_iter()
-            .flatten()
-            .min();
+        let pause = tunnel.paused_until;
+        let at = [
+            ack,
+            tunnel.grace_until,
+            tunnel.leaving,
+            pause,
+            stall,
+            withheld,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         self.timers.arm(Timer::Tunnel(id), &mut tunnel.timer, at);
     }
 

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::event::Event;
 use super::group::Meter;
 use super::{Endpoint, Role};
+use crate::account::Rates;
 use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::carrier::Peer;
 use crate::config::Config;
@@ -45,6 +46,7 @@ pub struct PopRole {
     resume_address: String,
     leases: Leases,
     bars: Bars,
+    node_rates: Rates,
 }
 
 /// What a client asks for.
@@ -99,6 +101,7 @@ impl Endpoint<PopRole> {
             resume_address,
             leases,
             bars: Bars::default(),
+            node_rates: Rates::default(),
         };
         Self { engine, role, now }
     }

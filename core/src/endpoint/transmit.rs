@@ -178,6 +178,14 @@ impl Engine {
                 }
                 return;
             }
+            if tunnel.scheduler.is_empty() {
+                return;
+            }
+            let room = tunnel.data_room(now);
+            if room == 0 {
+                mark::hit(Mark::NodeSlowed);
+                return;
+            }
             let Some((group, session_id)) = tunnel.scheduler.pop() else {
                 return;
             };
@@ -194,9 +202,13 @@ impl Engine {
                 tunnel.unnumbered.remove(&session_id);
                 tunnel.sessions.insert(session.number, session_id);
             }
-            let frame_max = data_max.min(tunnel.peer.data_max).min(tunnel.pace.burst());
+            let frame_max = data_max
+                .min(tunnel.peer.data_max)
+                .min(tunnel.pace.burst())
+                .min(room);
             let frame = next_data(session, frame_max);
             let cost = if let Frame::Data { data, .. } = &frame {
+                tunnel.rate.take(now, data.len() as u64);
                 data.len()
             } else if let Frame::Create { .. } = &frame {
                 tunnel.scheduler.create_cost()

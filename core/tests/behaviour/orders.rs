@@ -1,7 +1,7 @@
 //! What operators order: nodes that go at once, and nodes that go when their sessions are over.
 
 use crate::common::{Way, World, config, demand, millis, secs};
-use titan_core::endpoint::{CloseMode, Event, Open, UplinkId};
+use titan_core::endpoint::{CloseMode, Event, Open, Rates, UplinkId};
 use titan_core::exit::lease::{SessionName, Sticky};
 use titan_proto::{Code, Frame, wire};
 use wire::command::Action;
@@ -306,4 +306,60 @@ fn a_name_leaves_a_node_that_is_sent_away() {
     assert_eq!(world.pop.open(world.now, named(true)), Err(Code::ExitAway));
     let third = world.open_with(named(false));
     assert_ne!(world.pop.node_of(third), Some(&*node));
+}
+
+/// Lets both sides of a session send as much as goes, taking everything, and returns how much it was.
+fn flood(world: &mut World, time: u64) -> (usize, usize) {
+    // What is left of the flood before has its turn, and CREATE waits for a turn like DATA.
+    world.wait(millis(100));
+    let (pop, edge) = world.connect();
+    let (mut up, mut down) = (0, 0);
+    for _ in 0..time / 5 {
+        let room = world.pop.status(world.now, pop).unwrap().send_room;
+        world.send_up(pop, &vec![1; room]);
+        let room = world.edges[0].core.status(world.now, edge);
+        world.send_down(0, edge, &vec![2; room.unwrap().send_room]);
+        world.wait(millis(5));
+        up += world.read_up(0, edge).len();
+        down += world.read_down(pop).len();
+    }
+    assert_eq!((world.ended(pop), world.edge_ended(0, edge)), (None, None));
+    world.pop.close(world.now, pop, Code::Ok, CloseMode::Abort);
+    world.run();
+    (up, down)
+}
+
+#[test]
+fn a_node_is_as_fast_as_it_is_told() {
+    let mut world = World::new(config(), 1);
+    let (up, down) = flood(&mut world, 500);
+    assert!(up > 20_000_000 && down > 20_000_000, "{up} {down}");
+    let rates = Rates {
+        up: 1_000_000,
+        down: 400_000,
+    };
+    world.pop.limit_nodes(world.now, rates);
+    world.run();
+    let told = |world: &World, edge: usize| orders(world, edge, Action::Rate).len();
+    assert_eq!(told(&world, 0), 1);
+    let near = |bytes: usize, rate: usize| (rate * 95 / 100..=rate * 105 / 100).contains(&bytes);
+    // After what was framed before, and a burst.
+    flood(&mut world, 1_000);
+    let (up, down) = flood(&mut world, 10_000);
+    assert!(near(up, 10_000_000) && near(down, 4_000_000), "{up} {down}");
+
+    // It holds over carriers, for those that come, and not for ever.
+    world.cut(world.link(0));
+    world.wait(secs(4));
+    let (_, down) = flood(&mut world, 10_000);
+    assert!(near(down, 4_000_000), "{down}");
+    assert_eq!(told(&world, 0), 1);
+    let other = world.add_edge("node-1");
+    assert_eq!(told(&world, other), 1);
+    world.unplug(other);
+    world.wait(secs(31));
+    world.pop.limit_nodes(world.now, Rates::default());
+    world.run();
+    let (up, down) = flood(&mut world, 500);
+    assert!(up > 20_000_000 && down > 20_000_000, "{up} {down}");
 }

@@ -4,7 +4,7 @@ use super::accounts::Ledger;
 use super::{Call, EDGES_MAX, Ends, Side, Step, Twist};
 use crate::common::{Way, World, demand, encode, message};
 use bytes::Bytes;
-use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Role, SessionId};
+use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Rates, Role, SessionId};
 use titan_core::exit::lease::{SessionName, Sticky};
 use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, Frame, wire};
@@ -212,7 +212,14 @@ pub(crate) fn act(
                         site.core.retire_uplink(now, site.uplink);
                     }
                 }
-                Ok(wire::command::Action::None | wire::command::Action::Rate) | Err(_) => {}
+                Ok(wire::command::Action::Rate) => {
+                    let (up, down) = (5_000, 3_000);
+                    world.pop.limit_nodes(now, Rates { up, down });
+                }
+                Ok(wire::command::Action::None) => {
+                    world.pop.limit_nodes(now, Rates::default());
+                }
+                Err(_) => {}
             }
         }
         Step::Status { edge, status } => {

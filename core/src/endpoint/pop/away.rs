@@ -1,8 +1,9 @@
-//! Having nodes go because an operator says so (requirement W11): at once, or when their sessions are
-//! over.
+//! What operators want of nodes (requirement W11): to go at once, to go when their sessions are over, to
+//! be slower.
 
 use super::super::engine::Engine;
 use super::super::{Endpoint, PopRole};
+use crate::account::Rates;
 use crate::arena::TunnelId;
 use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};
@@ -112,6 +113,40 @@ impl Endpoint<PopRole> {
         }
         self.leave(now);
         told
+    }
+}
+
+impl Endpoint<PopRole> {
+    /// Limits what each node carries: its edge is told by COMMAND, and this side sends no faster. Holds
+    /// for nodes that are here and those to come, until it is called again.
+    pub fn limit_nodes(&mut self, now: Instant, rates: Rates) {
+        let now = self.enter(now);
+        if self.role.node_rates != rates {
+            self.role.node_rates = rates;
+            for id in self.engine.tunnels.keys() {
+                self.engine.limit_node(now, id, rates);
+            }
+        }
+        self.leave(now);
+    }
+}
+
+impl Engine {
+    /// Holds a node to its rates, and tells it.
+    pub(super) fn limit_node(&mut self, now: Instant, id: TunnelId, rates: Rates) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
+        let order = wire::Command {
+            action: wire::command::Action::Rate as i32,
+            upload_rate: rates.up,
+            download_rate: rates.down,
+            ..wire::Command::default()
+        };
+        tunnel.limit_rate(now, rates.up);
+        tunnel.commands.insert(order.action, order);
+        self.arm_tunnel(id);
+        self.mark(id);
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::drain::NEWCOMER_RETRY;
 use super::super::engine::Engine;
 use super::super::event::Event;
 use super::{PopRole, exit_state, key_of};
+use crate::account::Rates;
 use crate::arena::{CarrierId, TunnelId};
 use crate::carrier::Peer;
 use crate::config::DUPLICATE_RETRY;
@@ -209,6 +210,9 @@ impl PopRole {
         self.by_wire.insert(wire, id);
         self.index
             .insert(now, key_of(id), exit_state(peer.sessions_max));
+        if self.node_rates != Rates::default() {
+            engine.limit_node(now, id, self.node_rates);
+        }
         let entry = self.nodes.entry(node.into()).or_default();
         if entry
             .tunnel
