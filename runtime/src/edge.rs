@@ -9,13 +9,14 @@ use crate::daemon::Stopping;
 use crate::drain::{Count, Drain};
 use crate::env::Env;
 use crate::shard::{Shard, Tasks};
+use core::time::Duration;
 use join::Joiner;
 use rustls::ClientConfig;
 use std::rc::Rc;
 use std::sync::Arc;
 use titan_core::endpoint::{Config, Counters, Edge, EdgeRole, Event, UplinkId, Usage};
 use titan_core::exit::guard::{Guard, Network, NetworkError};
-use titan_proto::wire;
+use titan_proto::{Code, wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -221,18 +222,36 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
     }
 }
 
-/// Does what a POP orders. Told that it drains, the edge looks for another POP and keeps the tunnel to
-/// this one as long as it lasts.
+/// Does what a POP orders. Told to leave, because it drains or because this node is to move, the edge
+/// looks for another POP and keeps the tunnel to this one as long as it lasts.
 fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
-    tracing::info!(node = shared.node, ?command, "order of the POP");
+    let code = Code::from_wire(command.code);
+    let reason = code.tag();
     match command.action() {
-        wire::command::Action::Drain => shared.shard.drive(|core, now| {
-            // Once only, and not if this edge itself is about to go.
-            if core.retire_uplink(now, uplink) {
-                core.add_uplink(now);
+        wire::command::Action::Drain => {
+            tracing::info!(node = shared.node, reason, "sent to another POP");
+            shared.shard.drive(|core, now| {
+                // Once only, and not if this edge itself is about to go.
+                if core.retire_uplink(now, uplink) {
+                    core.add_uplink(now);
+                }
+            });
+        }
+        wire::command::Action::Kick => {
+            // The core has ended the tunnel and comes back when it may.
+            let wait = Duration::from_millis(command.retry_after_ms);
+            tracing::warn!(node = shared.node, reason, ?wait, "told to leave");
+            if code == Code::Blacklisted {
+                // Only the manager knows whether there is a POP for it.
+                shared.joiner.forget(uplink);
             }
-        }),
-        wire::command::Action::None | wire::command::Action::Kick | wire::command::Action::Rate => {
+        }
+        wire::command::Action::Rate => {
+            let (up, down) = (command.upload_rate, command.download_rate);
+            tracing::info!(node = shared.node, up, down, "told how fast it may be");
+        }
+        wire::command::Action::None => {
+            tracing::info!(node = shared.node, ?command, "an order that is not known");
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The POP daemon: applications on one side, tunnels on the other.
 
 mod account;
+mod blacklist;
 mod client;
+mod follow;
+mod orders;
 mod registrar;
 mod tunnels;
 
@@ -15,6 +18,7 @@ use crate::store::{Holder, Store};
 use crate::telemetry;
 use crate::token::Verifier;
 use account::Accounts;
+use blacklist::Blacklist;
 use core::time::Duration;
 use registrar::Registrar;
 use rustls::ServerConfig;
@@ -22,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Counters, Event, Pop, PopRole, Usage};
+use titan_core::endpoint::{Config, Counters, Event, Pop, PopRole, Rates, Usage};
 use tokio::sync::oneshot;
 
 /// Where a POP listens, once it does.
@@ -68,6 +72,7 @@ struct Shared<E: Env, S: Store> {
     tls: Option<Arc<ServerConfig>>,
     registrar: Registrar,
     accounts: Accounts,
+    blacklist: Blacklist,
     drain: Drain,
     clients: Count,
     carriers: Count,
@@ -115,6 +120,11 @@ pub async fn run<E: Env, S: Store>(
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
         verifier = find_key(&env, &config, &store) => verifier?,
     };
+    let (cursor, lists) = tokio::select! {
+        biased;
+        () = told(&mut stopping, Stop::Drain) => return Ok(()),
+        begun = follow::begin(&env, &store) => begun,
+    };
     let listen = async |at| {
         env.listen(at)
             .await
@@ -136,6 +146,11 @@ pub async fn run<E: Env, S: Store>(
         .unwrap_or_else(|| config.public_url.clone());
     let core = Pop::new(core_config(&config), env.seed(), resume, env.now());
     let shard = Shard::new(env.clone(), core);
+    let node_rates = Rates {
+        up: config.limits.node_upload_rate,
+        down: config.limits.node_download_rate,
+    };
+    shard.drive(|core, now| core.limit_nodes(now, node_rates));
     let auth = Authenticator::new(env.clone(), store.clone(), AuthConfig::default());
     let registrar = Registrar::new(&env, &config);
     let holder = Holder {
@@ -146,6 +161,7 @@ pub async fn run<E: Env, S: Store>(
         env,
         store: store.clone(),
         accounts: Accounts::new(holder),
+        blacklist: Blacklist::new(lists),
         shard,
         tasks: Tasks::default(),
         config,
@@ -162,7 +178,9 @@ pub async fn run<E: Env, S: Store>(
     shared
         .tasks
         .spawn(registrar::keep(Rc::clone(&shared), store.clone()));
-    shared.tasks.spawn(account::follow(Rc::clone(&shared)));
+    shared
+        .tasks
+        .spawn(follow::follow(Rc::clone(&shared), cursor));
     shared.tasks.spawn(account::report(Rc::clone(&shared)));
     shared
         .tasks
@@ -243,7 +261,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                     .look(|core| core.node(tunnel).map(str::to_owned));
                 if let Some(node) = node {
                     tracing::info!(node, resumed, "{}", telemetry::tag::NODE_ONLINE);
-                    shared.registrar.attached(&shared.env, &node);
+                    shared.registrar.attached(&shared.env, &node, resumed);
                 }
             }
             Event::NodeDetached { tunnel, code } => {

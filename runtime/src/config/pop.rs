@@ -66,6 +66,10 @@ pub struct Limits {
     pub window_bytes: u32,
     /// How many bytes a session may be ahead of its reader at most.
     pub window_bytes_max: u32,
+    /// How many bytes per second a node may send to targets; zero is no limit.
+    pub node_upload_rate: u64,
+    /// How many bytes per second a node may send to this POP; zero is no limit.
+    pub node_download_rate: u64,
 }
 
 /// The command line of `titan-pop`.
@@ -195,6 +199,8 @@ impl Default for Limits {
             tunnel_handshake_timeout: Duration::from_secs(10),
             window_bytes: 256 << 10,
             window_bytes_max: 16 << 20,
+            node_upload_rate: 0,
+            node_download_rate: 0,
         }
     }
 }

@@ -120,6 +120,14 @@ async fn attempt<E: Env>(
                 shared.joiner.forget(uplink);
                 UNAUTHORIZED_RETRY
             }
+            ConnectError::Refused {
+                code: Code::Blacklisted,
+                retry_after,
+                ..
+            } => {
+                shared.joiner.forget(uplink);
+                retry_after.unwrap_or(UNAUTHORIZED_RETRY)
+            }
             ConnectError::Refused { retry_after, .. } => retry_after.unwrap_or_default(),
             ConnectError::Io(_) | ConnectError::Protocol(_) => Duration::ZERO,
         };

@@ -100,6 +100,8 @@ pub(super) async fn allocate<E: Env, S: Store>(
 
     let look = api.store.node(asking.node, now);
     if let Some(known) = in_time(api, "a node's home", look).await.flatten()
+        // Where it was only because it was turned away is no home.
+        && api.config.blacklist_pop.as_ref() != Some(&known.home)
         && let Some(status) = live.iter().find(|status| status.pop.id == known.home)
         && !is_barred(&live, asking.excluded, &known.home)
     {
@@ -181,7 +183,8 @@ impl Given {
         entry.given += 1;
     }
 
-    /// Chooses the least loaded of the living POPs, else the default, else any configured one; never
+    /// Chooses the least loaded of the living POPs, the one for nodes that are turned away only if there is
+    /// no other, else the default, else any configured one; never
     /// one that drains or is excluded.
     fn choose(
         &self,
@@ -197,6 +200,10 @@ impl Given {
             .filter(|status| !barred(&status.pop.id))
             .map(|status| (of_status(config, status), status.node_count))
             .collect();
+        let trap = |(pop, _): &(StaticPop, u64)| config.blacklist_pop.as_ref() == Some(&pop.id);
+        if !candidates.iter().all(trap) {
+            candidates.retain(|candidate| !trap(candidate));
+        }
         if candidates.is_empty() {
             step = Step::Default;
             let default = config.default_pop.as_deref();
@@ -285,6 +292,18 @@ mod tests {
         assert_eq!(given.choose(&config, &pops, &[], later).unwrap().0.id, "b");
         given.choose(&config, &[live("d", 0)], &[], later).unwrap();
         assert_eq!(given.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_pop_of_those_turned_away_is_the_last_resort() {
+        let given = Given::default();
+        let config = ManagerConfig {
+            blacklist_pop: Some("trap".to_owned()),
+            ..ManagerConfig::default()
+        };
+        let chosen = |pops: &[PopStatus]| given.choose(&config, pops, &[], NOW).unwrap().0.id;
+        assert_eq!(chosen(&[live("trap", 0), live("a", 9)]), "a");
+        assert_eq!(chosen(&[live("trap", 0)]), "trap");
     }
 
     #[test]

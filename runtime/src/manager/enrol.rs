@@ -1,6 +1,6 @@
 //! Where an edge asks for a POP and a token: `/node/pop`.
 
-use super::allocate::Asking;
+use super::allocate::{Asking, Step};
 use super::answer::Json;
 use super::input::Query;
 use super::operation::{Access, Call, Method, Operation, Routes};
@@ -108,9 +108,16 @@ async fn assign<E: Env, S: Store>(
     let lifetime = api.config.node_token_lifetime;
     let (node, chosen_by) = (&joining.nodeid, step.name());
     tracing::debug!(node, pop = pop.id, chosen_by, "node sent to a POP");
+    let access_token = match step {
+        // POPs know the blacklists; this one is to let it in all the same.
+        Step::Blacklist => api.signer.issue_confined(node, &pop.id, now, lifetime),
+        Step::Tunnel | Step::Sticky | Step::LeastLoaded | Step::Default => {
+            api.signer.issue(node, &pop.id, now, lifetime)
+        }
+    };
     Ok(Json(Assignment {
         server_url: carrier_url(&pop.url),
-        access_token: api.signer.issue(node, &pop.id, now, lifetime),
+        access_token,
         pop_id: pop.id,
         expires_at: now.saturating_add(lifetime.as_secs()),
         chosen_by,

@@ -10,14 +10,14 @@
 //! is left to be reported. The core moves nothing that was not granted; the store is asked for more
 //! before that is used up, and never by whoever moves bytes.
 
-mod follow;
 mod held;
 mod journal;
 mod lease;
+mod record;
 mod report;
 
-pub(super) use follow::follow;
 pub(super) use lease::ask;
+pub(super) use record::{aged, refresh};
 pub(super) use report::{leave, report, wake_reports};
 
 use super::Shared;
@@ -113,8 +113,13 @@ impl Accounts {
         }
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.state.borrow().by_name.keys().cloned().collect()
+    }
+
+    /// Tells whether there is something of a user of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.state.borrow().by_name.contains_key(name)
     }
 
     fn groups_of(&self, name: &str) -> Vec<u32> {

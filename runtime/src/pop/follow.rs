@@ -1,8 +1,9 @@
-//! Reading what changed, so that it reaches sessions that run.
+//! Reading what changed, so that it reaches what runs: accounts, orders of operators, blacklists.
 
-use super::{Shared, apply, wake_reports};
+use super::{STORE_RETRY, Shared, account, blacklist, orders};
 use crate::env::Env;
 use crate::store::{CHANGES_MAX, Change, Changes, Cursor, Store, StoreError};
+use blacklist::Lists;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -14,19 +15,40 @@ const JITTER: Duration = Duration::from_millis(100);
 /// How long to wait after the store has failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How old the record of a user with sessions may get without a change being announced.
-const AGE_MAX: Duration = Duration::from_secs(30);
+/// What has been read, and what is to be read again.
+#[derive(Debug)]
+struct Reader {
+    cursor: Cursor,
+    /// Names of users.
+    stale: BTreeSet<String>,
+    lists_stale: bool,
+}
 
-/// How many old records are read again per turn.
-const AGED_PER_TURN: usize = 32;
+/// Reads who is turned away, and from where on changes count; waits for the store as long as it takes.
+pub(super) async fn begin<E: Env, S: Store>(env: &E, store: &S) -> (Cursor, Lists) {
+    let read = async || {
+        // What changes while the lists are read is read again.
+        let cursor = store.changes(None, 1).await?.cursor;
+        Ok::<_, StoreError>((cursor, Lists::read(store).await?))
+    };
+    loop {
+        match read().await {
+            Ok(begun) => return begun,
+            Err(error) => tracing::warn!(%error, "waiting for the store"),
+        }
+        env.sleep_until(env.now() + STORE_RETRY).await;
+    }
+}
 
 /// Follows the changes for ever.
-pub(in crate::pop) async fn follow<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
-    let mut cursor: Option<Cursor> = None;
-    // Names whose records are to be read again.
-    let mut stale = BTreeSet::new();
+pub(super) async fn follow<E: Env, S: Store>(shared: Rc<Shared<E, S>>, cursor: Cursor) {
+    let mut reader = Reader {
+        cursor,
+        stale: BTreeSet::new(),
+        lists_stale: false,
+    };
     loop {
-        let pause = match turn(&shared, &mut cursor, &mut stale).await {
+        let pause = match turn(&shared, &mut reader).await {
             Ok(true) => Duration::ZERO,
             Ok(false) => INTERVAL + shared.shard.drive(|core, _| core.jitter(JITTER)),
             Err(error) => {
@@ -41,70 +63,58 @@ pub(in crate::pop) async fn follow<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
 /// Reads changes and what they say has changed; true if there are more.
 async fn turn<E: Env, S: Store>(
     shared: &Rc<Shared<E, S>>,
-    cursor: &mut Option<Cursor>,
-    stale: &mut BTreeSet<String>,
+    reader: &mut Reader,
 ) -> Result<bool, StoreError> {
-    let changes = shared.store.changes(cursor.clone(), CHANGES_MAX).await?;
+    let after = Some(reader.cursor.clone());
+    let changes = shared.store.changes(after, CHANGES_MAX).await?;
     let more = changes.items.len() >= CHANGES_MAX as usize;
-    note(shared, &changes, cursor.as_ref(), stale);
-    *cursor = Some(changes.cursor);
-    while let Some(name) = stale.first().cloned() {
-        refresh(shared, &name).await?;
-        stale.remove(&name);
+    // Noted and passed in one step: no order is obeyed twice.
+    note(shared, reader, &changes);
+    reader.cursor = changes.cursor;
+    if reader.lists_stale {
+        let lists = Lists::read(&shared.store).await?;
+        blacklist::replace(shared, lists);
+        reader.lists_stale = false;
     }
-    for name in aged(shared) {
-        refresh(shared, &name).await?;
+    while let Some(name) = reader.stale.first().cloned() {
+        account::refresh(shared, &name).await?;
+        reader.stale.remove(&name);
+    }
+    for name in account::aged(shared) {
+        account::refresh(shared, &name).await?;
     }
     Ok(more)
 }
 
-fn note<E: Env, S: Store>(
-    shared: &Shared<E, S>,
-    changes: &Changes,
-    before: Option<&Cursor>,
-    stale: &mut BTreeSet<String>,
-) {
+fn note<E: Env, S: Store>(shared: &Shared<E, S>, reader: &mut Reader, changes: &Changes) {
     if changes.reload {
-        stale.extend(shared.accounts.names());
-        stale.iter().for_each(|name| shared.auth.invalidate(name));
-        if before.is_some_and(|before| before.run != changes.cursor.run) {
-            wake_reports(&shared.accounts);
+        // Orders that were missed are not obeyed: nobody knows how old they are.
+        let names = shared.accounts.names();
+        names.iter().for_each(|name| shared.auth.invalidate(name));
+        reader.stale.extend(names);
+        reader.lists_stale = true;
+        if reader.cursor.run != changes.cursor.run {
+            account::wake_reports(&shared.accounts);
+            shared.registrar.tell_again();
         }
     }
     for change in &changes.items {
         match change {
             Change::User { name } => {
                 shared.auth.invalidate(name);
-                if !shared.accounts.groups_of(name).is_empty() {
-                    stale.insert(name.clone());
+                if shared.accounts.has(name) {
+                    reader.stale.insert(name.clone());
                 }
             }
-            Change::Blacklist { .. }
-            | Change::Token { .. }
-            | Change::Order { .. }
-            | Change::Unknown => {}
+            Change::Blacklist { subject, listed } => {
+                blacklist::change(shared, subject, *listed);
+            }
+            Change::Order { pop, at, order } => {
+                if *pop == shared.config.id {
+                    orders::obey(shared, *at, order);
+                }
+            }
+            Change::Token { .. } | Change::Unknown => {}
         }
     }
-}
-
-async fn refresh<E: Env, S: Store>(
-    shared: &Rc<Shared<E, S>>,
-    name: &str,
-) -> Result<(), StoreError> {
-    let found = shared.store.user(name).await?;
-    for group in shared.accounts.groups_of(name) {
-        apply(shared, group, found.clone());
-    }
-    Ok(())
-}
-
-/// Returns some users whose records are too old.
-fn aged<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<String> {
-    let now = shared.env.now();
-    let state = shared.accounts.state.borrow();
-    let held = state.held.values();
-    held.filter(|held| !held.gone && now.since(held.read_at) > AGE_MAX)
-        .take(AGED_PER_TURN)
-        .map(|held| held.record.name.clone())
-        .collect()
 }

@@ -1,10 +1,11 @@
 //! Tells the store which nodes are online here, without the data path ever waiting for it.
 
 use super::Shared;
+use super::blacklist::Visitor;
 use crate::carrier::handshake::UpgradeRequest;
 use crate::config::PopConfig;
 use crate::env::Env;
-use crate::store::{NodeEntry, PopEntry, Store, StoreError};
+use crate::store::{BATCH_MAX, NodeEntry, NodeRtt, PopEntry, Store, StoreError};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,12 +33,16 @@ pub(super) struct Registrar {
     generation: Cell<u64>,
     nodes: RefCell<BTreeMap<String, Known>>,
     dirty: RefCell<BTreeSet<String>>,
+    /// Nodes whose round trip time the store does not know yet.
+    measured: RefCell<BTreeSet<String>>,
     changed: Notify,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     ip: IpAddr,
+    /// It is here because it is on a blacklist.
+    confined: bool,
     os: String,
     version: String,
     /// In Unix seconds; none while the node is not online.
@@ -59,6 +64,7 @@ impl Registrar {
             generation: Cell::new(incarnation),
             nodes: RefCell::default(),
             dirty: RefCell::default(),
+            measured: RefCell::default(),
             changed: Notify::new(),
         }
     }
@@ -68,19 +74,56 @@ impl Registrar {
     }
 
     /// Notes what a node says about itself when it connects.
-    pub(super) fn seen(&self, request: &UpgradeRequest, ip: IpAddr) {
+    pub(super) fn seen(&self, request: &UpgradeRequest, visitor: Visitor<'_>) {
+        let Visitor { ip, confined, .. } = visitor;
         let mut nodes = self.nodes.borrow_mut();
         let known = nodes.entry(request.id.clone()).or_insert(Known {
             ip,
+            confined,
             os: String::new(),
             version: String::new(),
             online_since: None,
             generation: 0,
             rtt_ms: None,
         });
+        known.confined = confined;
+        let same = known.ip == ip && known.os == request.os && known.version == request.version;
         known.ip = ip;
         known.os.clone_from(&request.os);
         known.version.clone_from(&request.version);
+        if !same && known.online_since.is_some() {
+            self.mark(&request.id);
+        }
+    }
+
+    /// Returns the nodes that connect from an address, in its canonical form.
+    pub(super) fn nodes_at(&self, ip: IpAddr) -> Vec<String> {
+        let (nodes, ip) = (self.nodes.borrow(), ip.to_canonical());
+        let there = nodes.iter().filter(|(_, known)| known.ip == ip);
+        there.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Returns every node that is connected here.
+    pub(super) fn all_nodes(&self) -> Vec<String> {
+        self.nodes.borrow().keys().cloned().collect()
+    }
+
+    /// Returns from where a node connects, and whether it is here because it is on a blacklist.
+    pub(super) fn whence(&self, node: &str) -> Option<(IpAddr, bool)> {
+        let nodes = self.nodes.borrow();
+        let known = nodes.get(node)?;
+        Some((known.ip, known.confined))
+    }
+
+    /// Lets the store, which may have forgotten, hear of every node again.
+    pub(super) fn tell_again(&self) {
+        let nodes = self.nodes.borrow();
+        let online = nodes
+            .iter()
+            .filter(|(_, known)| known.online_since.is_some());
+        let mut dirty = self.dirty.borrow_mut();
+        dirty.extend(online.map(|(node, _)| node.clone()));
+        self.changed.notify_one();
     }
 
     /// Forgets a node whose carrier came to nothing.
@@ -94,11 +137,15 @@ impl Registrar {
         }
     }
 
-    /// Notes that a node can be used.
-    pub(super) fn attached<E: Env>(&self, env: &E, node: &str) {
+    /// Notes that a node can be used. One that only resumed is where it was: it must not take its home
+    /// back from the POP that it is to move to.
+    pub(super) fn attached<E: Env>(&self, env: &E, node: &str, resumed: bool) {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
         if let Some(known) = self.nodes.borrow_mut().get_mut(node) {
+            if resumed && known.online_since.is_some() {
+                return;
+            }
             known
                 .online_since
                 .get_or_insert_with(|| env.unix_time().as_secs());
@@ -137,7 +184,7 @@ impl Registrar {
                 .is_none_or(|old| old.abs_diff(*rtt_ms) > old / 10);
             if stale && known.online_since.is_some() {
                 known.rtt_ms = Some(*rtt_ms);
-                self.mark(node);
+                self.measured.borrow_mut().insert(node.clone());
             }
         }
     }
@@ -146,13 +193,48 @@ impl Registrar {
     async fn flush<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         loop {
             let Some(node) = self.dirty.borrow_mut().pop_first() else {
-                return Ok(());
+                break;
             };
             let known = self.nodes.borrow().get(&node).cloned();
             let Some(known) = known else { continue };
+            // The entry says this, too.
+            self.measured.borrow_mut().remove(&node);
             if let Err(error) = self.write(store, &node, known).await {
                 self.dirty.borrow_mut().insert(node);
                 return Err(error);
+            }
+        }
+        self.flush_measured(store).await
+    }
+
+    /// Writes round trip times, many at a time (requirement W9).
+    async fn flush_measured<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+        loop {
+            let batch: Vec<String> = {
+                let measured = self.measured.borrow();
+                measured.iter().take(BATCH_MAX).cloned().collect()
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let rtts: Vec<NodeRtt> = {
+                let nodes = self.nodes.borrow();
+                let rtt = |id: &String| {
+                    let known = nodes.get(id).filter(|known| known.online_since.is_some())?;
+                    Some(NodeRtt {
+                        id: id.clone(),
+                        generation: known.generation,
+                        rtt_ms: known.rtt_ms?,
+                    })
+                };
+                batch.iter().filter_map(rtt).collect()
+            };
+            if !rtts.is_empty() {
+                store.nodes_measured(&self.entry.id, rtts).await?;
+            }
+            let mut measured = self.measured.borrow_mut();
+            for node in &batch {
+                measured.remove(node);
             }
         }
     }
@@ -160,6 +242,7 @@ impl Registrar {
     async fn write<S: Store>(&self, store: &S, node: &str, known: Known) -> Result<(), StoreError> {
         let Known {
             ip,
+            confined: _,
             os,
             version,
             online_since,

@@ -1,5 +1,6 @@
 //! Edges' connections: TLS, upgrade, carrier.
 
+use super::blacklist::Visitor;
 use super::{ACCEPT_RETRY_MAX, Shared};
 use crate::carrier::handshake::{self, HandshakeError, Refusal, UpgradeAnswer, UpgradeRequest};
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter};
@@ -7,7 +8,7 @@ use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use crate::shard::{Carry, carry};
 use crate::store::Store;
 use core::time::Duration;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use titan_proto::{Code, limits};
 use tokio_rustls::TlsAcceptor;
@@ -45,11 +46,11 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     let accepted = Box::pin(async {
         tokio::select! {
             biased;
-            accepted = upgrade(&shared, stream) => accepted.map_err(Some),
+            accepted = upgrade(&shared, stream, peer.ip().to_canonical()) => accepted.map_err(Some),
             () = shared.env.sleep_until(deadline) => Err(None),
         }
     });
-    let (stream, request, nonce) = match accepted.await {
+    let (stream, request, nonce, confined) = match accepted.await {
         Ok(accepted) => accepted,
         Err(error) => {
             let error = error.map(|error| error.to_string());
@@ -59,10 +60,20 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     };
     let encrypted = stream.is_encrypted();
     let node = request.id.clone();
-    shared.registrar.seen(&request, peer.ip());
-    let id = shared
-        .shard
-        .drive(|core, now| core.handle_carrier(now, &node, nonce, encrypted));
+    let visitor = Visitor {
+        node: &node,
+        ip: peer.ip().to_canonical(),
+        confined,
+    };
+    shared.registrar.seen(&request, visitor);
+    let id = shared.shard.drive(|core, now| {
+        let id = core.handle_carrier(now, &node, nonce, encrypted);
+        // The lists may have changed while the answer went out.
+        if let Some(refusal) = shared.blacklist.refusal(now, visitor) {
+            core.handle_carrier_fault(now, id, refusal.code);
+        }
+        id
+    });
     let writer = FrameWriter::server(shared.shard.pool());
     let reader = FrameReader::server(limits::MESSAGE_MAX);
     drop(request);
@@ -83,24 +94,34 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     drop(place);
 }
 
-type Accepted<E> = (CarrierStream<<E as Env>::Stream>, UpgradeRequest, [u8; 16]);
+type Accepted<E> = (
+    CarrierStream<<E as Env>::Stream>,
+    UpgradeRequest,
+    [u8; 16],
+    bool,
+);
 
 async fn upgrade<E: Env, S: Store>(
     shared: &Shared<E, S>,
     stream: E::Stream,
+    ip: IpAddr,
 ) -> Result<Accepted<E>, HandshakeError> {
     let stream = match &shared.tls {
         Some(tls) => TlsAcceptor::from(tls.clone()).accept(stream).await?.into(),
         None => CarrierStream::Plain(stream),
     };
-    let (stream, upgrade) = handshake::accept(stream, |request| judge(shared, request)).await?;
-    Ok((stream, upgrade.request, upgrade.nonce))
+    let mut confined = false;
+    let check = |request: &UpgradeRequest| judge(shared, request, ip, &mut confined);
+    let (stream, upgrade) = handshake::accept(stream, check).await?;
+    Ok((stream, upgrade.request, upgrade.nonce, confined))
 }
 
-/// Lets in whom the manager sent here.
+/// Lets in whom the manager sent here, unless it is to stay away by now.
 fn judge<E: Env, S: Store>(
     shared: &Shared<E, S>,
     request: &UpgradeRequest,
+    ip: IpAddr,
+    confined: &mut bool,
 ) -> Result<UpgradeAnswer, Refusal> {
     let now = shared.env.unix_time().as_secs();
     let claims = shared
@@ -112,6 +133,19 @@ fn judge<E: Env, S: Store>(
         })?;
     if claims.node != request.id || claims.pop != shared.config.id {
         return Err(Refusal::unauthorized());
+    }
+    *confined = claims.confined;
+    let visitor = Visitor {
+        node: &claims.node,
+        ip,
+        confined: claims.confined,
+    };
+    let now = shared.env.now();
+    if let Some(refusal) = shared.blacklist.refusal(now, visitor) {
+        return Err(refusal);
+    }
+    if let Some((code, rest)) = shared.shard.look(|core| core.bar_of(now, &claims.node)) {
+        return Err(Refusal::unavailable(code, rest));
     }
     if shared.carriers.now() > shared.config.limits.tunnels_max as usize {
         return Err(Refusal::unavailable(Code::Overloaded, FULL_RETRY));

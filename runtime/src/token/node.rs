@@ -30,6 +30,9 @@ pub struct NodeClaims {
     pub issued: u64,
     /// From when on it is no longer good, in Unix seconds.
     pub expires: u64,
+    /// It was issued although the node is on a blacklist, for the POP of such nodes.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub confined: bool,
 }
 
 /// Why a token was not accepted.
@@ -98,11 +101,16 @@ impl Signer {
     /// Issues a token for a node at a POP, good from `now` (Unix seconds) for `lifetime`.
     #[must_use]
     pub fn issue(&self, node: &str, pop: &str, now: u64, lifetime: Duration) -> String {
+        self.sign(&NodeClaims::new(node, pop, now, lifetime))
+    }
+
+    /// Issues a token as [`issue`](Self::issue) does, for a node on a blacklist at the POP of such nodes.
+    #[must_use]
+    pub fn issue_confined(&self, node: &str, pop: &str, now: u64, lifetime: Duration) -> String {
+        let confined = true;
         self.sign(&NodeClaims {
-            node: node.to_owned(),
-            pop: pop.to_owned(),
-            issued: now,
-            expires: now.saturating_add(lifetime.as_secs()),
+            confined,
+            ..NodeClaims::new(node, pop, now, lifetime)
         })
     }
 
@@ -110,6 +118,18 @@ impl Signer {
         let message = serde_json::to_vec(claims).expect("claims are texts and numbers");
         PublicToken::sign(&self.key, &message, None, Some(PURPOSE))
             .expect("the key is valid and the message is not empty")
+    }
+}
+
+impl NodeClaims {
+    fn new(node: &str, pop: &str, now: u64, lifetime: Duration) -> Self {
+        Self {
+            node: node.to_owned(),
+            pop: pop.to_owned(),
+            issued: now,
+            expires: now.saturating_add(lifetime.as_secs()),
+            confined: false,
+        }
     }
 }
 
@@ -191,6 +211,9 @@ mod tests {
         let claims = verifier.verify(&token, NOW).unwrap();
         assert_eq!((&*claims.node, &*claims.pop), ("edge-1", "pop-1"));
         assert_eq!((claims.issued, claims.expires), (NOW, NOW + 3_600));
+        assert!(!claims.confined);
+        let confined = signer.issue_confined("edge-1", "pop-1", NOW, HOUR);
+        assert!(verifier.verify(&confined, NOW).unwrap().confined);
         assert!(verifier.verify(&token, NOW + 3_599).is_ok());
         assert_eq!(
             verifier.verify(&token, NOW + 3_600),

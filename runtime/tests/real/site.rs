@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
+use titan_runtime::store::{Embedded, Location, Mode};
 use titan_runtime::tls::Authority;
 
 /// Where one site's daemons are and what they are told.
@@ -54,7 +55,12 @@ impl Site {
 
     /// Starts a manager that knows the tests' user.
     pub(crate) fn manager(&self) -> Process {
-        let config = format!("listen = \"{}\"\n{}", self.manager, self.common());
+        self.manager_with("")
+    }
+
+    /// Starts a manager with more in its configuration.
+    pub(crate) fn manager_with(&self, more: &str) -> Process {
+        let config = format!("listen = \"{}\"\n{more}\n{}", self.manager, self.common());
         let process = self.start(env!("CARGO_BIN_EXE_titan-manager"), "manager", &config);
         eventually("the manager answers", PATIENCE, || {
             self.rest("healthz", None).is_some()
@@ -130,6 +136,65 @@ impl Site {
         nodes.is_some_and(|nodes| nodes.iter().any(|node| node["id"] == edge))
     }
 
+    /// Returns the POP at which an edge is online.
+    pub(crate) fn pop_of(&self, edge: &str) -> Option<String> {
+        let node = self.rest(&format!("v1/nodes/{edge}"), None)?;
+        Some(node["online"]["pop"].as_str()?.to_owned())
+    }
+
+    /// Returns the store in the data directory.
+    pub(crate) fn store(&self) -> Embedded {
+        Embedded::open(&Location::Data(self.data.path().to_owned()), Mode::Thread).unwrap()
+    }
+
+    /// Asks the manager as an edge does, and returns the token for its POP.
+    pub(crate) fn node_token(&self, edge: &str) -> String {
+        let join = fs::read_to_string(self.data.path().join("join.secret")).unwrap();
+        let output = Command::new("curl")
+            .args(["-q", "-s", "--fail", "--noproxy", "*", "--max-time", "20"])
+            .arg("--cacert")
+            .arg(&self.authority.ca)
+            .args(["-H", &format!("Authorization: Bearer {}", join.trim())])
+            .arg(format!("https://{}/node/pop?nodeid={edge}", self.manager))
+            .output();
+        let answer: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Comes to the POP as an edge does, and returns the status and the code of its answer.
+    pub(crate) fn knock(&self, edge: &str, token: &str) -> (String, String) {
+        let output = Command::new("curl")
+            .args([
+                "-q",
+                "-s",
+                "-i",
+                "--http1.1",
+                "--noproxy",
+                "*",
+                "--max-time",
+                "2",
+            ])
+            .arg("--cacert")
+            .arg(&self.authority.ca)
+            .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])
+            .args(["-H", "Sec-WebSocket-Version: 13"])
+            .args(["-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="])
+            .args(["-H", "Sec-WebSocket-Protocol: titan.v2"])
+            .args(["-H", &format!("Authorization: Bearer {token}")])
+            .arg(format!(
+                "https://{}/ws/node?id={edge}&os=test&version=1",
+                self.tunnels
+            ))
+            .output();
+        let output = output.unwrap().stdout;
+        let head = String::from_utf8_lossy(&output).into_owned();
+        let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let code = head
+            .lines()
+            .find_map(|line| line.strip_prefix("titan-code: "));
+        (status, code.unwrap_or_default().trim().to_owned())
+    }
+
     pub(crate) fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
         socks::connect(self.proxy, target)
     }
@@ -160,7 +225,7 @@ impl Site {
     }
 
     /// Asks the manager, if it is there.
-    fn rest(&self, path: &str, body: Option<&Value>) -> Option<Value> {
+    pub(crate) fn rest(&self, path: &str, body: Option<&Value>) -> Option<Value> {
         let token = fs::read_to_string(self.data.path().join("admin.token")).ok()?;
         let mut curl = Command::new("curl");
         curl.args(["-q", "-s", "--fail", "--noproxy", "*", "--max-time", "20"]);
