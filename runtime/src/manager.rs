@@ -26,9 +26,9 @@ mod users;
 use crate::auth::Throttle;
 use crate::config::{ConfigError, ManagerConfig};
 use crate::env::{Env, Listener as _};
-use crate::store::{META_NODE_TOKEN_KEY, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::tls::{TlsError, server_config};
-use crate::token::{Secret, SecretError, Signer};
+use crate::token::{KeyRing, Secret, SecretError, Signer};
 use access::Bearer;
 use axum::{Router, middleware};
 use core::time::Duration;
@@ -58,6 +58,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the store is left alone at start after it failed.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// How often a manager looks whether the store has its key.
+const KEY_RENEWAL: Duration = Duration::from_secs(60);
 
 /// Why a manager could not start.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +116,7 @@ struct Shared<E, S> {
 ///
 /// On the first run it makes its secrets in the data directory: [`ADMIN_TOKEN_FILE`],
 /// [`JOIN_SECRET_FILE`], `node-token.key`, and the public `node-token.pub`, whose content it also puts
-/// into the store under [`META_NODE_TOKEN_KEY`]. While the store is away it waits, and says so.
+/// into the store, beside those of other managers ([`KeyRing`]), and keeps there. While the store is away it waits, and says so.
 ///
 /// # Errors
 /// Fails if it cannot start; nothing ends it once it runs but `shutdown`.
@@ -133,10 +136,13 @@ pub async fn run<E: Env, S: Store>(
     let secret = |file| Secret::load_or_create(&data.join(file), env.seed());
     let signer = Signer::load_or_create(&data, env.seed())?;
     let (admin, join) = (secret(ADMIN_TOKEN_FILE)?, secret(JOIN_SECRET_FILE)?);
+    let (key, lifetime) = (signer.public_key(), config.node_token_lifetime);
     tokio::pin!(shutdown);
     tokio::select! {
         biased;
-        published = publish(&env, &store, signer.public_key()) => published?,
+        published = publish(&env, &store, &key, lifetime) => {
+            published?;
+        }
         () = &mut shutdown => return Ok(()),
     }
     let tls = match &config.tls {
@@ -153,6 +159,7 @@ pub async fn run<E: Env, S: Store>(
     })?;
     tracing::info!(%address, tls = tls.is_some(), "the manager listens");
 
+    let keep = keep_published(env.clone(), store.clone(), key, lifetime);
     let api = Api(Arc::new(Shared {
         proxies: Proxies::new(&config.trusted_proxies, config.proxy_header),
         env: env.clone(),
@@ -165,19 +172,39 @@ pub async fn run<E: Env, S: Store>(
     }));
     // Nobody may wait for it.
     let _ = ready.send(address);
-    serve::serve(env, listener, tls, router(api), shutdown).await;
+    tokio::select! {
+        biased;
+        () = serve::serve(env, listener, tls, router(api), shutdown) => {}
+        () = keep => {}
+    }
     Ok(())
 }
 
 /// Puts the public key of node tokens into the store, waiting for the store for as long as it takes.
-async fn publish<E: Env, S: Store>(env: &E, store: &S, key: String) -> Result<(), StoreError> {
+async fn publish<E: Env, S: Store>(
+    env: &E,
+    store: &S,
+    key: &str,
+    lifetime: Duration,
+) -> Result<(), StoreError> {
     loop {
-        match store.set_meta(META_NODE_TOKEN_KEY, key.clone()).await {
+        match KeyRing::publish(store, key, env.unix_time().as_secs(), lifetime).await {
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!(%error, "waiting for the store");
                 env.sleep_until(env.now() + STORE_RETRY).await;
             }
             done => return done,
+        }
+    }
+}
+
+/// Keeps the public key in the store, for ever: its time there is limited, and a store may forget.
+async fn keep_published<E: Env, S: Store>(env: E, store: S, key: String, lifetime: Duration) {
+    loop {
+        env.sleep_until(env.now() + KEY_RENEWAL).await;
+        let now = env.unix_time().as_secs();
+        if let Err(error) = KeyRing::publish(&store, &key, now, lifetime).await {
+            tracing::warn!(%error, "the store does not take the key for node tokens");
         }
     }
 }

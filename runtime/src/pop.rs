@@ -4,6 +4,7 @@ mod account;
 mod blacklist;
 mod client;
 mod follow;
+mod keys;
 mod orders;
 mod registrar;
 mod tunnels;
@@ -16,10 +17,10 @@ use crate::env::{Env, Listener as _};
 use crate::shard::{Shard, Tasks};
 use crate::store::{Holder, Store};
 use crate::telemetry;
-use crate::token::Verifier;
 use account::Accounts;
 use blacklist::Blacklist;
 use core::time::Duration;
+use keys::Keys;
 use registrar::Registrar;
 use rustls::ServerConfig;
 use std::io;
@@ -68,7 +69,7 @@ struct Shared<E: Env, S: Store> {
     tasks: Tasks,
     config: PopConfig,
     auth: Authenticator<E, S>,
-    verifier: Verifier,
+    keys: Keys,
     tls: Option<Arc<ServerConfig>>,
     registrar: Registrar,
     accounts: Accounts,
@@ -115,10 +116,10 @@ pub async fn run<E: Env, S: Store>(
     census: tokio::sync::mpsc::Receiver<CensusRequest>,
     mut stopping: Stopping,
 ) -> Result<(), PopError> {
-    let verifier = tokio::select! {
+    let keys = tokio::select! {
         biased;
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
-        verifier = find_key(&env, &config, &store) => verifier?,
+        keys = Keys::find(&env, &config, &store) => keys?,
     };
     let (cursor, lists) = tokio::select! {
         biased;
@@ -166,7 +167,7 @@ pub async fn run<E: Env, S: Store>(
         tasks: Tasks::default(),
         config,
         auth,
-        verifier,
+        keys,
         tls,
         registrar,
         drain: Drain::default(),
@@ -181,6 +182,7 @@ pub async fn run<E: Env, S: Store>(
     shared
         .tasks
         .spawn(follow::follow(Rc::clone(&shared), cursor));
+    shared.tasks.spawn(keys::keep(Rc::clone(&shared)));
     shared.tasks.spawn(account::report(Rc::clone(&shared)));
     shared
         .tasks
@@ -213,30 +215,6 @@ pub async fn run<E: Env, S: Store>(
     registrar::leave(&shared, &store).await;
     tracing::info!(pop = shared.config.id, "stopped");
     Ok(())
-}
-
-/// Finds the key that verifies node tokens: configured, in the data directory, or in the store.
-async fn find_key<E: Env, S: Store>(
-    env: &E,
-    config: &PopConfig,
-    store: &S,
-) -> Result<Verifier, PopError> {
-    if let Some(key) = &config.node_token_key {
-        return Verifier::new(key).map_err(|error| PopError::Key(error.to_string()));
-    }
-    loop {
-        if let Ok(verifier) = Verifier::load(&config.data) {
-            return Ok(verifier);
-        }
-        match store.meta(crate::store::META_NODE_TOKEN_KEY).await {
-            Ok(Some(key)) => {
-                return Verifier::new(&key).map_err(|error| PopError::Key(error.to_string()));
-            }
-            Ok(None) => tracing::warn!("waiting for a manager to publish its token key"),
-            Err(error) => tracing::warn!(%error, "waiting for the store"),
-        }
-        env.sleep_until(env.now() + STORE_RETRY).await;
-    }
 }
 
 fn core_config(config: &PopConfig) -> Config {

@@ -5,10 +5,11 @@
 //! simulation decides what time it is.
 //!
 //! # Lost answers
-//! An operation that failed as unavailable may have happened. All but three may simply be repeated:
+//! An operation that failed as unavailable may have happened. All but four may simply be repeated:
 //! what POPs report are totals, written as maxima; adjustments have ids; everything else sets a state.
-//! Repeating [`Store::create_user`] or [`Store::create_token`] says [`StoreError::Exists`], and
-//! repeating [`Store::audit_append`] records the act twice.
+//! Repeating [`Store::create_user`] or [`Store::create_token`] says [`StoreError::Exists`], repeating
+//! [`Store::swap_meta`] says that it did nothing, and repeating [`Store::audit_append`] records the act
+//! twice.
 
 mod account;
 mod admin;
@@ -56,8 +57,8 @@ pub const COUNT_MAX: u64 = (1 << 53) - 1;
 /// The most entries that one call may carry where it carries a list.
 pub const BATCH_MAX: usize = 1_000;
 
-/// The key of [`Store::meta`] under which the manager keeps the public key of node tokens.
-pub const META_NODE_TOKEN_KEY: &str = "node_token.public_key";
+/// The key of [`Store::meta`] under which managers keep the public keys of node tokens.
+pub const META_NODE_TOKEN_KEYS: &str = "node_token.public_keys";
 
 /// A place for what the daemons share. Clones are handles to the same place.
 ///
@@ -352,6 +353,17 @@ pub trait Store: Clone + Send + Sync + 'static {
         key: &str,
         value: String,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Sets a small value if it is what `expected` says, none included; false if it is not.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] if the value is longer than [`META_MAX`].
+    fn swap_meta(
+        &self,
+        key: &str,
+        expected: Option<String>,
+        value: String,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }
 
 /// Why an operation of a [`Store`] failed.
@@ -372,7 +384,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn unavailable(why: impl core::fmt::Display) -> Self {
+    pub(crate) fn unavailable(why: impl core::fmt::Display) -> Self {
         Self::Unavailable(why.to_string())
     }
 }

@@ -5,10 +5,14 @@
 
 #[cfg(feature = "token")]
 mod node;
+#[cfg(all(feature = "token", feature = "store"))]
+mod ring;
 mod secret;
 
 #[cfg(feature = "token")]
 pub use node::{NodeClaims, Signer, TokenError, Verifier};
+#[cfg(all(feature = "token", feature = "store"))]
+pub use ring::KeyRing;
 pub use secret::{Secret, SecretError};
 
 /// The longest node or POP id, in bytes.

@@ -124,13 +124,10 @@ fn judge<E: Env, S: Store>(
     confined: &mut bool,
 ) -> Result<UpgradeAnswer, Refusal> {
     let now = shared.env.unix_time().as_secs();
-    let claims = shared
-        .verifier
-        .verify(&request.token, now)
-        .map_err(|error| {
-            tracing::debug!(node = request.id, %error, "token refused");
-            Refusal::unauthorized()
-        })?;
+    let claims = shared.keys.verify(&request.token, now).map_err(|error| {
+        tracing::debug!(node = request.id, %error, "token refused");
+        Refusal::unauthorized()
+    })?;
     if claims.node != request.id || claims.pop != shared.config.id {
         return Err(Refusal::unauthorized());
     }

@@ -53,6 +53,7 @@ macro_rules! operations {
             audit_head() -> AuditHead;
             meta(key: &str) -> Option<String>;
             set_meta(key: &str, value: String) -> ();
+            swap_meta(key: &str, expected: Option<String>, value: String) -> bool;
         }
     };
 }

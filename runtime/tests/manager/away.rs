@@ -3,7 +3,7 @@
 use titan_runtime::config::ManagerConfig;
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::manager;
-use titan_runtime::store::{Embedded, Gate, Gated, Location, META_NODE_TOKEN_KEY, Mode};
+use titan_runtime::store::{Embedded, Gate, Gated, Location, META_NODE_TOKEN_KEYS, Mode};
 use titan_runtime::store::{Store as _, StoreError};
 use tokio::sync::{oneshot, watch};
 
@@ -84,7 +84,7 @@ async fn it_waits_for_a_store_that_is_away() {
     tried(3).await;
     gate.back.send_replace(true);
     address.await.unwrap();
-    assert!(store.meta(META_NODE_TOKEN_KEY).await.unwrap().is_some());
+    assert!(store.meta(META_NODE_TOKEN_KEYS).await.unwrap().is_some());
     stopping.send(()).unwrap();
     task.await.unwrap().unwrap();
 }

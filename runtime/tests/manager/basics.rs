@@ -9,9 +9,9 @@ use std::path::Path;
 use std::time::Instant;
 use titan_runtime::config::{ManagerConfig, StaticPop, TlsFiles};
 use titan_runtime::manager;
-use titan_runtime::store::{Embedded, Location, META_NODE_TOKEN_KEY, Mode, Store};
+use titan_runtime::store::{Embedded, Location, Mode, Store};
 use titan_runtime::tls::{Authority, client_config};
-use titan_runtime::token::Verifier;
+use titan_runtime::token::{KeyRing, Verifier};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -272,13 +272,11 @@ async fn edges_are_sent_to_the_least_loaded_pop_with_a_token_for_it() {
     let claims = verifier.verify(token, world::now()).unwrap();
     assert_eq!((&*claims.node, &*claims.pop), ("edge-1", "pop-2"));
     assert_eq!(answer.body["expires_at"], claims.expires);
-    let key = it.store.meta(META_NODE_TOKEN_KEY).await.unwrap().unwrap();
-    assert!(
-        Verifier::new(&key)
-            .unwrap()
-            .verify(token, world::now())
-            .is_ok()
-    );
+    let keys = KeyRing::read(&it.store).await.unwrap();
+    let [key] = &keys.verifiers(world::now())[..] else {
+        panic!("one key: {keys:?}");
+    };
+    assert!(key.verify(token, world::now()).is_ok());
 
     it.enrol("").await.is_problem(400, "bad_request");
     it.enrol("nodeid=a%20b")

@@ -8,6 +8,7 @@ mod cuts;
 mod drain;
 mod http;
 mod https;
+mod managers;
 mod orders;
 mod process;
 mod quota;

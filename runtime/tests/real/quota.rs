@@ -3,7 +3,7 @@
 
 #[path = "../world/redis_server.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with other tests")]
-mod redis_server;
+pub(crate) mod redis_server;
 
 use crate::process::{Process, eventually};
 use crate::server::{PATIENCE, Server};

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
@@ -71,6 +72,26 @@ impl Site {
         process
     }
 
+    /// Starts another manager, with a directory and a key of its own, that shares the store and the join
+    /// secret, and returns where it listens.
+    pub(crate) fn another_manager(&self, data: &Path) -> (Process, SocketAddr) {
+        let join = "join.secret";
+        fs::copy(self.data.path().join(join), data.join(join)).unwrap();
+        let address = free_address();
+        let config = format!(
+            "listen = \"{address}\"\n{}",
+            self.common().replace(
+                &format!("data = {:?}", self.data.path()),
+                &format!("data = {data:?}")
+            )
+        );
+        let process = self.start(env!("CARGO_BIN_EXE_titan-manager"), "manager-2", &config);
+        eventually("the second manager listens", PATIENCE, || {
+            TcpStream::connect(address).is_ok()
+        });
+        (process, address)
+    }
+
     /// Starts a POP; it may take a moment to listen.
     pub(crate) fn pop(&self) -> Process {
         let config = format!(
@@ -108,10 +129,15 @@ impl Site {
 
     /// Starts an edge that may reach loopback; it may take a moment to be online.
     pub(crate) fn edge(&self, id: &str) -> Process {
+        self.edge_at(self.manager, id)
+    }
+
+    /// Starts an edge that asks another manager.
+    pub(crate) fn edge_at(&self, manager: SocketAddr, id: &str) -> Process {
         let config = format!(
             "node_id = \"{id}\"\nmanager = \"https://{}\"\nca = {:?}\njoin_file = {:?}\n\
              allow_targets = [\"127.0.0.0/8\"]\n",
-            self.manager,
+            manager,
             self.authority.ca,
             self.data.path().join("join.secret"),
         );
@@ -140,6 +166,11 @@ impl Site {
     pub(crate) fn pop_of(&self, edge: &str) -> Option<String> {
         let node = self.rest(&format!("v1/nodes/{edge}"), None)?;
         Some(node["online"]["pop"].as_str()?.to_owned())
+    }
+
+    /// Returns the data directory.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// Returns the store in the data directory.

@@ -267,4 +267,18 @@ impl Store for Embedded {
         self.call(move |connection| users::set_meta(connection, &key, &value))
             .await
     }
+
+    async fn swap_meta(
+        &self,
+        key: &str,
+        expected: Option<String>,
+        value: String,
+    ) -> Result<bool, StoreError> {
+        if value.len() > META_MAX {
+            return Err(StoreError::TooLarge);
+        }
+        let key = key.to_owned();
+        self.call(move |connection| users::swap_meta(connection, &key, expected.as_deref(), &value))
+            .await
+    }
 }

@@ -126,13 +126,32 @@ pub(super) fn set_meta(
     value: &str,
 ) -> Result<(), StoreError> {
     durable(connection, |transaction| {
-        transaction
-            .prepare_cached(
-                "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-            )?
-            .execute([key, value])?;
-        Ok(())
+        write_meta(transaction, key, value)
     })
+}
+
+pub(super) fn swap_meta(
+    connection: &mut Connection,
+    key: &str,
+    expected: Option<&str>,
+    value: &str,
+) -> Result<bool, StoreError> {
+    durable(connection, |transaction| {
+        let same = meta(transaction, key)?.as_deref() == expected;
+        if same {
+            write_meta(transaction, key, value)?;
+        }
+        Ok(same)
+    })
+}
+
+fn write_meta(transaction: &Transaction<'_>, key: &str, value: &str) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+        )?
+        .execute([key, value])?;
+    Ok(())
 }
 
 /// Tells the readers of changes about a user.

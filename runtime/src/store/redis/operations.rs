@@ -464,6 +464,20 @@ impl Store for Redis {
         }
         self.run(&scripts::SET_META, (key, value)).await.map(drop)
     }
+
+    async fn swap_meta(
+        &self,
+        key: &str,
+        expected: Option<String>,
+        value: String,
+    ) -> Result<bool, StoreError> {
+        if value.len() > META_MAX {
+            return Err(StoreError::TooLarge);
+        }
+        let known = if expected.is_some() { "1" } else { "" };
+        let args = (key, known, expected.unwrap_or_default(), value);
+        Ok(count(self.run(&scripts::SWAP_META, args).await?)? == 1)
+    }
 }
 
 /// Where in the order of names a page begins.

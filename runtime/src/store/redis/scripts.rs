@@ -51,6 +51,7 @@ scripts! {
     AUDIT_HEAD = "audit_head";
     META = "meta";
     SET_META = "set_meta";
+    SWAP_META = "swap_meta";
 }
 
 #[cfg(test)]

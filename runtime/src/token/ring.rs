@@ -1,0 +1,179 @@
+//! The public keys of all managers, as they stand in the store.
+//!
+//! Each manager has a key of its own, which never leaves its host, and keeps its public half here; POPs
+//! accept what any of them signed.
+
+use super::{TokenError, Verifier};
+use crate::store::{META_NODE_TOKEN_KEYS, Store, StoreError};
+use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// The most keys kept: more managers than anybody runs. Beyond, the one that is good for the shortest
+/// goes.
+const KEYS_MAX: usize = 64;
+
+/// For how long a key is good beyond the tokens that are signed with it now: until it must have been
+/// renewed.
+const MARGIN: u64 = 2 * 3_600;
+
+/// How often another manager may be quicker to write the keys before that counts as failure.
+const ATTEMPTS: usize = 16;
+
+/// Public keys and until when they are good.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyRing(Vec<Entry>);
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Entry {
+    /// 64 hexadecimal digits.
+    key: String,
+    /// In Unix seconds.
+    until: u64,
+}
+
+impl KeyRing {
+    /// Keeps a key in the store, for tokens that are signed from `now` (Unix seconds) on and are good for
+    /// `lifetime`. Costs a look if that is known. Keys whose time is over are taken out.
+    ///
+    /// # Errors
+    /// Fails as the store does.
+    pub async fn publish<S: Store>(
+        store: &S,
+        key: &str,
+        now: u64,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let needed = now.saturating_add(lifetime.as_secs());
+        for _ in 0..ATTEMPTS {
+            let found = store.meta(META_NODE_TOKEN_KEYS).await?;
+            let mut ring = found.as_deref().map_or_else(Self::default, Self::decode);
+            if ring.has(key, needed.saturating_add(MARGIN / 2)) {
+                return Ok(());
+            }
+            ring.add(key, now, needed.saturating_add(MARGIN));
+            let value = ring.encode();
+            if store.swap_meta(META_NODE_TOKEN_KEYS, found, value).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::unavailable(
+            "too many write the keys of managers",
+        ))
+    }
+
+    /// Reads the keys from the store; none while no manager has put any there.
+    ///
+    /// # Errors
+    /// Fails as the store does.
+    pub async fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
+        let found = store.meta(META_NODE_TOKEN_KEYS).await?;
+        Ok(found.as_deref().map_or_else(Self::default, Self::decode))
+    }
+
+    /// Returns verifiers for the keys that are good at `now` (Unix seconds). What is no key is left out.
+    #[must_use]
+    pub fn verifiers(&self, now: u64) -> Vec<Verifier> {
+        let good = self.0.iter().filter(|entry| entry.until > now);
+        let verifiers = good.map(|entry| Verifier::new(&entry.key));
+        verifiers.filter_map(Result::<_, TokenError>::ok).collect()
+    }
+
+    fn has(&self, key: &str, until: u64) -> bool {
+        let mut entries = self.0.iter();
+        entries.any(|entry| entry.key == key && entry.until >= until)
+    }
+
+    fn add(&mut self, key: &str, now: u64, until: u64) {
+        self.0.retain(|entry| entry.until > now && entry.key != key);
+        self.0.sort_by_key(|entry| core::cmp::Reverse(entry.until));
+        self.0.truncate(KEYS_MAX - 1);
+        let key = key.to_owned();
+        self.0.push(Entry { key, until });
+    }
+
+    /// What cannot be read is as good as nothing: managers write it again.
+    fn decode(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    fn encode(&self) -> String {
+        serde_json::to_string(self).expect("keys are texts and numbers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Embedded, Location, Mode};
+    use crate::token::Signer;
+
+    const NOW: u64 = 1_700_000_000;
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+    fn store() -> Embedded {
+        Embedded::open(&Location::Memory, Mode::Inline).unwrap()
+    }
+
+    async fn good(store: &Embedded, now: u64) -> usize {
+        KeyRing::read(store).await.unwrap().verifiers(now).len()
+    }
+
+    #[tokio::test]
+    async fn each_manager_keeps_its_key_while_it_lives() {
+        let store = store();
+        assert_eq!(good(&store, NOW).await, 0);
+        let signers = [Signer::from_seed([1; 32]), Signer::from_seed([2; 32])];
+        for signer in &signers {
+            let key = signer.public_key();
+            KeyRing::publish(&store, &key, NOW, DAY).await.unwrap();
+        }
+        let verifiers = KeyRing::read(&store).await.unwrap().verifiers(NOW);
+        for signer in &signers {
+            let token = signer.issue("n", "p", NOW, DAY);
+            let by = |verifier: &&Verifier| verifier.verify(&token, NOW).is_ok();
+            assert_eq!(verifiers.iter().filter(by).count(), 1);
+        }
+        // One goes on; what the other has signed is good to the end.
+        let end = NOW + DAY.as_secs();
+        KeyRing::publish(&store, &signers[0].public_key(), end, DAY)
+            .await
+            .unwrap();
+        assert_eq!(good(&store, end).await, 2);
+        assert_eq!(good(&store, end + MARGIN).await, 1);
+        let later = end + MARGIN;
+        KeyRing::publish(&store, &signers[0].public_key(), later, DAY)
+            .await
+            .unwrap();
+        assert_eq!(KeyRing::read(&store).await.unwrap().0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_not_written_again_and_what_is_no_ring_is_replaced() {
+        let store = store();
+        let broken = "no ring".to_owned();
+        store.set_meta(META_NODE_TOKEN_KEYS, broken).await.unwrap();
+        let key = Signer::from_seed([1; 32]).public_key();
+        KeyRing::publish(&store, &key, NOW, DAY).await.unwrap();
+        let first = store.meta(META_NODE_TOKEN_KEYS).await.unwrap();
+        assert_eq!(good(&store, NOW).await, 1);
+        KeyRing::publish(&store, &key, NOW + 1_800, DAY)
+            .await
+            .unwrap();
+        assert_eq!(store.meta(META_NODE_TOKEN_KEYS).await.unwrap(), first);
+        KeyRing::publish(&store, &key, NOW + 4_000, DAY)
+            .await
+            .unwrap();
+        assert_ne!(store.meta(META_NODE_TOKEN_KEYS).await.unwrap(), first);
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        let mut ring = KeyRing::default();
+        for index in 0..=KEYS_MAX as u64 {
+            ring.add(&index.to_string(), NOW, NOW + 1 + index);
+        }
+        assert_eq!(ring.0.len(), KEYS_MAX);
+        assert!(!ring.has("0", NOW) && ring.has("64", NOW));
+    }
+}
