@@ -339,7 +339,7 @@ fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<
     faults
 }
 
-const KINDS: u64 = 15;
+const KINDS: u64 = 18;
 
 fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     let edge = choose.below(edges as u64) as usize;
@@ -418,6 +418,19 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
         13 => Fault::Decline {
             edge,
             lasts: choose.between(500, 10_000),
+        },
+        15 => Fault::Kick {
+            edge,
+            retry: [0, 500, 4_000][choose.below(3) as usize],
+        },
+        16 => Fault::SendAway {
+            edge,
+            patience: [0, 1_000, 60_000][choose.below(3) as usize],
+        },
+        17 => Fault::Slow {
+            pop,
+            rate: [5_000, 100_000, 1_000_000][choose.below(3) as usize],
+            lasts: choose.between(200, 4_000),
         },
         _ => Fault::Forge {
             edge,

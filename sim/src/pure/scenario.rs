@@ -356,6 +356,29 @@ pub enum Fault {
         /// For how long.
         lasts: u64,
     },
+    /// An operator has an edge leave its POPs at once.
+    Kick {
+        /// Which.
+        edge: usize,
+        /// How long it is to stay away.
+        retry: u64,
+    },
+    /// An operator has an edge leave its POPs when its sessions are over.
+    SendAway {
+        /// Which.
+        edge: usize,
+        /// How long its sessions may go on.
+        patience: u64,
+    },
+    /// A POP has its edges be slow for a while.
+    Slow {
+        /// Which.
+        pop: usize,
+        /// In bytes per second each way.
+        rate: u64,
+        /// For how long.
+        lasts: u64,
+    },
     /// Somebody on the path of an edge's carrier makes up a message.
     Forge {
         /// Whose.
@@ -566,10 +589,13 @@ impl Fault {
             | Self::Twin { edge, .. }
             | Self::Decline { edge, .. }
             | Self::SuspendEdge { edge, .. }
+            | Self::Kick { edge, .. }
+            | Self::SendAway { edge, .. }
             | Self::Forge { edge, .. } => (Some(edge), None),
             Self::RestartPop { pop, .. }
             | Self::Drain { pop }
             | Self::Busy { pop, .. }
+            | Self::Slow { pop, .. }
             | Self::SuspendPop { pop, .. } => (None, Some(pop)),
             Self::Storm { .. } => (None, None),
         }

@@ -90,6 +90,11 @@ enum Action {
         edge: usize,
         life: u64,
     },
+    /// A POP lets its edges be as fast as they can.
+    Hurry {
+        pop: usize,
+        life: u64,
+    },
     Continue {
         host: Host,
     },
@@ -333,6 +338,7 @@ impl World {
                 return self.suspended(Host::Edge(edge)).max(at_pop);
             }
             Action::Dialled { edge, .. } | Action::Accept { edge, .. } => Host::Edge(edge),
+            Action::Hurry { pop, .. } => Host::Pop(pop),
             Action::CloseSeen { link, at_pop } => {
                 let link = &self.links[link];
                 if at_pop {
@@ -399,6 +405,7 @@ impl World {
                 step,
             } => self.store_step(account, pop, life, step),
             Action::Accept { edge, life } => self.accept(edge, life),
+            Action::Hurry { pop, life } => self.hurry(pop, life),
             Action::Continue { host } => self.touch_host(host),
             Action::Look {
                 host,

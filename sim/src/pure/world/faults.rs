@@ -4,9 +4,10 @@ use super::super::scenario::{Fault, Forged, Way};
 use super::carriers::Parcel;
 use super::hosts::{EdgeHost, Host, taking};
 use super::{Action, World};
-use titan_core::time::Duration;
+use titan_core::endpoint::{Pop, Rates};
+use titan_core::time::{Duration, Instant};
 use titan_proto::wire::{self, MessageType};
-use titan_proto::{Frame, limits};
+use titan_proto::{Code, Frame, limits};
 
 impl World {
     pub(super) fn fault(&mut self, index: usize) {
@@ -134,6 +135,32 @@ impl World {
                 }
                 true
             }
+            Fault::Kick { edge, retry } => {
+                let retry = Duration::from_millis(retry);
+                self.order(edge, |core, now, node| {
+                    core.kick(now, node, Code::Kicked, retry)
+                })
+            }
+            Fault::SendAway { edge, patience } => {
+                let patience = Duration::from_millis(patience);
+                self.order(edge, |core, now, node| core.send_away(now, node, patience))
+            }
+            Fault::Slow { pop, rate, lasts } => {
+                let host = &mut self.pops[pop];
+                let Some(core) = host
+                    .core
+                    .as_mut()
+                    .filter(|_| host.suspended_until <= self.now)
+                else {
+                    return false;
+                };
+                host.touched = true;
+                let (up, down) = (rate, rate);
+                core.limit_nodes(self.now, Rates { up, down });
+                let life = host.life;
+                self.enter_in(lasts, Action::Hurry { pop, life });
+                true
+            }
             Fault::Busy { pop, lasts, retry } => {
                 let until = self.now + Duration::from_millis(lasts);
                 let host = &mut self.pops[pop];
@@ -191,6 +218,25 @@ impl World {
             );
         }
         true
+    }
+
+    /// Gives an order about a node to every POP that has it.
+    fn order(&mut self, edge: usize, order: impl Fn(&mut Pop, Instant, &str) -> bool) -> bool {
+        let (now, node) = (self.now, self.edges[edge].node);
+        let name = format!("node-{node}");
+        let mut obeyed = false;
+        for host in &mut self.pops {
+            let Some(core) = &mut host.core else { continue };
+            if host.suspended_until <= now && core.has_node(&name) {
+                host.touched = true;
+                obeyed |= order(core, now, &name);
+            }
+        }
+        if obeyed {
+            self.record.node_unsafe(node);
+            self.record.ordered = true;
+        }
+        obeyed
     }
 
     fn forge(&mut self, edge: usize, way: Way, message: Forged) -> bool {

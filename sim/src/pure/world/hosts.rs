@@ -8,7 +8,9 @@ use super::store::Books;
 use super::{Action, World};
 use core::hash::Hash as _;
 use std::collections::BTreeMap;
-use titan_core::endpoint::{CarrierId, Edge, Endpoint, Event, Pop, Role, SessionId, UplinkId};
+use titan_core::endpoint::{
+    CarrierId, Edge, Endpoint, Event, Pop, Rates, Role, SessionId, UplinkId,
+};
 use titan_core::exit::guard::Guard;
 use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
@@ -422,6 +424,17 @@ impl World {
         {
             host.touched = true;
             core.set_status(self.now, &taking(true, self.scenario.limits.sessions_max));
+        }
+    }
+
+    /// A POP lets its edges be as fast as they can.
+    pub(super) fn hurry(&mut self, pop: usize, life: u64) {
+        let host = &mut self.pops[pop];
+        if host.life == life
+            && let Some(core) = &mut host.core
+        {
+            host.touched = true;
+            core.limit_nodes(self.now, Rates::default());
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Record {
     /// Made up data may have reached a socket: its bytes mean nothing any more.
     pub(super) poisoned: bool,
     pub(super) pop_restarted: bool,
+    /// An operator had a node leave.
+    pub(super) ordered: bool,
     /// Those who stalled read again.
     pub(super) released: bool,
     /// Exits asked for each flow.
@@ -74,6 +76,7 @@ impl Record {
             forged: false,
             poisoned: false,
             pop_restarted: false,
+            ordered: false,
             released: false,
             dials: BTreeMap::new(),
             counters: Vec::new(),
@@ -354,6 +357,7 @@ impl World {
             Code::ShuttingDown => record.fired > 0,
             Code::QuotaExceeded => self.is_spent(client.flow),
             Code::Overloaded | Code::Memory | Code::ExitLimit => tight,
+            Code::Kicked => record.ordered,
             Code::TunnelLost => record.tunnel_lost || record.pop_restarted,
             Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
             Code::WriteTimeout => {
