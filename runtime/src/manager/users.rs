@@ -5,7 +5,7 @@ mod usage;
 mod view;
 
 pub(super) use change::{UserPatch, modify, set_password};
-pub(super) use usage::{chart, rates, routes as usage_routes};
+pub(super) use usage::{chart, rates, routes as usage_routes, sessions};
 pub(super) use view::{NOT_IN_FORCE, RouteModeView, RouteView, UserPage, UserView};
 
 use super::Api;
