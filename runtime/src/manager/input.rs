@@ -100,7 +100,12 @@ impl<T: DeserializeOwned + ToSchema + Send + 'static> Input for Body<T> {
     async fn take(_: &mut Parts, body: &mut Option<HttpBody>) -> Result<Self, Problem> {
         let bytes = read(body).await?;
         let wrong = |error: serde_json::Error| Problem::bad_request(error.to_string());
-        let value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        // Members would also be read from an array, by their order: without names, secrets among them
+        // are not known as such.
+        if !value.is_object() {
+            return Err(Problem::bad_request("the body must be an object"));
+        }
         // Read from the text, so that errors name line and column.
         let body = serde_json::from_slice(&bytes).map_err(wrong)?;
         Ok(Self(body, value))
@@ -209,15 +214,24 @@ impl<T> Act for (Name, Body<T>) {
     }
 }
 
-/// Removes the values of what is called a password.
+/// Removes the values of what is called a password, wherever it stands.
 fn without_secrets(mut value: Value) -> Value {
-    if let Value::Object(fields) = &mut value {
-        for (name, value) in fields {
-            if name.contains("password") && !value.is_null() {
-                *value = "…".into();
+    fn hide(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if name.to_lowercase().contains("password") && !value.is_null() {
+                        *value = "…".into();
+                    } else {
+                        hide(value);
+                    }
+                }
             }
+            Value::Array(items) => items.iter_mut().for_each(hide),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
+    hide(&mut value);
     value
 }
 
