@@ -10,7 +10,6 @@ mod basics;
 mod cases;
 mod command;
 mod document;
-mod flat;
 mod fuzz;
 mod harness;
 mod legacy;
