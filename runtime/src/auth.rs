@@ -15,6 +15,8 @@ mod tests;
 mod throttle;
 
 pub use password::{Cost, hash_password};
+#[cfg(feature = "manager")]
+pub(crate) use table::Table;
 pub(crate) use throttle::Throttle;
 
 use crate::env::Env;

@@ -19,6 +19,7 @@ mod page;
 mod pops;
 mod problem;
 mod proxies;
+mod refusals;
 mod serve;
 mod tokens;
 mod users;
@@ -35,6 +36,7 @@ use core::time::Duration;
 use operation::{Access, Call, Method, Operation, Routes};
 use problem::{ApiCode, Problem};
 use proxies::Proxies;
+use refusals::Refusals;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
@@ -109,6 +111,7 @@ struct Shared<E, S> {
     join: Bearer,
     given: allocate::Given,
     proxies: Proxies,
+    refusals: Refusals,
 }
 
 /// Runs a manager until `shutdown` is done, then lets requests under way finish for a few seconds.
@@ -169,6 +172,7 @@ pub async fn run<E: Env, S: Store>(
         admin: Bearer::new(&admin, Throttle::default()),
         join: Bearer::new(&join, Throttle::default()),
         given: allocate::Given::default(),
+        refusals: Refusals::default(),
     }));
     // Nobody may wait for it.
     let _ = ready.send(address);

@@ -39,6 +39,8 @@ pub use node::{
 };
 pub use page::{Listing, PAGE_MAX, Page};
 pub use redis::Redis;
+use user::is_window;
+
 pub use user::{
     ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, NewUser, ReplyMode, Route, RouteMode, User,
     UserChange,
@@ -73,7 +75,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Exists`] if the name is taken; [`StoreError::TooLarge`] if a number is above
-    /// [`COUNT_MAX`].
+    /// [`COUNT_MAX`]; [`StoreError::Window`] if the user would start no earlier than it ends.
     fn create_user(&self, user: NewUser) -> impl Future<Output = Result<User, StoreError>> + Send;
 
     /// Returns the user of this name.
@@ -86,7 +88,8 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// user.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] if a number is above [`COUNT_MAX`].
+    /// [`StoreError::TooLarge`] if a number is above [`COUNT_MAX`]; [`StoreError::Window`] if with the
+    /// change the user would start no earlier than it ends. Then nothing is changed.
     fn change_user(
         &self,
         name: &str,
@@ -372,6 +375,9 @@ pub enum StoreError {
     /// The name is taken.
     #[error("the name is taken")]
     Exists,
+    /// The window of validity would end before it starts.
+    #[error("the start must be before the end")]
+    Window,
     /// A newer process owns what this one wanted to write.
     #[error("a newer process took over")]
     Superseded,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 /// A map of at most `max` entries. A full one gives up an entry that was not looked at lately (the
 /// clock algorithm: constant time on average, no lists to maintain). Entries keep their place, a small
 /// dense number, until they are given up.
-pub(super) struct Table<K, V> {
+pub(crate) struct Table<K, V> {
     places: HashMap<K, u32>,
     entries: Vec<Entry<K, V>>,
     hand: usize,
@@ -21,7 +21,7 @@ struct Entry<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Table<K, V> {
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         let max = max.clamp(1, u32::MAX as usize);
         Self {
             places: HashMap::new(),
@@ -31,7 +31,7 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
         }
     }
 
-    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<(u32, &K, &mut V)>
+    pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<(u32, &K, &mut V)>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -44,7 +44,7 @@ impl<K: Clone + Eq + Hash, V> Table<K, V> {
 
     /// Adds an entry that is not there yet and returns its place, or none if the table is full of
     /// entries that `may_go` keeps.
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         key: K,
         value: V,

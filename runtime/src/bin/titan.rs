@@ -33,7 +33,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    daemon::exit("titan", run(Args::parse().command))
+    let outcome = run(Args::parse().command);
+    let code = outcome.as_ref().err().and_then(|error| {
+        let error = error.downcast_ref::<cli::CliError>()?;
+        Some(ExitCode::from(error.exit_code()))
+    });
+    let exit = daemon::exit("titan", outcome);
+    code.unwrap_or(exit)
 }
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {

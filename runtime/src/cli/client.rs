@@ -63,6 +63,27 @@ pub enum CliError {
     Output(std::io::Error),
 }
 
+impl CliError {
+    /// Returns the exit code of the command, so that scripts need not read what is said to people: 3 if
+    /// the manager or its store is not reached, 4 if it does not accept the token for this, 5 if there is
+    /// no such thing, 6 if it refuses for another reason, 7 if the audit log does not verify, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreached(_) | Self::Refused { status: 503, .. } => 3,
+            Self::NoToken
+            | Self::Token(_)
+            | Self::Refused {
+                status: 401 | 403, ..
+            } => 4,
+            Self::Refused { status: 404, .. } => 5,
+            Self::Refused { .. } => 6,
+            Self::Tampered(_) => 7,
+            Self::Tls(_) | Self::Answer(_) | Self::Input(_) | Self::Output(_) => 1,
+        }
+    }
+}
+
 /// The way to the manager.
 pub(super) struct Client<'a, E> {
     pub(super) env: &'a E,

@@ -10,10 +10,12 @@ use crate::env::Env;
 use crate::store::{AUDIT_MAX, AuditRecord, COUNT_MAX, NewAudit, Role, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
 use utoipa::{IntoParams, ToSchema};
 
-/// The longest request kept in a record, in bytes; of a longer one only the length is.
+/// The longest request kept in a record, in bytes; of a longer one only the length and the SHA-256 are, so
+/// that whoever has it can show that it was this one.
 const REQUEST_MAX: usize = 8 * 1024;
 
 /// The longest subject, in bytes; a longer one is cut.
@@ -37,9 +39,10 @@ pub(super) async fn begin<E: Env, S: Store>(
     subject: String,
     request: Value,
 ) -> Result<Begun, Problem> {
-    let length = request.to_string().len();
-    let request = if length > REQUEST_MAX {
-        json!({ "bytes": length })
+    let text = request.to_string();
+    let request = if text.len() > REQUEST_MAX {
+        let hash = Sha256::digest(&text).into();
+        json!({ "bytes": text.len(), "sha256": hex(&hash) })
     } else {
         request
     };
@@ -66,17 +69,21 @@ pub(super) async fn end<E: Env, S: Store>(api: &Api<E, S>, begun: Begun, outcome
     }
 }
 
-/// Records an act that the caller has no right to.
+/// Records an act that the caller has no right to, if [`super::refusals`] says so.
 pub(super) async fn refused<E: Env, S: Store>(
     api: &Api<E, S>,
     caller: &Caller,
     source: IpAddr,
-    action: &str,
+    action: &'static str,
     path: &str,
     problem: &Problem,
 ) -> Result<(), Problem> {
+    let now = api.env.now();
+    let Some(count) = api.refusals.count(&caller.id, action, now) else {
+        return Ok(());
+    };
     let act = NewAudit {
-        detail: json!({ "outcome": problem.word() }).to_string(),
+        detail: json!({ "outcome": problem.word(), "refused": count }).to_string(),
         ..new(api, caller, source, action, path)
     };
     api.store.audit_append(act).await?;

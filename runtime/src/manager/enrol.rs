@@ -88,6 +88,9 @@ async fn assign<E: Env, S: Store>(
             "vendor and version must be at most 64 bytes",
         ));
     }
+    if joining.pop.as_ref().is_some_and(|pop| !is_id(pop)) {
+        return Err(Problem::bad_request("pop must be the id of a POP"));
+    }
     let excluded: Vec<&str> = match &joining.exclude {
         Some(ids) => ids.split(',').collect(),
         None => Vec::new(),

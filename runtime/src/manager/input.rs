@@ -7,8 +7,10 @@ use super::problem::{ApiCode, Problem};
 use crate::store::{PAGE_MAX, Page};
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequestParts as _, Path, Query as AxumQuery};
+use bytes::Bytes;
 use core::future::Future;
 use http::request::Parts;
+use http::{Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +40,9 @@ pub(super) struct Body<T>(pub(super) T, pub(super) Value);
 
 /// The parameters of the query.
 pub(super) struct Query<T>(pub(super) T);
+
+/// The parameters of the query, or, if there is no query, of a form in the body.
+pub(super) struct Form<T>(pub(super) T);
 
 /// The name, id or address in the path.
 pub(super) struct Name(pub(super) String);
@@ -93,17 +98,14 @@ impl Input for () {
 
 impl<T: DeserializeOwned + ToSchema + Send + 'static> Input for Body<T> {
     async fn take(_: &mut Parts, body: &mut Option<HttpBody>) -> Result<Self, Problem> {
-        let body = Limited::new(body.take().unwrap_or_default(), BODY_MAX);
-        let bytes = body.collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Problem::new(ApiCode::TooLarge)
-            } else {
-                Problem::bad_request("the body could not be read")
-            }
-        })?;
-        let bytes = bytes.to_bytes();
+        let bytes = read(body).await?;
         let wrong = |error: serde_json::Error| Problem::bad_request(error.to_string());
-        let value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        // Members would also be read from an array, by their order: without names, secrets among them
+        // are not known as such.
+        if !value.is_object() {
+            return Err(Problem::bad_request("the body must be an object"));
+        }
         // Read from the text, so that errors name line and column.
         let body = serde_json::from_slice(&bytes).map_err(wrong)?;
         Ok(Self(body, value))
@@ -111,6 +113,40 @@ impl<T: DeserializeOwned + ToSchema + Send + 'static> Input for Body<T> {
 
     fn describe(description: &mut Description) {
         description.body::<T>();
+    }
+}
+
+/// Reads a body that is not longer than bodies may be.
+async fn read(body: &mut Option<HttpBody>) -> Result<Bytes, Problem> {
+    let body = Limited::new(body.take().unwrap_or_default(), BODY_MAX);
+    let bytes = body.collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Problem::new(ApiCode::TooLarge)
+        } else {
+            Problem::bad_request("the body could not be read")
+        }
+    })?;
+    Ok(bytes.to_bytes())
+}
+
+impl<T: DeserializeOwned + IntoParams + Send + 'static> Input for Form<T> {
+    async fn take(parts: &mut Parts, body: &mut Option<HttpBody>) -> Result<Self, Problem> {
+        const FORM: &[u8] = b"application/x-www-form-urlencoded";
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        if parts.uri.query().is_none() && kind.is_some_and(|kind| kind.as_bytes().starts_with(FORM))
+        {
+            let form = read(body).await?;
+            // A form is written as a query is.
+            let uri = [b"/?".as_slice(), &form].concat();
+            parts.uri = Uri::try_from(uri)
+                .map_err(|_| Problem::bad_request("the form could not be read"))?;
+        }
+        let Query(parameters) = Query::take(parts, body).await?;
+        Ok(Self(parameters))
+    }
+
+    fn describe(description: &mut Description) {
+        description.query::<T>();
     }
 }
 
@@ -178,15 +214,24 @@ impl<T> Act for (Name, Body<T>) {
     }
 }
 
-/// Removes the values of what is called a password.
+/// Removes the values of what is called a password, wherever it stands.
 fn without_secrets(mut value: Value) -> Value {
-    if let Value::Object(fields) = &mut value {
-        for (name, value) in fields {
-            if name.contains("password") && !value.is_null() {
-                *value = "…".into();
+    fn hide(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if name.to_lowercase().contains("password") && !value.is_null() {
+                        *value = "…".into();
+                    } else {
+                        hide(value);
+                    }
+                }
             }
+            Value::Array(items) => items.iter_mut().for_each(hide),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
+    hide(&mut value);
     value
 }
 

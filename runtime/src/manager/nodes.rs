@@ -279,6 +279,25 @@ pub(super) async fn live_pop<E: Env, S: Store>(
         .ok_or_else(|| Problem::unknown("POP", id))
 }
 
+/// Checks that POPs live or are configured.
+pub(super) async fn check_pops<E: Env, S: Store>(
+    api: &Api<E, S>,
+    ids: &[String],
+) -> Result<(), Problem> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let live = live_pops(api).await?;
+    let known = |id: &String| {
+        let configured = api.config.pops.iter().any(|pop| pop.id == *id);
+        configured || live.iter().any(|status| status.pop.id == *id)
+    };
+    match ids.iter().find(|id| !known(id)) {
+        Some(id) => Err(Problem::unknown("POP", id)),
+        None => Ok(()),
+    }
+}
+
 impl From<NodeEntry> for NodeView {
     fn from(node: NodeEntry) -> Self {
         Self {

@@ -6,6 +6,9 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use titan_proto::Code;
 
+/// What is wrong with a window of validity.
+pub(super) const WINDOW: &str = "starts_at must be before expires_at";
+
 /// What can be wrong with a request. The code is what scripts compare; where an outcome of the data
 /// path has the same meaning, it is the same word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +21,9 @@ pub(super) enum ApiCode {
     MethodNotAllowed,
     TimedOut,
     UserExists,
+    TokenExists,
     NodeOffline,
+    PopDraining,
     TooLarge,
     Internal,
     StoreUnavailable,
@@ -64,6 +69,16 @@ impl ApiCode {
                 "user_exists",
                 StatusCode::CONFLICT,
                 "The user exists already",
+            ),
+            Self::TokenExists => (
+                "token_exists",
+                StatusCode::CONFLICT,
+                "The token exists already",
+            ),
+            Self::PopDraining => (
+                "pop_draining",
+                StatusCode::CONFLICT,
+                "The POP drains and takes no nodes",
             ),
             Self::NodeOffline => (
                 "node_offline",
@@ -152,6 +167,17 @@ impl Problem {
         }
     }
 
+    /// Makes the problem of an attempt to create what `taken` says exists.
+    pub(super) fn creating(taken: ApiCode) -> impl FnOnce(StoreError) -> Self {
+        move |error| match error {
+            StoreError::Exists => Self::new(taken),
+            error @ (StoreError::Superseded
+            | StoreError::Window
+            | StoreError::TooLarge
+            | StoreError::Unavailable(_)) => error.into(),
+        }
+    }
+
     /// Returns the code's word.
     pub(super) const fn word(&self) -> &'static str {
         self.code.row().0
@@ -166,9 +192,11 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::new(match error {
-            StoreError::Exists => ApiCode::UserExists,
+            StoreError::Window => return Self::bad_request(WINDOW),
             StoreError::TooLarge => ApiCode::TooLarge,
-            StoreError::Superseded => ApiCode::Internal,
+            // Only what creates can find a name taken, and says so by [`Problem::creating`]; only POPs
+            // are superseded.
+            StoreError::Exists | StoreError::Superseded => ApiCode::Internal,
             StoreError::Unavailable(error) => {
                 tracing::warn!(error, "the store is away");
                 ApiCode::StoreUnavailable

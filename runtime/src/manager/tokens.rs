@@ -100,7 +100,8 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "token.create",
                 "Makes an admin token and shows it this once",
                 ADMIN,
-            ),
+            )
+            .or(&[ApiCode::TokenExists]),
             create,
         )
         .act(
@@ -169,7 +170,8 @@ async fn create<E: Env, S: Store>(
         expires_at: creation.expires_at,
         revoked_at: None,
     };
-    api.store.create_token(token.clone()).await?;
+    let created = api.store.create_token(token.clone()).await;
+    created.map_err(Problem::creating(ApiCode::TokenExists))?;
     let view = TokenView {
         token: Some(secret),
         ..token.into()

@@ -5,14 +5,14 @@ mod usage;
 mod view;
 
 pub(super) use change::{UserPatch, modify, set_password};
-pub(super) use usage::{chart, rates, routes as usage_routes};
+pub(super) use usage::{chart, rates, routes as usage_routes, sessions};
 pub(super) use view::{NOT_IN_FORCE, RouteModeView, RouteView, UserPage, UserView};
 
 use super::Api;
 use super::answer::{Created, Done, Json};
 use super::input::{Body, Name, Paging, Query};
 use super::operation::{Access, Act, Call, Method, Operation, Routes};
-use super::problem::{ApiCode, Problem};
+use super::problem::{ApiCode, Problem, WINDOW};
 use crate::auth::{Cost, PASSWORD_MAX, hash_password, is_user_name};
 use crate::env::Env;
 use crate::store::{COUNT_MAX, NewUser, ReplyMode, Role, Route, RouteMode, Store, User};
@@ -210,7 +210,8 @@ pub(super) async fn create_user<E: Env, S: Store>(
         route,
         ..NewUser::new(creation.name, hash(api, password).await, now)
     };
-    let user = api.store.create_user(user).await?;
+    let user = api.store.create_user(user).await;
+    let user = user.map_err(Problem::creating(ApiCode::UserExists))?;
     tracing::debug!(user = user.name, "user created");
     Ok((user, made))
 }
@@ -319,9 +320,7 @@ pub(super) async fn checked_route<E: Env, S: Store>(
 
 fn check_window(starts_at: Option<u64>, expires_at: Option<u64>) -> Result<(), Problem> {
     match (starts_at, expires_at) {
-        (Some(start), Some(end)) if start >= end => {
-            Err(Problem::bad_request("starts_at must be before expires_at"))
-        }
+        (Some(start), Some(end)) if start >= end => Err(Problem::bad_request(WINDOW)),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod changes;
+pub(crate) mod cost;
 mod nodes;
 mod race;
 mod users;

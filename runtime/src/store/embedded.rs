@@ -227,7 +227,9 @@ fn open_file(directory: &Path) -> Result<Connection, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Store as _, contract};
+    use crate::store::contract::NOW;
+    use crate::store::{Holder, Resolution, Store as _, Totals, contract};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[tokio::test]
     async fn memory_inline_keeps_the_contract() {
@@ -266,6 +268,55 @@ mod tests {
             for entry in fs::read_dir(directory.path()).unwrap() {
                 let mode = entry.unwrap().metadata().unwrap().permissions().mode();
                 assert_eq!(mode & 0o077, 0);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn two_thousand_nodes_cost_as_many_steps_as_a_hundred() {
+        let steps = Arc::new(AtomicU64::new(0));
+        let stores = [0, 1].map(|_| Embedded::open(&Location::Memory, Mode::Inline).unwrap());
+        for store in &stores {
+            let steps = Arc::clone(&steps);
+            let counting = store.call(move |connection| {
+                let count = move || {
+                    steps.fetch_add(1, Ordering::Relaxed);
+                    false
+                };
+                // Before each step of the virtual machine that SQLite runs statements on.
+                Ok(connection.progress_handler(1, Some(count))?)
+            });
+            counting.await.unwrap();
+        }
+        contract::cost::is_flat(stores, async |_| steps.swap(0, Ordering::Relaxed)).await;
+    }
+
+    #[tokio::test]
+    async fn traffic_of_a_user_who_is_idle_is_forgotten() {
+        let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
+        let ann = store.create_user(contract::user("ann")).await.unwrap();
+        let holder = Holder {
+            pop: "p".to_owned(),
+            incarnation: 1,
+        };
+        let totals = Totals {
+            uploaded: 5,
+            ..Totals::new("ann".to_owned(), ann.id)
+        };
+        store.report(holder, vec![totals], NOW).await.unwrap();
+        for (index, gone) in Resolution::ALL.into_iter().enumerate() {
+            let age = gone.kept() * gone.width();
+            for (later, left) in [(age - gone.width(), 1), (age + gone.width(), 0)] {
+                let now = NOW + later;
+                let pop = contract::pop("p", 1);
+                store.pop_alive(pop, now, now + 9).await.unwrap();
+                let found = store.traffic("ann", gone, 0, NOW).await.unwrap().unwrap();
+                assert_eq!(found.len(), left, "{gone:?}");
+            }
+            // The wider ones are kept for longer.
+            for kept in &Resolution::ALL[index + 1..] {
+                let found = store.traffic("ann", *kept, 0, NOW).await.unwrap().unwrap();
+                assert_eq!(found.len(), 1, "{kept:?}");
             }
         }
     }

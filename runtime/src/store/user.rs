@@ -1,6 +1,6 @@
 //! Records of users.
 
-use super::COUNT_MAX;
+use super::{COUNT_MAX, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// When the client of a user is answered (requirement W13).
@@ -95,8 +95,19 @@ impl NewUser {
         }
     }
 
+    /// Checks what every store checks of a new user.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        if !self.fits() {
+            return Err(StoreError::TooLarge);
+        }
+        if !is_window(self.starts_at, self.expires_at) {
+            return Err(StoreError::Window);
+        }
+        Ok(())
+    }
+
     /// Returns whether every number is at most [`COUNT_MAX`].
-    pub(super) fn fits(&self) -> bool {
+    fn fits(&self) -> bool {
         let optional = [
             self.starts_at,
             self.expires_at,
@@ -240,6 +251,14 @@ macro_rules! debug_without_hash {
     )*};
 }
 debug_without_hash!(NewUser User UserChange);
+
+/// Returns whether a window of validity ends after it starts.
+pub(super) fn is_window(starts_at: Option<u64>, expires_at: Option<u64>) -> bool {
+    match (starts_at, expires_at) {
+        (Some(start), Some(end)) => start < end,
+        (Some(_), None) | (None, _) => true,
+    }
+}
 
 fn fit<const N: usize>(values: [Option<u64>; N]) -> bool {
     values.into_iter().flatten().all(|value| value <= COUNT_MAX)

@@ -4,6 +4,7 @@ use crate::harness::{Answer, Manager};
 use crate::world;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use titan_runtime::store::{AuditHead, Store as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -149,6 +150,99 @@ async fn acts_are_recorded_before_and_after_without_secrets() {
         (&rest["records"][0]["seq"], &rest["next_after"]),
         (&json!(8), &json!(8))
     );
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_without_names_is_refused_and_leaves_no_secret() {
+    let it = Manager::start().await;
+    it.user("ann").await;
+    let password = it.admin.clone();
+    for (method, path, body) in [
+        (Method::POST, "/v1/users", json!(["bob", password])),
+        (Method::PUT, "/v1/users/ann/password", json!([password])),
+        (Method::POST, "/user/create", json!(["bob", password])),
+        (
+            Method::POST,
+            "/user/password/modify",
+            json!(["ann", password]),
+        ),
+    ] {
+        let body = body.to_string();
+        it.ask(method, path, Some(&it.admin), &body)
+            .await
+            .is_problem(400, "bad_request");
+    }
+    assert_eq!(it.store_head().await, 0);
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_request_is_recorded_by_its_hash_and_no_password_by_its_name() {
+    let it = Manager::start().await;
+    let nodes: Vec<_> = (0..1_000).map(|index| format!("node-{index}")).collect();
+    let body = json!({ "nodes": nodes });
+    assert_eq!(
+        it.post("/v1/blacklist", body.clone()).await.status,
+        StatusCode::OK
+    );
+    let older = json!({
+        "user_name": "ann", "password": "hunter2", "Old_Password": "hunter2",
+        "route": { "mode": 1, "passwords": ["hunter2"] },
+    });
+    it.post("/user/create", older).await;
+    let records = it.get("/v1/audit").await.body["records"].clone();
+    let detail = |index: usize| -> Value {
+        serde_json::from_str(records[index]["detail"].as_str().unwrap()).unwrap()
+    };
+    let text = body.to_string();
+    let hash: String = Sha256::digest(&text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        detail(0)["request"],
+        json!({ "bytes": text.len(), "sha256": hash })
+    );
+    assert_eq!(detail(2)["request"]["user_name"], "ann");
+    assert!(!records.to_string().contains("hunter2"), "{records}");
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_again_and_again_does_not_fill_the_record() {
+    let it = Manager::start().await;
+    let (id, reader) = it.token("read-only").await;
+    let before = it.store_head().await;
+    for _ in 0..45 {
+        it.ask(Method::DELETE, "/v1/users/ann", Some(&reader), "")
+            .await
+            .is_problem(403, "forbidden_role");
+    }
+    it.ask(Method::DELETE, "/v1/blacklist/nodes/x", Some(&reader), "")
+        .await
+        .is_problem(403, "forbidden_role");
+    let records = it.get(&format!("/v1/audit?after={before}")).await.body;
+    let told: Vec<_> = records["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            assert_eq!(
+                (&one["actor"], &one["outcome"]),
+                (&json!(id), &json!("forbidden_role"))
+            );
+            let detail: Value = serde_json::from_str(one["detail"].as_str().unwrap()).unwrap();
+            (
+                one["action"].as_str().unwrap(),
+                detail["refused"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let counts = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 40];
+    let mut expected: Vec<_> = counts.map(|count| ("user.delete", count)).into();
+    expected.push(("blacklist.remove_node", 1));
+    assert_eq!(told, expected);
     it.stop().await;
 }
 

@@ -4,7 +4,10 @@ use crate::harness::Manager;
 use crate::world;
 use http::StatusCode;
 use serde_json::{Value, json};
+use titan_runtime::config::StaticPop;
 use titan_runtime::store::{Change, Order, Store as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn users_have_the_fields_and_defaults_of_before() {
@@ -233,5 +236,88 @@ async fn addresses_are_listed_in_parts() {
     it.post("/ip/blacklist/remove", json!({ "ip_list": ips }))
         .await;
     assert_eq!(it.get("/v1/blacklist/ips").await.body["entries"], json!([]));
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_may_be_named_in_a_form() {
+    let it = Manager::start().await;
+    it.register("pop-1", 1).await;
+    it.online("edge-1", "pop-1").await;
+    let kick = async |kind: &str, body: &str| {
+        let mut stream = TcpStream::connect(it.address).await.unwrap();
+        let request = format!(
+            "POST /node/kick HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            it.admin,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text["HTTP/1.1 ".len()..][..3].to_owned()
+    };
+    let form = "application/x-www-form-urlencoded";
+    assert_eq!(kick(form, "nodeid=edge%2D1").await, "200");
+    assert_eq!(kick(form, "nodeid=edge-9").await, "404");
+    assert_eq!(kick(form, "node=edge-1").await, "400");
+    assert_eq!(kick(form, "nodeid=\u{0}").await, "400");
+    assert_eq!(kick(form, &"x".repeat(70_000)).await, "413");
+    assert_eq!(kick("application/json", "nodeid=edge-1").await, "400");
+    assert_eq!(orders(&it).await.len(), 1);
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_configured_pop_that_is_away_is_known() {
+    let it = Manager::start_with(tempfile::tempdir().unwrap(), |config| {
+        config.pops = vec![StaticPop {
+            id: "pop-1".to_owned(),
+            url: "wss://pop-1:1".to_owned(),
+        }];
+    })
+    .await;
+    it.user("ann").await;
+    let listed = it.get("/user/list?popid=pop-1&start=0&end=9").await.body;
+    assert_eq!(listed["total"], 1);
+    let ips = json!({ "pop_id": "pop-1", "ip_list": ["192.0.2.1"] });
+    assert_eq!(
+        it.post("/node/blacklist/add", ips.clone()).await.status,
+        StatusCode::OK
+    );
+    let listed = it.get("/node/blacklist/get?popid=pop-1").await.body;
+    assert_eq!(listed["ip_list"], json!(["192.0.2.1"]));
+    assert_eq!(
+        it.post("/node/blacklist/remove", ips).await.status,
+        StatusCode::OK
+    );
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_are_not_moved_to_a_pop_that_drains() {
+    let it = Manager::start().await;
+    it.register("pop-1", 1).await;
+    it.register("pop-2", 1).await;
+    it.online("edge-1", "pop-1").await;
+    assert!(it.store.drain_pop("pop-2", 1).await.unwrap());
+    for body in [
+        json!({ "to": "pop-2", "nodes": ["edge-1"] }),
+        json!({ "to": "pop-2", "from": "pop-1", "count": 1 }),
+    ] {
+        it.post("/v1/nodes/migrate", body)
+            .await
+            .is_problem(409, "pop_draining");
+    }
+    let older = json!({ "source_pop": "pop-1", "target_pop": "pop-2", "count": 1 });
+    it.post("/node/migrate", older)
+        .await
+        .is_problem(409, "pop_draining");
+    assert_eq!(it.get("/v1/nodes/edge-1").await.body["home"], "pop-1");
+    assert_eq!(orders(&it).await, []);
+    // Away from it they are, each once.
+    let back = json!({ "to": "pop-1", "nodes": ["edge-1", "edge-1"] });
+    let moved = it.post("/v1/nodes/migrate", back).await.body;
+    assert_eq!(moved, json!({ "assigned": 1, "ordered": 0 }));
     it.stop().await;
 }

@@ -10,11 +10,18 @@ mod basics;
 mod cases;
 mod command;
 mod document;
-mod flat;
 mod fuzz;
 mod harness;
 mod legacy;
 mod pops;
+#[path = "../world/redis_server.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "other tests have this module too, and kill and pause the server"
+)]
+mod redis_server;
+mod tamper;
 mod users;
 #[path = "../world/mod.rs"]
 mod world;

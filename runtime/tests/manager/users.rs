@@ -233,3 +233,38 @@ async fn routes_are_kept_and_said_not_to_be_in_force() {
     }
     it.stop().await;
 }
+
+#[tokio::test]
+async fn sessions_of_a_process_that_died_are_not_counted() {
+    let it = Manager::start().await;
+    it.user("ann").await;
+    let id = it.store.user("ann").await.unwrap().unwrap().id;
+    for (pop, sessions) in [("pop-1", 3), ("pop-2", 5)] {
+        it.register(pop, 1).await;
+        let holder = Holder {
+            pop: pop.to_owned(),
+            incarnation: 1,
+        };
+        let totals = Totals {
+            sessions,
+            ..Totals::new("ann".to_owned(), id)
+        };
+        it.store
+            .report(holder, vec![totals], world::now())
+            .await
+            .unwrap();
+    }
+    let sessions = async || {
+        let shown = it.get("/v1/users/ann/stats").await.body["sessions"].clone();
+        let older = it.get("/user/stats/base?username=ann").await.body["current_conns"].clone();
+        assert_eq!(shown, older);
+        shown
+    };
+    assert_eq!(sessions().await, 8);
+    // One was started anew and the other is gone; neither said a last word.
+    it.register("pop-1", 2).await;
+    assert_eq!(sessions().await, 5);
+    it.store.pop_gone("pop-2", 1).await.unwrap();
+    assert_eq!(sessions().await, 0);
+    it.stop().await;
+}

@@ -5,7 +5,7 @@ use crate::env::Env;
 use crate::manager::answer::Json;
 use crate::manager::blacklist::{put, subject_ip};
 use crate::manager::input::{Body, Query};
-use crate::manager::nodes::live_pop;
+use crate::manager::nodes::check_pops;
 use crate::manager::operation::{Act, Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
 use crate::store::{PAGE_MAX, Store, Subject, SubjectKind};
@@ -88,7 +88,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
             )
             .or(UNKNOWN),
             |call: Call<E, S>, Query(part): Query<PopPart>| async move {
-                live_pop(&call.api, &part.popid).await?;
+                check_pops(&call.api, core::slice::from_ref(&part.popid)).await?;
                 get(&call, part.cursor, part.count).await
             },
         )
@@ -150,8 +150,9 @@ async fn checked<E: Env, S: Store>(
     if body.ip_list.len() > ADDRESSES_MAX {
         return Err(Problem::bad_request("too many ips, max is 100"));
     }
-    if let Some(pop) = body.pop_id.as_ref().filter(|id| !id.is_empty()) {
-        live_pop(&call.api, pop).await?;
+    let pop = body.pop_id.as_slice();
+    if pop != [""] {
+        check_pops(&call.api, pop).await?;
     }
     body.ip_list.iter().map(|ip| subject_ip(ip)).collect()
 }

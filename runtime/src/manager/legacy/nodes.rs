@@ -3,7 +3,7 @@
 use super::{DONE, Outcome, act, by_index, check_range, look};
 use crate::env::Env;
 use crate::manager::answer::{Csv, Json, csv_row};
-use crate::manager::input::{Body, Query};
+use crate::manager::input::{Body, Form, Query};
 use crate::manager::nodes::{kick_node, live_pop, live_pops, move_some, rows};
 use crate::manager::operation::{Act, Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
@@ -113,8 +113,8 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "legacy.node.kick",
                 "Has a node turned away; it may come back",
             )
-            .or(&[ApiCode::NotFound, ApiCode::NodeOffline]),
-            |call: Call<E, S>, Query(query): Query<KickQuery>| async move {
+            .or(&[ApiCode::NotFound, ApiCode::NodeOffline, ApiCode::TooLarge]),
+            |call: Call<E, S>, Form(query): Form<KickQuery>| async move {
                 kick_node(&call.api, &query.nodeid, AWAY).await?;
                 Ok(DONE)
             },
@@ -125,7 +125,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "legacy.node.migrate",
                 "Moves nodes to another POP",
             )
-            .or(UNKNOWN),
+            .or(&[ApiCode::NotFound, ApiCode::PopDraining]),
             migrate,
         )
         .look(
@@ -214,7 +214,7 @@ impl From<NodeEntry> for LegacyNode {
     }
 }
 
-impl Act for Query<KickQuery> {
+impl Act for Form<KickQuery> {
     fn subject(&self) -> String {
         self.0.nodeid.clone()
     }

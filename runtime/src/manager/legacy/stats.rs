@@ -6,7 +6,7 @@ use crate::manager::answer::Json;
 use crate::manager::input::Query;
 use crate::manager::operation::{Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
-use crate::manager::users::{chart, find, rates};
+use crate::manager::users::{chart, find, rates, sessions};
 use crate::store::{Resolution, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -98,12 +98,11 @@ async fn base<E: Env, S: Store>(
 ) -> Result<Json<Base>, Problem> {
     let user = find(&call.api, &named.username).await?;
     let rates = rates(&call.api, &user.name).await?;
-    let holders = call.api.store.usage(&user.name).await?.unwrap_or_default();
     Ok(Json(Base {
         current_bandwidth: rates.now / KB,
         top_bandwidth: rates.max / KB,
         total_traffic: user.uploaded.saturating_add(user.downloaded),
-        current_conns: holders.iter().map(|one| u64::from(one.sessions)).sum(),
+        current_conns: sessions(&call.api, &user.name).await?,
     }))
 }
 

@@ -7,7 +7,7 @@ use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::answer::Json;
 use crate::manager::input::{Body, Query};
-use crate::manager::nodes::{known, live_pop};
+use crate::manager::nodes::{check_pops, known};
 use crate::manager::operation::{Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
 use crate::manager::users::{
@@ -90,15 +90,7 @@ async fn create<E: Env, S: Store>(
         .chain(body.pop_ids.unwrap_or_default())
         .filter(|id| !id.is_empty())
         .collect();
-    if !pops.is_empty() {
-        let live = crate::manager::nodes::live_pops(api).await?;
-        for id in &pops {
-            let configured = api.config.pops.iter().any(|pop| pop.id == *id);
-            if !configured && !live.iter().any(|status| status.pop.id == *id) {
-                return Err(Problem::unknown("POP", id));
-            }
-        }
-    }
+    check_pops(api, &pops).await?;
     let now = api.env.unix_time().as_secs();
     let limit = match body.traffic_limit {
         Some(limit) => limit.checked(now)?,
@@ -145,9 +137,7 @@ async fn list<E: Env, S: Store>(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<UserList>, Problem> {
     check_range(query.start, query.end)?;
-    if let Some(pop) = &query.popid {
-        live_pop(&call.api, pop).await?;
-    }
+    check_pops(&call.api, query.popid.as_slice()).await?;
     let store = &call.api.store;
     let (users, total) = by_index(query.start, query.end, true, |page| store.users(page)).await?;
     let mut views = Vec::with_capacity(users.len());

@@ -56,7 +56,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
             "Makes another POP the home of nodes and sends them there",
             Access::Role(Role::Operator),
         )
-        .or(&[ApiCode::NotFound]),
+        .or(&[ApiCode::NotFound, ApiCode::PopDraining]),
         migrate,
     )
 }
@@ -67,11 +67,13 @@ async fn migrate<E: Env, S: Store>(
 ) -> Result<Accepted<Moved>, Problem> {
     let api = &call.api;
     match (body.nodes, body.from, body.count) {
-        (Some(nodes), None, None) => {
+        (Some(mut nodes), None, None) => {
+            nodes.sort_unstable();
+            nodes.dedup();
             if nodes.is_empty() || nodes.len() > MIGRATED_MAX {
                 return Err(Problem::bad_request("nodes must name 1 to 1000 nodes"));
             }
-            live_pop(api, &body.to).await?;
+            check_target(api, &body.to).await?;
             let mut online = BTreeMap::<String, Vec<String>>::new();
             for id in &nodes {
                 if !is_id(id) {
@@ -106,12 +108,20 @@ pub(in crate::manager) async fn move_some<E: Env, S: Store>(
         return Err(Problem::bad_request("both POPs are the same"));
     }
     live_pop(api, from).await?;
-    live_pop(api, to).await?;
+    check_target(api, to).await?;
     let now = api.env.unix_time().as_secs();
     let listing = api.store.pop_nodes(from, Page::first(count), now).await?;
     let nodes: Vec<_> = listing.items.into_iter().map(|node| node.id).collect();
     let online = BTreeMap::from([(from.to_owned(), nodes.clone())]);
     move_nodes(api, nodes, online, to).await
+}
+
+/// A POP that drains would be a home that no node is sent to.
+async fn check_target<E: Env, S: Store>(api: &Api<E, S>, to: &str) -> Result<(), Problem> {
+    if live_pop(api, to).await?.draining {
+        return Err(Problem::new(ApiCode::PopDraining));
+    }
+    Ok(())
 }
 
 /// First the new home, then the orders: a node that is sent away finds its new home.

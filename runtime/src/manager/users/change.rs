@@ -1,8 +1,8 @@
 //! Changing users.
 
 use super::{
-    ReplyView, RouteView, UserView, check_counts, check_rates, check_sessions, check_window,
-    checked_route, find, hash, password_or_new,
+    ReplyView, RouteView, UserView, check_counts, check_rates, check_sessions, checked_route, find,
+    hash, password_or_new,
 };
 use crate::auth::is_user_name;
 use crate::env::Env;
@@ -164,10 +164,6 @@ pub(in crate::manager) async fn modify<E: Env, S: Store>(
         patch.traffic_limit.flatten(),
     ])?;
     let user = find(api, name).await?;
-    check_window(
-        patch.starts_at.unwrap_or(user.starts_at),
-        patch.expires_at.unwrap_or(user.expires_at),
-    )?;
     let route = match patch.route {
         Some(route) => {
             let now = api.env.unix_time().as_secs();

@@ -5,9 +5,10 @@ use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::answer::Json;
 use crate::manager::input::{Name, Query};
+use crate::manager::nodes::live_pops;
 use crate::manager::operation::{Access, Call, Method, Operation, Routes};
 use crate::manager::problem::Problem;
-use crate::store::{COUNT_MAX, HolderUsage, Resolution, Role, Store, TrafficBucket};
+use crate::store::{COUNT_MAX, Holder, HolderUsage, Resolution, Role, Store, TrafficBucket};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -72,7 +73,7 @@ pub(in crate::manager) struct StatsView {
     downloaded: u64,
     charged: u64,
     traffic_limit: Option<u64>,
-    /// The sessions that POPs have told last.
+    /// The sessions that POPs which live have told last.
     sessions: u64,
 }
 
@@ -167,7 +168,7 @@ async fn stats<E: Env, S: Store>(
 ) -> Result<Json<StatsView>, Problem> {
     let user = find(&call.api, &name).await?;
     let rates = rates(&call.api, &name).await?;
-    let holders = call.api.store.usage(&name).await?.unwrap_or_default();
+    let sessions = sessions(&call.api, &name).await?;
     Ok(Json(StatsView {
         bandwidth: rates.now,
         bandwidth_max: rates.max,
@@ -175,7 +176,7 @@ async fn stats<E: Env, S: Store>(
         downloaded: user.downloaded,
         charged: user.charged,
         traffic_limit: user.traffic_limit,
-        sessions: holders.iter().map(|one| u64::from(one.sessions)).sum(),
+        sessions,
     }))
 }
 
@@ -257,6 +258,23 @@ pub(in crate::manager) async fn rates<E: Env, S: Store>(
         now: now.unwrap_or(0),
         max: max.unwrap_or(0),
     })
+}
+
+/// Returns how many sessions a user has, as far as POPs that live have told. What a process told last
+/// before it died does not count.
+pub(in crate::manager) async fn sessions<E: Env, S: Store>(
+    api: &Api<E, S>,
+    name: &str,
+) -> Result<u64, Problem> {
+    let holders = api.store.usage(name).await?.unwrap_or_default();
+    let live = live_pops(api).await?;
+    let lives = |holder: &Holder| {
+        live.iter().any(|status| {
+            status.pop.id == holder.pop && status.pop.incarnation == holder.incarnation
+        })
+    };
+    let living = holders.iter().filter(|usage| lives(&usage.holder));
+    Ok(living.map(|usage| u64::from(usage.sessions)).sum())
 }
 
 /// Both directions together, in bytes.

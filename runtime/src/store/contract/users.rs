@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
     users_come_and_go(open()).await;
     users_change(open()).await;
+    a_window_never_ends_before_it_starts(open()).await;
     every_setting_of_a_user_is_kept(open()).await;
     credential_versions_never_repeat(open()).await;
 }
@@ -75,6 +76,39 @@ async fn users_change<S: Store>((a, b): (S, S)) {
         a.change_user("bob", UserChange::default()).await.unwrap(),
         None
     );
+}
+
+/// Also if two change one end each, at once.
+async fn a_window_never_ends_before_it_starts<S: Store>((a, b): (S, S)) {
+    let mut new = user("ann");
+    (new.starts_at, new.expires_at) = (Some(NOW), Some(NOW));
+    assert_eq!(a.create_user(new.clone()).await, Err(StoreError::Window));
+    assert_eq!(b.user("ann").await.unwrap(), None);
+    new.expires_at = Some(NOW + 1);
+    a.create_user(new).await.unwrap();
+    let start = |at: Option<u64>| UserChange {
+        starts_at: Some(at),
+        ..UserChange::default()
+    };
+    let end = |at: Option<u64>| UserChange {
+        expires_at: Some(at),
+        ..UserChange::default()
+    };
+    assert!(a.change_user("ann", end(Some(NOW + 9))).await.is_ok());
+    assert!(a.change_user("ann", start(Some(NOW + 8))).await.is_ok());
+    let before = b.user("ann").await.unwrap();
+    let mut both = end(Some(NOW + 8));
+    (both.enabled, both.password_hash) = (Some(false), Some("$new".to_owned()));
+    for change in [start(Some(NOW + 9)), both] {
+        let refused = b.change_user("ann", change).await;
+        assert_eq!(refused, Err(StoreError::Window));
+        assert_eq!(a.user("ann").await.unwrap(), before);
+    }
+    // Without one end there is no window.
+    assert!(b.change_user("ann", end(None)).await.is_ok());
+    assert!(b.change_user("ann", start(Some(NOW + 99))).await.is_ok());
+    assert!(b.change_user("ann", start(None)).await.is_ok());
+    assert!(b.change_user("ann", end(Some(1))).await.is_ok());
 }
 
 async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {

@@ -1,6 +1,6 @@
 //! POPs and nodes in SQLite.
 
-use super::{durable, integer, malformed, quick, unsigned};
+use super::{durable, integer, malformed, quick, traffic, unsigned};
 use crate::store::{
     KnownNode, Listing, META_MAX, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, POP_FORGOTTEN_AFTER,
     Page, PopEntry, PopStatus, StoreError,
@@ -48,6 +48,7 @@ pub(super) fn pop_alive(
              AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = homes.node)",
         )?
         .execute([integer(now.saturating_sub(NODE_FORGOTTEN_AFTER))])?;
+    traffic::expire(&transaction, now)?;
     Ok(transaction.commit()?)
 }
 

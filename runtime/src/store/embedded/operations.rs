@@ -11,9 +11,7 @@ use std::net::IpAddr;
 
 impl Store for Embedded {
     async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        if !user.fits() {
-            return Err(StoreError::TooLarge);
-        }
+        user.check()?;
         self.call(move |connection| users::create(connection, &user))
             .await
     }

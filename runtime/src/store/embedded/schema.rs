@@ -4,7 +4,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One step per version: step `n` leads from `user_version` n to n + 1. Steps are never edited once
 /// released, only added.
-const STEPS: &[&str] = &[TABLES, DRAINING, include_str!("schema/quota.sql")];
+const STEPS: &[&str] = &[
+    TABLES,
+    DRAINING,
+    include_str!("schema/quota.sql"),
+    include_str!("schema/pages.sql"),
+];
 
 const TABLES: &str = "
     CREATE TABLE meta (

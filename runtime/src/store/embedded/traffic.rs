@@ -4,6 +4,9 @@ use super::{integer, unsigned, users};
 use crate::store::{Resolution, StoreError, TrafficBucket};
 use rusqlite::{Connection, Transaction, params};
 
+/// How many buckets of a width one step drops; renewals of POPs come every few seconds, and each does one.
+const EXPIRED_MAX: u32 = 500;
+
 /// Adds to the buckets that `at` lies in and drops those that are too old beside it.
 pub(super) fn add(
     transaction: &Transaction<'_>,
@@ -40,6 +43,26 @@ pub(super) fn add(
                 user_id,
                 integer(width),
                 integer(resolution.kept() * width)
+            ])?;
+    }
+    Ok(())
+}
+
+/// Drops some of what no user keeps any longer at `now`: also of users who transfer nothing any more.
+pub(super) fn expire(transaction: &Transaction<'_>, now: u64) -> Result<(), StoreError> {
+    for resolution in Resolution::ALL {
+        let width = resolution.width();
+        let gone = now / width * width;
+        transaction
+            .prepare_cached(
+                "DELETE FROM traffic WHERE (user_id, width, start) IN (
+                     SELECT user_id, width, start FROM traffic
+                     WHERE width = ?1 AND start <= ?2 LIMIT ?3)",
+            )?
+            .execute(params![
+                integer(width),
+                integer(gone.saturating_sub(resolution.kept() * width)),
+                EXPIRED_MAX
             ])?;
     }
     Ok(())

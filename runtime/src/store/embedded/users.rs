@@ -3,7 +3,7 @@
 use super::{changes, durable, integer, malformed, unsigned};
 use crate::store::word::{from_word, word};
 use crate::store::{
-    Change, Listing, NewUser, Page, ReplyMode, Route, StoreError, User, UserChange,
+    Change, Listing, NewUser, Page, ReplyMode, Route, StoreError, User, UserChange, is_window,
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, params};
 
@@ -87,6 +87,10 @@ pub(super) fn change(
         user.enabled = change.enabled.unwrap_or(user.enabled);
         user.starts_at = change.starts_at.unwrap_or(user.starts_at);
         user.expires_at = change.expires_at.unwrap_or(user.expires_at);
+        let moved = change.starts_at.is_some() || change.expires_at.is_some();
+        if moved && !is_window(user.starts_at, user.expires_at) {
+            return Err(StoreError::Window);
+        }
         user.traffic_limit = change.traffic_limit.unwrap_or(user.traffic_limit);
         user.upload_rate = change.upload_rate.unwrap_or(user.upload_rate);
         user.download_rate = change.download_rate.unwrap_or(user.download_rate);

@@ -189,6 +189,7 @@ impl Failure {
             Self::Late => (StoreError::unavailable("Redis: no answer in time"), true),
             Self::Server(error) => match error.code() {
                 Some("EXISTS") => (StoreError::Exists, false),
+                Some("WINDOW") => (StoreError::Window, false),
                 Some("SUPERSEDED") => (StoreError::Superseded, false),
                 _ => {
                     let lost = error.is_unrecoverable_error()

@@ -47,9 +47,7 @@ impl Redis {
 
 impl Store for Redis {
     async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
-        if !user.fits() {
-            return Err(StoreError::TooLarge);
-        }
+        user.check()?;
         let pairs = users::encode_new(&user);
         let args = (user.name.clone(), user_changed(&user.name), pairs);
         let created = self.run(&scripts::USER_CREATE, args).await?;

@@ -7,6 +7,8 @@
 )]
 mod redis_server;
 
+mod dictionary;
+
 use super::Redis;
 use crate::store::contract::{self, NOW, node, pop, user};
 use crate::store::{Holder, Order, Page, Store, StoreError, Totals};
@@ -26,6 +28,33 @@ async fn keeps_the_contract(fsync: Fsync) {
         database += 1;
         let open = || Redis::new(&url).unwrap();
         (open(), open())
+    })
+    .await;
+    dictionary::holds(&server, database).await;
+}
+
+#[tokio::test]
+async fn two_thousand_nodes_cost_as_many_commands_as_a_hundred() {
+    let server = RedisServer::start(Fsync::EverySecond);
+    let stores = [0, 1].map(|database| Redis::new(&server.url(database)).unwrap());
+    contract::cost::is_flat(stores, async |_| {
+        // Those that scripts give are counted, not those of connecting and of handing scripts over.
+        let told: String = ask(&server, &["INFO", "commandstats"]).await;
+        let _: String = ask(&server, &["CONFIG", "RESETSTAT"]).await;
+        let own = [
+            "cmdstat_info",
+            "cmdstat_config",
+            "cmdstat_client",
+            "cmdstat_select",
+            "cmdstat_hello",
+            "cmdstat_script",
+            "cmdstat_evalsha",
+        ];
+        let lines = told
+            .lines()
+            .filter(|line| !own.iter().any(|own| line.starts_with(own)));
+        let calls = lines.filter_map(|line| line.split_once("calls=")?.1.split(',').next());
+        calls.map(|calls| calls.parse::<u64>().unwrap()).sum()
     })
     .await;
 }
