@@ -3,7 +3,9 @@
 
 mod changes;
 mod exact;
+mod leases;
 mod region;
+mod sessions;
 mod transfers;
 
 #[path = "../world/redis_server.rs"]
@@ -12,3 +14,6 @@ mod redis_server;
 
 /// What a user of most tests may transfer, in bytes.
 const LIMIT: u64 = 100_000_000;
+
+/// How soon a change must reach sessions that run.
+const SOON: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! What an operator changes reaches sessions that run within a second, at both POPs.
 
+use super::SOON;
 use super::region::Region;
 use super::transfers::Transfers;
 use crate::process::eventually;
@@ -7,9 +8,6 @@ use crate::server::PATIENCE;
 use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-/// How soon a change must reach sessions that run.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Sessions at each POP.
 const SESSIONS: usize = 2;

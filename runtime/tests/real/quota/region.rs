@@ -7,7 +7,7 @@ use crate::site::Site;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use titan_runtime::store::{HolderUsage, Redis, Store as _, User};
+use titan_runtime::store::{HolderUsage, Redis, Store as _, StoreError, User};
 use tokio::runtime::Runtime;
 
 /// The ids of the POPs, in the order of their proxies.
@@ -126,14 +126,22 @@ impl Region {
     }
 
     pub(super) fn record(&self, user: (&str, &str)) -> User {
-        let record = self.runtime.block_on(self.store.user(user.0));
-        record.unwrap().unwrap()
+        Self::asked(|| self.runtime.block_on(self.store.user(user.0)))
     }
 
     /// Returns every holder's part of a user's account.
     pub(super) fn parts(&self, user: (&str, &str)) -> Vec<HolderUsage> {
-        let parts = self.runtime.block_on(self.store.usage(user.0));
-        parts.unwrap().unwrap()
+        Self::asked(|| self.runtime.block_on(self.store.usage(user.0)))
+    }
+
+    /// Asks the store until it answers: a connection may be left from before it was killed.
+    fn asked<T>(ask: impl Fn() -> Result<Option<T>, StoreError>) -> T {
+        let mut answer = None;
+        eventually("the store answers", PATIENCE, || {
+            answer = ask().ok().flatten();
+            answer.is_some()
+        });
+        answer.unwrap()
     }
 
     /// Returns the part of one POP's newest process.
@@ -144,8 +152,8 @@ impl Region {
             .max_by_key(|part| part.holder.incarnation)
     }
 
-    /// Waits until everything granted is carried or given back, but for what a dead process holds, and
-    /// returns what is charged.
+    /// Waits until all sessions are over and everything granted is carried or given back, but for what
+    /// a dead process holds, and returns what is charged.
     pub(super) fn settled(&self, user: (&str, &str), dead: u64) -> u64 {
         eventually("all is given back and told", PATIENCE, || {
             self.is_settled(user, dead)
@@ -156,7 +164,8 @@ impl Region {
     fn is_settled(&self, user: (&str, &str), dead: u64) -> bool {
         let parts = self.parts(user);
         let charged = self.record(user).charged;
-        charged == parts.iter().map(carried).sum::<u64>() + dead
+        let busy = parts.iter().filter(|part| part.sessions > 0).count();
+        busy <= usize::from(dead > 0) && charged == parts.iter().map(carried).sum::<u64>() + dead
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// How far a sender runs ahead of its receiver at most, but for one block. What is on its way when a
 /// session is cut is all that keeps the counts of the ends from being those of the POP.
@@ -25,6 +26,7 @@ struct Way {
 struct Progress {
     sent: u64,
     received: u64,
+    paused: bool,
     over: bool,
 }
 
@@ -33,7 +35,8 @@ impl Way {
         let block = [7; BLOCK_LEN];
         loop {
             let waits = |progress: &mut Progress| {
-                !progress.over && progress.sent.saturating_sub(progress.received) >= WINDOW
+                let ahead = progress.sent.saturating_sub(progress.received);
+                !progress.over && (progress.paused || ahead >= WINDOW)
             };
             let progress = self.progress.lock().unwrap();
             if self.moved.wait_while(progress, waits).unwrap().over {
@@ -165,9 +168,23 @@ impl Transfers {
         self.over(|_| true)
     }
 
+    /// Measures what is received within some time.
+    pub(super) fn moved_in(&self, time: Duration) -> u64 {
+        let before = self.moved().received;
+        thread::sleep(time);
+        self.moved().received - before
+    }
+
     /// Waits until so many bytes were received.
     pub(super) fn reach(&self, bytes: u64) {
         eventually("bytes arrive", PATIENCE, || self.moved().received >= bytes);
+    }
+
+    /// Has nothing sent any more, by either end; the sessions go on.
+    pub(super) fn pause(&self) {
+        for way in self.flows.iter().flat_map(|flow| [&flow.up, &flow.down]) {
+            way.progress.lock().unwrap().paused = true;
+        }
     }
 
     /// Tells whether all clients are cut off.
