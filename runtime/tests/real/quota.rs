@@ -1,11 +1,14 @@
 //! Quotas and limits over two POPs and one Redis, with sessions that run: never a byte too much, and
 //! every change within a second.
 
+mod away;
 mod changes;
 mod exact;
 mod leases;
+mod pace;
 mod region;
 mod sessions;
+mod start;
 mod transfers;
 
 #[path = "../world/redis_server.rs"]

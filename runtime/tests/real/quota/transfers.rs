@@ -168,6 +168,15 @@ impl Transfers {
         self.over(|_| true)
     }
 
+    /// Returns what targets and what clients have received.
+    pub(super) fn received(&self) -> (u64, u64) {
+        let sum = |way: fn(&Flow) -> &Way| {
+            let ways = self.flows.iter().map(way);
+            ways.map(|way| way.sum().received).sum()
+        };
+        (sum(|flow| &flow.up), sum(|flow| &flow.down))
+    }
+
     /// Measures what is received within some time.
     pub(super) fn moved_in(&self, time: Duration) -> u64 {
         let before = self.moved().received;
