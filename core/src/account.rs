@@ -52,6 +52,11 @@ impl Account {
         self.barred = None;
     }
 
+    /// Takes back what was granted beyond a total. A bar stays.
+    pub(crate) fn recall(&mut self, grant: Grant) {
+        self.quota.recall(grant);
+    }
+
     pub(crate) fn limit_rate(&mut self, now: Instant, rates: Rates) {
         self.up.limit(now, rates.up);
         self.down.limit(now, rates.down);

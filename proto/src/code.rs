@@ -108,6 +108,8 @@ codes! {
     ExitLimit = 23, 0x01, 503, "connection_limit_reached", "exit_limit";
     /// The process is shutting down.
     ShuttingDown = 24, 0x01, 503, "destination_unavailable", "shutting_down";
+    /// The user has as many sessions as allowed.
+    SessionLimit = 25, 0x02, 429, "connection_limit_reached", "session_limit";
     /// The peer broke the protocol.
     Protocol = 64, 0x01, 502, "proxy_internal_error", "protocol";
     /// A frame could not be parsed.

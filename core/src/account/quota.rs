@@ -68,6 +68,16 @@ impl Quota {
         self.told = false;
     }
 
+    /// Takes back what was granted beyond a total and is not spent.
+    pub(super) fn recall(&mut self, grant: Grant) {
+        if let Some(total) = grant.total {
+            let kept = total.max(self.carried.total());
+            self.granted = self.granted.min(kept);
+        }
+        self.low = grant.low;
+        self.told = false;
+    }
+
     pub(crate) const fn left(&self) -> u64 {
         if self.limited {
             self.granted.saturating_sub(self.carried.total())
@@ -129,6 +139,26 @@ mod tests {
         });
         assert_eq!(quota.left(), 41);
         assert_eq!(quota.carried(), Carried { up: 60, down: 0 });
+    }
+
+    #[test]
+    fn a_recall_takes_back_what_is_not_spent() {
+        for (total, left) in [(101, 40), (100, 40), (99, 39), (60, 0), (59, 0), (0, 0)] {
+            let mut quota = granted(100, 0);
+            quota.carry(Way::Up, 60);
+            quota.recall(Grant {
+                total: Some(total),
+                low: 1,
+            });
+            assert_eq!(quota.left(), left, "down to {total}");
+            assert!(quota.is_covered());
+            assert_eq!(quota.is_newly_low(), left == 0);
+            quota.grant(Grant {
+                total: Some(90),
+                low: 0,
+            });
+            assert_eq!(quota.left(), left.max(30), "granted anew");
+        }
     }
 
     #[test]

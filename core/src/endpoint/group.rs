@@ -141,6 +141,10 @@ impl Groups {
         self.by_number.get(&number)
     }
 
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Group> {
+        self.by_number.get_mut(&number)
+    }
+
     pub(crate) fn get_or_add(&mut self, number: u32) -> &mut Group {
         self.by_number.entry(number).or_default()
     }

@@ -67,6 +67,33 @@ fn a_client_may_send_exactly_what_is_granted() {
 }
 
 #[test]
+fn what_is_recalled_moves_no_more() {
+    let mut world = World::new(config(), 1);
+    grant(&mut world, 1, 10_000);
+    let (id, at_edge) = world.connect();
+    world.send_up(id, &[1; 1000]);
+    world.send_down(0, at_edge, &[2; 1000]);
+    let low = 1;
+    let recall = |total| Grant {
+        total: Some(total),
+        low,
+    };
+    world.pop.recall(world.now, 1, recall(1600));
+    world.run();
+    assert_eq!(room(&mut world, id), 600);
+    assert_eq!(readable(&mut world, id), 600);
+    assert_eq!(world.read_down(id).len(), 600);
+    assert_eq!(world.pop.left(1), Some(0));
+    assert_eq!(lows(&world), 1, "somebody has to ask for more");
+    world.pop.recall(world.now, 1, recall(0));
+    world.run();
+    assert_eq!(carried(&world), (1000, 600));
+    grant(&mut world, 1, 2000);
+    assert!(was_woken(&mut world, id));
+    assert_eq!(world.read_down(id).len(), 400);
+}
+
+#[test]
 fn a_client_sees_exactly_what_is_granted() {
     for (total, seen) in [(999, 999), (1000, 1000), (1001, 1000)] {
         let mut world = World::new(config(), 1);

@@ -10,26 +10,28 @@
 //! is left to be reported. The core moves nothing that was not granted; the store is asked for more
 //! before that is used up, and never by whoever moves bytes.
 
+mod admit;
 mod held;
 mod journal;
 mod lease;
 mod record;
 mod report;
 
+pub(super) use admit::admit;
 pub(super) use lease::ask;
 pub(super) use record::{aged, refresh};
 pub(super) use report::{leave, report, wake_reports};
 
 use super::Shared;
-use crate::auth::Account;
 use crate::env::Env;
 use crate::store::{Holder, Store, User};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use held::Held;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use titan_core::time::Instant;
 use titan_proto::Code;
 use tokio::sync::Notify;
 
@@ -41,8 +43,10 @@ const WINDOWS_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) struct Accounts {
     holder: Holder,
     state: RefCell<State>,
-    /// Somebody wants the store to hear of sessions soon.
+    /// Somebody wants the store to hear of sessions, or of what is given back, soon.
     urgent: Notify,
+    /// Until when the store is not asked for the number of sessions.
+    count_retry: Cell<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +61,7 @@ struct State {
 
 impl State {
     /// Finds the number of a user, or gives it one that nobody has.
-    fn number(&mut self, record: &Arc<User>, now: titan_core::time::Instant) -> u32 {
+    fn number(&mut self, record: &Arc<User>, now: Instant) -> u32 {
         if let Some(&group) = self.by_user.get(&record.id) {
             return group;
         }
@@ -110,6 +114,7 @@ impl Accounts {
             holder,
             state: RefCell::default(),
             urgent: Notify::new(),
+            count_retry: Cell::new(Instant::EPOCH),
         }
     }
 
@@ -127,83 +132,6 @@ impl Accounts {
         let groups = state.by_name.get(name);
         groups.map_or_else(Vec::new, |groups| groups.iter().copied().collect())
     }
-}
-
-/// A place among the sessions of a user; dropping it frees it.
-pub(super) struct Place<E: Env, S: Store> {
-    shared: Rc<Shared<E, S>>,
-    /// The user's number.
-    pub(super) group: u32,
-}
-
-impl<E: Env, S: Store> Drop for Place<E, S> {
-    fn drop(&mut self) {
-        let accounts = &self.shared.accounts;
-        if let Some(held) = accounts.state.borrow_mut().held.get_mut(&self.group) {
-            held.sessions -= 1;
-            held.idle_since = self.shared.env.now();
-            if held.record.sessions_max.is_some() {
-                accounts.urgent.notify_one();
-            }
-        }
-    }
-}
-
-/// Lets one more session of a user in.
-///
-/// # Errors
-/// [`Code::UserDisabled`] if the user is off by now, [`Code::BadCredentials`] if the password was
-/// changed, [`Code::Overloaded`] if there are as many sessions as there may be.
-pub(super) fn admit<E: Env, S: Store>(
-    shared: &Rc<Shared<E, S>>,
-    account: &Account,
-) -> Result<Place<E, S>, Code> {
-    let now = shared.env.now();
-    let record = &account.record;
-    let (group, known) = {
-        let mut state = shared.accounts.state.borrow_mut();
-        let group = state.number(record, now);
-        let held = state.held.get(&group).map(|held| held.record.clone());
-        (group, held.map_or(0, |record| record.credential_version))
-    };
-    if record.credential_version > known {
-        // Sessions of the old password end before the first one of the new password begins.
-        apply(shared, group, Some(User::clone(record)));
-    }
-    let mut state = shared.accounts.state.borrow_mut();
-    let held = state.held.get_mut(&group).ok_or(Code::Internal)?;
-    if record.credential_version < held.record.credential_version {
-        return Err(Code::BadCredentials);
-    }
-    if held.off || held.gone {
-        return Err(Code::UserDisabled);
-    }
-    if let Some(max) = held.record.sessions_max {
-        shared.accounts.urgent.notify_one();
-        let sessions = u64::from(held.sessions).saturating_add(held.elsewhere);
-        if sessions >= u64::from(max) {
-            return Err(Code::Overloaded);
-        }
-    }
-    held.sessions += 1;
-    let fresh = !core::mem::replace(&mut held.in_core, true);
-    let (rates, grant) = (held.rates(), held.grant(0));
-    let needy = held.is_limited() && (fresh || held.dry);
-    drop(state);
-    if fresh {
-        shared.shard.drive(|core, now| {
-            core.limit_rate(now, group, rates);
-            core.grant(now, group, grant);
-        });
-    }
-    if needy {
-        // Somebody else may have given something back, or an operator.
-        ask(shared, group);
-    }
-    Ok(Place {
-        shared: Rc::clone(shared),
-        group,
-    })
 }
 
 /// Takes in what reading a user's record has found, for the sessions that run.
@@ -240,6 +168,7 @@ fn apply<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, found: Option<
     let reopen = !off && !dry && (was_off || renewed || relimited);
     let grant = held.grant(0);
     let needy = held.is_limited() && !off && (dry || reopen);
+    let excess = held.read();
     state.unwatch(group, &old);
     state.watch(group, &record);
     drop(state);
@@ -257,8 +186,28 @@ fn apply<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, found: Option<
             core.grant(now, group, grant);
         }
     });
+    give_back(shared, group, excess);
     if needy {
         ask(shared, group);
+    }
+}
+
+/// Gives back up to so many bytes of what a user holds here and has not spent. The core spends them
+/// no more when this returns, and the store hears of it soon.
+fn give_back<E: Env, S: Store>(shared: &Shared<E, S>, group: u32, bytes: u64) {
+    if bytes == 0 {
+        return;
+    }
+    let given = shared.shard.drive(|core, now| {
+        let mut state = shared.accounts.state.borrow_mut();
+        let held = state.held.get_mut(&group).filter(|held| held.in_core)?;
+        held.count(core.carried(group));
+        let less = held.lessen(bytes)?;
+        core.recall(now, group, less);
+        Some(())
+    });
+    if given.is_some() {
+        shared.accounts.urgent.notify_one();
     }
 }
 

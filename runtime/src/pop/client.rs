@@ -90,7 +90,7 @@ async fn serve<E: Env, S: Store>(
         mut socks,
         early,
     } = asked;
-    let admitted = admit(&shared, &account);
+    let admitted = Box::pin(admit(&shared, &account)).await;
     let open = Open {
         target,
         group: admitted.as_ref().map_or(0, |place| place.group),

@@ -96,6 +96,8 @@ pub struct Standing {
     pub limit: Option<u64>,
     /// How many sessions the user has at other POPs.
     pub sessions_elsewhere: u64,
+    /// What other POPs that live had been granted and not spent when they last told, in bytes.
+    pub held_elsewhere: u64,
 }
 
 /// One holder's part of a user's account.

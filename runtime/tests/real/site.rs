@@ -120,6 +120,16 @@ impl Site {
         (process, proxy)
     }
 
+    /// Starts a POP again as it was started before; it may take a moment to listen.
+    pub(crate) fn pop_again(&self, id: &str) -> Process {
+        let path = self.data.path().join(id).with_extension("toml");
+        Process::spawn(
+            daemon(env!("CARGO_BIN_EXE_titan-pop"))
+                .arg("--config")
+                .arg(path),
+        )
+    }
+
     /// Orders a POP to drain.
     pub(crate) fn order_to_drain(&self, pop: &str) {
         let path = format!("v1/pops/{pop}/drain");
@@ -255,11 +265,19 @@ impl Site {
         Process::spawn(daemon(program).arg("--config").arg(path))
     }
 
-    /// Asks the manager, if it is there.
+    /// Asks the manager, if it is there: to look, or to do something with a body.
     pub(crate) fn rest(&self, path: &str, body: Option<&Value>) -> Option<Value> {
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let answer = self.call(method, path, body)?;
+        serde_json::from_slice(&answer).ok()
+    }
+
+    /// Asks the manager, and returns what it answers unless that is an error.
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Vec<u8>> {
         let token = fs::read_to_string(self.data.path().join("admin.token")).ok()?;
         let mut curl = Command::new("curl");
         curl.args(["-q", "-s", "--fail", "--noproxy", "*", "--max-time", "20"]);
+        curl.args(["-X", method]);
         curl.arg("--cacert").arg(&self.authority.ca).arg("-H");
         curl.arg(format!("Authorization: Bearer {}", token.trim()));
         if let Some(body) = body {
@@ -272,8 +290,9 @@ impl Site {
         }
         let answer = curl
             .arg(format!("https://{}/{path}", self.manager))
-            .output();
-        serde_json::from_slice(&answer.unwrap().stdout).ok()
+            .output()
+            .unwrap();
+        answer.status.success().then_some(answer.stdout)
     }
 }
 
@@ -291,7 +310,7 @@ pub(crate) fn echoes(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Returns an address that stays free while a daemon is away: its port is not one of those that the
 /// system gives to clients.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 600).unwrap() * 20;
     (0..12_000)

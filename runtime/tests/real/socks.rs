@@ -4,7 +4,7 @@ use crate::server::{PATIENCE, patient};
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
-/// The user and password of all tests.
+/// The user and password of tests that need no other.
 pub(crate) const USER: (&str, &str) = ("u", "p");
 
 /// Whom to ask for.
@@ -17,10 +17,23 @@ pub(crate) enum Host<'a> {
 
 /// Asks for a connection; returns the stream and the reply code.
 pub(crate) fn ask(proxy: SocketAddr, host: Host<'_>, port: u16) -> io::Result<(TcpStream, u8)> {
+    ask_as(USER, proxy, host, port)
+}
+
+/// Asks for a connection of a user; returns the stream and the reply code.
+///
+/// # Errors
+/// `PermissionDenied` if the user is not let in.
+pub(crate) fn ask_as(
+    user: (&str, &str),
+    proxy: SocketAddr,
+    host: Host<'_>,
+    port: u16,
+) -> io::Result<(TcpStream, u8)> {
     let mut stream = patient(TcpStream::connect_timeout(&proxy, PATIENCE)?)?;
     stream.set_nodelay(true)?;
     let mut hello = vec![5, 1, 2, 1];
-    for text in [USER.0, USER.1] {
+    for text in [user.0, user.1] {
         hello.push(u8::try_from(text.len()).unwrap());
         hello.extend_from_slice(text.as_bytes());
     }
@@ -60,7 +73,16 @@ pub(crate) fn ask(proxy: SocketAddr, host: Host<'_>, port: u16) -> io::Result<(T
 
 /// Connects to a target.
 pub(crate) fn connect(proxy: SocketAddr, target: SocketAddr) -> io::Result<TcpStream> {
-    let (stream, reply) = ask(proxy, Host::Ip(target.ip()), target.port())?;
+    connect_as(USER, proxy, target)
+}
+
+/// Connects a user to a target.
+pub(crate) fn connect_as(
+    user: (&str, &str),
+    proxy: SocketAddr,
+    target: SocketAddr,
+) -> io::Result<TcpStream> {
+    let (stream, reply) = ask_as(user, proxy, Host::Ip(target.ip()), target.port())?;
     if reply != 0 {
         return Err(io::Error::other(format!("reply {reply}")));
     }

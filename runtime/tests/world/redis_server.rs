@@ -1,7 +1,7 @@
 //! A redis-server of a test's own.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// When the server writes its append-only file to the disk.
@@ -36,8 +36,12 @@ impl RedisServer {
 
     /// Returns the address of one of its 256 databases, which share nothing but the server.
     pub fn url(&self, database: usize) -> String {
-        let socket = self.directory.path().join("redis.sock");
-        format!("redis+unix://{}?db={database}", socket.display())
+        format!("redis+unix://{}?db={database}", self.socket().display())
+    }
+
+    /// Returns where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
     }
 
     /// Kills the server as the kernel would, with SIGKILL.

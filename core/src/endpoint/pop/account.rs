@@ -19,6 +19,19 @@ impl Endpoint<PopRole> {
         self.leave(now);
     }
 
+    /// Takes back what a group was [granted](Self::grant) beyond `grant.total`, as far as it is not
+    /// spent: it moves no more than that until the next grant. The one way to lower what was granted.
+    /// Does nothing to a group that was never granted anything.
+    pub fn recall(&mut self, now: Instant, group: u32, grant: Grant) {
+        let now = self.enter(now);
+        if let Some(group) = self.engine.groups.get_mut(group) {
+            group.account.recall(grant);
+        }
+        self.engine.warn_if_low(group);
+        self.engine.plan(now, group);
+        self.leave(now);
+    }
+
     /// Ends every session of a group, with a CLOSE for `code`, and refuses new ones with it until
     /// the next grant. Nothing of the group moves from now on; of very many sessions the last end
     /// some milliseconds later.

@@ -16,10 +16,15 @@ const PIECE_MIN: u64 = 64 << 10;
 /// A POP asks for this part of what is left at most, so that others find something.
 const PIECE_OF_LEFT: u64 = 4;
 
-/// A lease that lasts less than this is followed by a larger one, and one that lasts much longer by a
-/// smaller one.
-const LASTS_MIN: Duration = Duration::from_millis(500);
-const LASTS_MAX: Duration = Duration::from_secs(4);
+/// When half of a lease lasts less than this, the next one is larger, and when it lasts much longer,
+/// smaller. Longer than an operation of the store takes: nobody waits for a slow one then.
+const LASTS_MIN: Duration = Duration::from_secs(2);
+const LASTS_MAX: Duration = Duration::from_secs(8);
+
+/// Over how long the pace of a user is measured at least, and for how many times as long what is held
+/// may last: the rest is for others. [`LEASE_MIN`] may be kept anyway, if much is left.
+const PACE_MEASURED: Duration = Duration::from_secs(1);
+const PACES_KEPT: u64 = 4;
 
 /// A user that this POP has sessions of, or has to report.
 #[derive(Debug)]
@@ -39,7 +44,14 @@ pub(super) struct Held {
     pub(super) asked_at: Instant,
     /// The store knows the user no more.
     pub(super) gone: bool,
+    /// Sessions at other POPs, as told last.
     pub(super) elsewhere: u64,
+    /// When the store told how the user stands.
+    pub(super) stood_at: Option<Instant>,
+    /// Since when the store has had nothing while others held something.
+    pub(super) thirsty_since: Option<Instant>,
+    /// What had been spent when the pace was looked at last, and when that was.
+    paced: (u64, Instant),
     totals: Totals,
     told: Option<Totals>,
     /// What groups that the core has forgotten had carried.
@@ -66,6 +78,9 @@ impl Held {
             asked_at: now,
             gone: false,
             elsewhere: 0,
+            stood_at: None,
+            thirsty_since: None,
+            paced: (0, now),
             told: None,
             base: Carried::default(),
             size: LEASE_MIN,
@@ -141,13 +156,64 @@ impl Held {
         }
         self.asked_at = now;
         let spent = self.totals.returned.saturating_add(self.totals.spent());
-        let granted = self.totals.granted.max(spent);
-        let piece = (self.left / PIECE_OF_LEFT).max(PIECE_MIN);
-        granted.saturating_add(self.size.min(piece))
+        spent
+            .saturating_add(self.size.min(self.piece()))
+            .max(self.totals.granted)
     }
 
-    /// Takes in how the user stands, with what was granted in an answer that was lost.
-    pub(super) fn stand(&mut self, standing: &Standing) {
+    /// The largest part of what is left that this POP holds.
+    fn piece(&self) -> u64 {
+        (self.left / PIECE_OF_LEFT).max(PIECE_MIN)
+    }
+
+    /// Returns how much more is held than is spent within a few seconds at the pace since this was
+    /// last called: nothing if that was a moment ago.
+    pub(super) fn idle(&mut self, now: Instant) -> u64 {
+        let (spent, at) = self.paced;
+        if now.since(at) < PACE_MEASURED {
+            return 0;
+        }
+        self.paced = (self.totals.spent(), now);
+        let moved = self.totals.spent() - spent;
+        let floor = LEASE_MIN.min(self.piece());
+        let keep = moved.saturating_mul(PACES_KEPT).max(floor);
+        let idle = self.rest().saturating_sub(keep);
+        if idle > 0 {
+            self.size = self.size.min(keep.max(LEASE_MIN));
+        }
+        idle
+    }
+
+    /// Gives back up to so many bytes of the rest, and returns what the core is to be left with; none
+    /// if there is nothing to give back.
+    pub(super) fn lessen(&mut self, bytes: u64) -> Option<Grant> {
+        let given = bytes.min(self.totals.rest());
+        if given == 0 || !self.is_limited() {
+            return None;
+        }
+        self.totals.returned += given;
+        Some(self.grant((self.totals.rest() / 2).max(1)))
+    }
+
+    /// Tells whether session `number` here is not one too many, as far as is known.
+    pub(super) fn has_room(&self, number: u32) -> bool {
+        // Sessions before it may have ended meanwhile.
+        let here = u64::from(number.min(self.sessions));
+        let max = self.record.sessions_max.map(u64::from);
+        max.is_none_or(|max| here.saturating_add(self.elsewhere) <= max)
+    }
+
+    /// Takes in what the record says is left, and returns how much more than the limit is charged.
+    pub(super) fn read(&mut self) -> u64 {
+        let limit = self.record.traffic_limit.unwrap_or(u64::MAX);
+        self.left = limit.saturating_sub(self.record.charged);
+        self.record.charged.saturating_sub(limit)
+    }
+
+    /// Takes in how the user stands, with what was granted in an answer that was lost. Returns how
+    /// much more than the limit is charged.
+    pub(super) fn stand(&mut self, standing: &Standing, now: Instant) -> u64 {
+        self.stood_at = Some(now);
         self.totals.granted = self.totals.granted.max(standing.granted);
         self.elsewhere = standing.sessions_elsewhere;
         let limit = standing.limit.unwrap_or(u64::MAX);
@@ -155,6 +221,7 @@ impl Held {
         if !self.in_core {
             self.give_back();
         }
+        standing.charged.saturating_sub(limit)
     }
 
     /// Tells whether the user has something left that nobody was granted.

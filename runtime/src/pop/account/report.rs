@@ -1,6 +1,6 @@
 //! Telling the store what users have transferred, in batches, and giving back what they do not need.
 
-use super::{Accounts, Shared, apply, journal};
+use super::{Accounts, Shared, apply, give_back, journal};
 use crate::env::Env;
 use crate::store::{Holder, REPORT_MAX, Store, StoreError, Totals};
 use core::time::Duration;
@@ -71,10 +71,21 @@ fn collect<E: Env, S: Store>(shared: &Shared<E, S>) {
     });
 }
 
-/// Gives back the leases of users whose last session is over, and forgets those of whom everything
-/// is known.
+/// Gives back what users do not need of their leases, and everything of those whose last session is
+/// over; forgets those of whom everything is known.
 fn settle<E: Env, S: Store>(shared: &Shared<E, S>) {
     let now = shared.env.now();
+    let rests: Vec<_> = {
+        let mut state = shared.accounts.state.borrow_mut();
+        let held = state.held.iter_mut();
+        held.filter(|(_, held)| held.in_core && !held.asking)
+            .map(|(&group, held)| (group, held.idle(now)))
+            .filter(|&(_, idle)| idle > 0)
+            .collect()
+    };
+    for (group, idle) in rests {
+        give_back(shared, group, idle);
+    }
     let idle: Vec<u32> = {
         let state = shared.accounts.state.borrow();
         let idle = |held: &super::Held| {
@@ -119,11 +130,13 @@ async fn flush<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) -> Result<(), StoreE
                 apply(shared, *group, None);
                 continue;
             };
+            let mut excess = 0;
             if let Some(held) = accounts.state.borrow_mut().held.get_mut(group) {
                 held.reported(totals.clone());
                 // A grant whose answer was lost is found here; the next question adopts it.
-                held.stand(&standing);
+                excess = held.stand(&standing, shared.env.now());
             }
+            give_back(shared, *group, excess);
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
     what_a_server_forgot_is_told_again(open()).await;
     another_user_of_the_name_is_not_charged(open()).await;
     sessions_are_known_elsewhere(open()).await;
+    what_others_hold_is_known(open()).await;
     adjustments_happen_once(open()).await;
     a_reset_leaves_what_is_held(open()).await;
     traffic_falls_into_buckets(open()).await;
@@ -232,6 +233,25 @@ async fn sessions_are_known_elsewhere<S: Store>((a, b): (S, S)) {
     assert_eq!(later[0].unwrap().sessions_elsewhere, 0);
     a.pop_alive(pop("p", 11), NOW, NOW + 9).await.unwrap();
     assert_eq!(report(&b, &q, &at_q).await.sessions_elsewhere, 0);
+}
+
+async fn what_others_hold_is_known<S: Store>((a, b): (S, S)) {
+    let ann = limited(&a, Some(1000)).await;
+    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
+    a.pop_alive(pop("q", 10), NOW, NOW + 99).await.unwrap();
+    let (p, q) = (holder("p", 10), holder("q", 10));
+    let mut at_p = totals(&ann);
+    let at_q = totals(&ann);
+    assert_eq!(lease(&a, &p, &at_p, 700).await.held_elsewhere, 0);
+    assert_eq!(lease(&b, &q, &at_q, 400).await.held_elsewhere, 700);
+    (at_p.granted, at_p.uploaded, at_p.returned) = (700, 100, 50);
+    assert_eq!(report(&a, &p, &at_p).await.held_elsewhere, 300);
+    assert_eq!(report(&b, &q, &at_q).await.held_elsewhere, 550);
+    // A dead one's will not come back.
+    let later = b.report(q.clone(), vec![at_q.clone()], NOW + 9);
+    assert_eq!(later.await.unwrap()[0].unwrap().held_elsewhere, 0);
+    a.pop_alive(pop("p", 11), NOW, NOW + 9).await.unwrap();
+    assert_eq!(report(&b, &q, &at_q).await.held_elsewhere, 0);
 }
 
 async fn adjust<S: Store>(store: &S, id: &str, kind: AdjustmentKind) -> User {

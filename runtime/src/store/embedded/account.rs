@@ -107,9 +107,11 @@ fn settle(
         return Ok(None);
     };
     let key = params![purse.id, holder.pop, integer(holder.incarnation)];
-    let sessions_elsewhere = transaction
+    let (sessions_elsewhere, held_elsewhere) = transaction
         .prepare_cached(
-            "SELECT coalesce(sum(u.sessions), 0) FROM usage u JOIN pops p
+            "SELECT coalesce(sum(u.sessions), 0),
+                 coalesce(sum(max(u.granted - u.returned - u.uploaded - u.downloaded, 0)), 0)
+             FROM usage u JOIN pops p
                  ON p.id = u.pop AND p.incarnation = u.incarnation AND p.lease_until > ?4
              WHERE u.user_id = ?1 AND NOT (u.pop = ?2 AND u.incarnation = ?3)",
         )?
@@ -120,7 +122,7 @@ fn settle(
                 integer(holder.incarnation),
                 integer(at)
             ],
-            |row| Ok(unsigned(row.get(0)?)),
+            |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))),
         )?;
     let folded = transaction
         .prepare_cached(
@@ -133,6 +135,7 @@ fn settle(
             charged: purse.charged,
             limit: purse.limit,
             sessions_elsewhere,
+            held_elsewhere,
         }));
     }
 
@@ -203,6 +206,7 @@ fn settle(
         charged: purse.charged,
         limit: purse.limit,
         sessions_elsewhere,
+        held_elsewhere,
     }))
 }
 

@@ -39,12 +39,14 @@ pub(super) async fn settle(
         if all.is_empty() {
             return Ok(None);
         }
-        let [granted, charged, limit, sessions_elsewhere] = texts(Value::Array(all))?;
+        let [granted, charged, limit, sessions_elsewhere, held_elsewhere] =
+            texts(Value::Array(all))?;
         Ok(Some(Standing {
             granted: number(&granted)?,
             charged: number(&charged)?,
             limit: optional_number(&limit)?,
             sessions_elsewhere: number(&sessions_elsewhere)?,
+            held_elsewhere: number(&held_elsewhere)?,
         }))
     };
     let answers = array(store.run(&scripts::SETTLE, args).await?)?;

@@ -51,18 +51,20 @@ local function settle(name, id, want, totals)
   if user[1] ~= id then return false end
   local limit, charged = user[2], num(user[3])
   local all = fields(account)
-  local sessions_elsewhere = 0
+  local sessions_elsewhere, held_elsewhere = 0, 0
   for other, text in pairs(all) do
     local of, at_pop = holder_of(other)
     if of and other ~= field then
       local record = pop_record(at_pop)
       if record and record.incarnation == of and record.lease_until > at then
-        sessions_elsewhere = sessions_elsewhere + read_part(text)[6]
+        local part = read_part(text)
+        sessions_elsewhere = sessions_elsewhere + part[6]
+        held_elsewhere = held_elsewhere + math.max(part[1] - part[2] - part[4] - part[5], 0)
       end
     end
   end
   if all['folded@' .. pop] and num(all['folded@' .. pop]) >= incarnation then
-    return { str(totals[1]), str(charged), limit or '', str(sessions_elsewhere) }
+    return { str(totals[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere) }
   end
 
   -- Each total is the larger of the two; what was spent is charged, whatever was granted.
@@ -91,7 +93,7 @@ local function settle(name, id, want, totals)
     all[field] = ''
     fold(account, all)
   end
-  return { str(part[1]), str(charged), limit or '', str(sessions_elsewhere) }
+  return { str(part[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere) }
 end
 
 local answers = {}
