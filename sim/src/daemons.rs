@@ -10,6 +10,7 @@
 //! host's kernel, which can be killed, stopped and started, and each host can lose its power. One
 //! thread runs everything in virtual time, and everything that is drawn follows from the seed.
 
+mod account;
 mod app;
 mod check;
 mod clock;
@@ -31,6 +32,7 @@ mod trace;
 mod units;
 mod world;
 
+pub use account::{Act, TimedAct, User, UserBytes, UserRate};
 pub use meta::{Difference, run_twice};
 pub use scenario::{
     Between, Count, Expect, Fault, Flows, Mode, On, Scenario, Timed, Times, Topology,
@@ -57,6 +59,13 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long after the last flow a target may wait for what its client has sent: the client has all
 /// it wanted then, and its own last bytes may still be on their way to a slow target.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long after the last flow the store may take to have what moved: a lease is kept for 3 s, then
+/// reported within 2 s, by way of what is under way and fails.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long it has to stay so: longer than from one report to the next.
+const STAYS_SETTLED: Duration = Duration::from_millis(2_500);
 
 /// Segments under way per direction of a connection, and connections that wait to be accepted: so
 /// many that turmoil's own limits are never met. Ours are in `stream`.
@@ -175,6 +184,7 @@ fn drive(shared: &Rc<Shared>, sim: &mut Sim<'_>) {
     let mut plan = Plan::new(&shared.scenario);
     let lasts = shared.scenario.lasts.duration();
     let mut over_since = None;
+    let mut settled_since = None;
     loop {
         plan.run_due(shared, sim);
         if let Err(error) = sim.step() {
@@ -189,7 +199,9 @@ fn drive(shared: &Rc<Shared>, sim: &mut Sim<'_>) {
             continue;
         }
         expect::check_memory(shared);
-        if plan.is_over() && shared.flows.is_over() {
+        account::check_always(shared);
+        let over = plan.is_over() && shared.flows.is_over() && shared.ledger.is_acted_out();
+        if over {
             let since = *over_since.get_or_insert(now);
             if let Some(flow) = shared.unserved() {
                 if now > since + SERVED_WITHIN {
@@ -200,23 +212,38 @@ fn drive(shared: &Rc<Shared>, sim: &mut Sim<'_>) {
                 }
                 continue;
             }
-            let Some(within) = expect::empty_within(&shared.scenario) else {
+            if let Some(within) = expect::empty_within(&shared.scenario)
+                && let Err(left) = expect::emptied(shared, since)
+            {
+                if now > since + within {
+                    let message = format!("{within:?} after the last flow, {left}");
+                    shared.findings.stuck(message);
+                    return;
+                }
+                continue;
+            }
+            if shared.scenario.users.is_empty() {
                 break;
-            };
-            let Err(left) = expect::emptied(shared, since) else {
+            }
+            if let Err(left) = account::settled(shared) {
+                if now > since + SETTLED_WITHIN {
+                    shared.findings.wrong(9, left);
+                    return;
+                }
+                settled_since = None;
+                continue;
+            }
+            if now >= *settled_since.get_or_insert(now) + STAYS_SETTLED {
                 break;
-            };
-            if now > since + within {
-                shared
-                    .findings
-                    .stuck(format!("{within:?} after the last flow, {left}"));
-                return;
             }
         } else if now >= lasts {
             let open = shared.flows.open().join(", ");
-            shared
-                .findings
-                .stuck(format!("these flows have not ended: {open}"));
+            let message = if open.is_empty() {
+                "the operator is not done".to_owned()
+            } else {
+                format!("these flows have not ended: {open}")
+            };
+            shared.findings.stuck(message);
             return;
         }
     }

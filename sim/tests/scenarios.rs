@@ -13,18 +13,19 @@ const SEEDS: u64 = 3;
 
 /// Scenarios whose every log line is compared, in this process and with another one. Between them
 /// they kill, cut, partition and take the store away; the others are compared event by event.
-const TRACED: [&str; 5] = [
+const TRACED: [&str; 6] = [
     "steady-load",
     "edge-crash",
     "failover",
     "power-loss",
     "manager-down",
+    "quota-lost-answers",
 ];
 
 #[test]
 fn scenarios_run_alike_every_time_and_then_as_expected() {
     let scenarios = scenarios();
-    assert!(scenarios.len() >= 12, "the files are there");
+    assert!(scenarios.len() >= 20, "the files are there");
     let named = |name: &str| scenarios.iter().find(|(path, _)| stem(path) == name);
     let traced: Vec<_> = TRACED.iter().map(|name| named(name).unwrap()).collect();
     let apart = in_parallel(&traced, |(path, scenario)| {

@@ -27,7 +27,7 @@ use crate::env::Env;
 use crate::store::{Holder, Store, User};
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use held::Held;
+use held::{Held, Past};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ struct State {
     held: BTreeMap<u32, Held>,
     by_user: BTreeMap<u64, u32>,
     by_name: BTreeMap<String, BTreeSet<u32>>,
+    /// Users who are not held now, by id.
+    past: BTreeMap<u64, Past>,
     /// When a window of validity opens or closes, in Unix seconds.
     windows: BTreeSet<(u64, u32)>,
     next: u32,
@@ -70,7 +72,12 @@ impl State {
         }
         let group = self.next;
         self.next = self.next.wrapping_add(1);
-        self.held.insert(group, Held::new(Arc::clone(record), now));
+        let held = Held::new(Arc::clone(record), now);
+        let held = match self.past.remove(&record.id) {
+            Some(past) => held.resume(past),
+            None => held,
+        };
+        self.held.insert(group, held);
         self.by_user.insert(record.id, group);
         let namesakes = self.by_name.entry(record.name.clone()).or_default();
         namesakes.insert(group);
@@ -98,6 +105,9 @@ impl State {
             return;
         };
         self.by_user.remove(&held.record.id);
+        if !held.gone {
+            self.past.insert(held.record.id, held.past());
+        }
         if let Some(namesakes) = self.by_name.get_mut(&held.record.name) {
             namesakes.remove(&group);
             if namesakes.is_empty() {

@@ -1,5 +1,6 @@
 //! What a scenario file can get wrong beyond its form.
 
+use super::account;
 use super::scenario::{Expect, Fault, Flows, Scenario};
 
 /// Most hosts: turmoil's work grows with the third power of their number.
@@ -42,6 +43,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
         }
         check_fault(scenario, &timed.fault)?;
     }
+    account::check(scenario)?;
     scenario
         .expect
         .iter()
@@ -84,10 +86,18 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), String> {
             between.between.iter().try_for_each(host)
         }
         Fault::SlowReader { flows, .. } => named(scenario, flows),
-        Fault::Store { errors_percent, .. } if *errors_percent > 100 => {
-            Err("errors_percent is at most 100".to_owned())
+        Fault::Store {
+            errors_percent,
+            lost_requests_percent,
+            lost_answers_percent,
+            ..
+        } => {
+            let shares = [errors_percent, lost_requests_percent, lost_answers_percent];
+            if shares.into_iter().sum::<u64>() > 100 {
+                return Err("errors and losses are at most 100 percent".to_owned());
+            }
+            Ok(())
         }
-        Fault::Store { .. } => Ok(()),
     }
 }
 
@@ -104,6 +114,10 @@ fn check_expect(scenario: &Scenario, expect: &Expect) -> Result<(), String> {
             named(scenario, flows)?;
             named(scenario, than)
         }
+        Expect::Moved(bytes) | Expect::Charged(bytes) | Expect::Lost(bytes) => {
+            account::check_bytes(scenario, bytes)
+        }
+        Expect::Speed(rate) => account::check_rate(scenario, rate),
         Expect::Ended { host } => known(scenario, host),
         Expect::Resumed(_) | Expect::Failover(_) | Expect::Attached(_) | Expect::Empty { .. } => {
             Ok(())

@@ -12,6 +12,9 @@ pub(super) fn drawn(scenario: &Scenario, seed: u64) -> Scenario {
     for (index, flows) in out.flows.iter_mut().enumerate() {
         flows.start = fixed(flows.start, &mut rng(seed, 1, index));
     }
+    for (index, timed) in out.acts.iter_mut().enumerate() {
+        timed.at = fixed(timed.at, &mut rng(seed, 3, index));
+    }
     out.faults.clear();
     for (index, timed) in scenario.faults.iter().enumerate() {
         let mut rng = rng(seed, 2, index);

@@ -3,6 +3,7 @@
 use super::clock;
 use super::network::Network;
 use super::stream::TurmoilStream;
+use super::world::SOCKS_PORT;
 use core::time::Duration;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -120,8 +121,9 @@ impl Listener for TurmoilListener {
     async fn accept(&mut self) -> io::Result<(TurmoilStream, SocketAddr)> {
         let (tcp, peer) = self.listener.accept().await?;
         let TurmoilEnv { network, host } = self.env.clone();
+        let tally = (self.at.port() == SOCKS_PORT).then(|| network.tally(host, peer));
         let mut stream = TurmoilStream::new(network, host, tcp)?;
-        stream.accepted()?;
+        stream.accepted(tally)?;
         Ok((stream, peer))
     }
 

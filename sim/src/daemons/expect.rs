@@ -1,5 +1,6 @@
 //! Holds a run against what its scenario expects.
 
+use super::account;
 use super::check::hosts;
 use super::clock;
 use super::flows::{End, Flow};
@@ -21,6 +22,10 @@ pub(super) fn empty_within(scenario: &Scenario) -> Option<Duration> {
         | Expect::Resumed(_)
         | Expect::Failover(_)
         | Expect::Attached(_)
+        | Expect::Moved(_)
+        | Expect::Charged(_)
+        | Expect::Lost(_)
+        | Expect::Speed(_)
         | Expect::Ended { .. } => None,
     });
     within.min()
@@ -99,6 +104,10 @@ fn check_one(shared: &Shared, expect: &Expect) -> Result<(), String> {
             looks(Role::Edge, |look| look.attached),
             times,
         ),
+        Expect::Moved(bytes) => account::check_moved(shared, bytes),
+        Expect::Charged(bytes) => account::check_charged(shared, bytes),
+        Expect::Lost(bytes) => account::check_lost(shared, bytes),
+        Expect::Speed(rate) => account::check_speed(shared, rate),
         Expect::Ended { host } => {
             let still = hosts(&shared.scenario, host);
             let still = still.iter().find(|name| !shared.host(name).ended.get());

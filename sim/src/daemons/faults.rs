@@ -133,13 +133,17 @@ impl Step {
             }
             Fault::Store {
                 errors_percent,
+                lost_requests_percent,
+                lost_answers_percent,
                 delay,
                 away,
-                ..
+                lasts: _,
             } => {
                 let trouble = Trouble {
                     errors_percent: *errors_percent,
-                    delay: delay.duration(),
+                    lost_requests_percent: *lost_requests_percent,
+                    lost_answers_percent: *lost_answers_percent,
+                    delay: *delay,
                     away: *away,
                 };
                 let none = Trouble::default();

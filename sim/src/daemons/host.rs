@@ -83,6 +83,10 @@ impl Host {
     /// Notes that the power is gone.
     pub(super) fn lost_power(&self, shared: &Shared) {
         *self.orders.borrow_mut() = None;
+        // One that has ended before had its last words.
+        if !self.ended.get() || self.is_wanted() {
+            shared.network.crash_life(self.ip);
+        }
         shared.network.set_power(self.ip, None);
         self.forget();
     }
@@ -157,6 +161,7 @@ async fn carry_out(
         Order::Kill => {
             if let Some(process) = process.take() {
                 process.kill().await;
+                shared.network.crash_life(host.ip);
             }
             host.forget();
         }

@@ -1,9 +1,10 @@
 //! What hosts and streams of a run share beside turmoil's own world.
 
+use super::account::Tally;
 use super::stream::{Linger, Wakers};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -22,6 +23,8 @@ struct State {
     dark: BTreeSet<IpAddr>,
     streams: BTreeMap<u64, Ends>,
     stream_count: u64,
+    /// What moves at POPs between them and their clients, by the client's address.
+    tallies: BTreeMap<SocketAddr, Arc<Tally>>,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +34,16 @@ struct HostState {
     clock_offset: i64,
     /// Where sockets go that their process has let go of; none while the host has no power.
     linger: Option<UnboundedSender<Linger>>,
+    lives: Vec<Life>,
+}
+
+/// A process of a host, from its start on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    /// The Unix time of its start, by the host's clock.
+    pub(super) since: Duration,
+    /// It died and had no last words.
+    pub(super) crashed: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +100,46 @@ impl Network {
     /// Lets the host's wall clock jump.
     pub(super) fn jump(&self, host: IpAddr, millis: i64) {
         self.lock().hosts.entry(host).or_default().clock_offset += millis;
+    }
+
+    /// Notes that a process starts at this Unix time.
+    pub(super) fn begin_life(&self, host: IpAddr, since: Duration) {
+        let life = Life {
+            since,
+            crashed: false,
+        };
+        let mut state = self.lock();
+        state.hosts.entry(host).or_default().lives.push(life);
+    }
+
+    /// Notes that the process of a host, if it runs, dies now.
+    pub(super) fn crash_life(&self, host: IpAddr) {
+        let mut state = self.lock();
+        if let Some(life) = state.hosts.entry(host).or_default().lives.last_mut() {
+            life.crashed = true;
+        }
+    }
+
+    /// Returns the processes that a host has had.
+    pub(super) fn lives(&self, host: IpAddr) -> Vec<Life> {
+        let state = self.lock();
+        let host = state.hosts.get(&host);
+        host.map_or_else(Vec::new, |host| host.lives.clone())
+    }
+
+    /// Begins to count what moves between a client and the present process of a POP.
+    pub(super) fn tally(&self, pop: IpAddr, client: SocketAddr) -> Arc<Tally> {
+        let mut state = self.lock();
+        let lives = &state.hosts.entry(pop).or_default().lives;
+        let tally = Arc::new(Tally::new(lives.len().saturating_sub(1)));
+        state.tallies.insert(client, Arc::clone(&tally));
+        tally
+    }
+
+    /// Returns what is counted of a client's connection; nothing if no POP has accepted it.
+    pub(super) fn tally_of(&self, client: SocketAddr) -> Arc<Tally> {
+        let state = self.lock();
+        state.tallies.get(&client).cloned().unwrap_or_default()
     }
 
     /// Notes that a host has power, and where its abandoned sockets go; or that it has none.

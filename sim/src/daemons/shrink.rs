@@ -28,6 +28,7 @@ pub fn shrink(scenario: &Scenario, seed: u64, runs_max: usize) -> Option<Shrunk>
         runs_max,
     };
     search.minimise(|scenario| &mut scenario.faults);
+    search.minimise(|scenario| &mut scenario.acts);
     search.minimise(|scenario| &mut scenario.flows);
     while search.halve_counts() {}
     search.minimise(|scenario| &mut scenario.faults);

@@ -1,12 +1,14 @@
 //! A store that can be slow, fail and be away.
 
+use super::clock;
+use super::units::{Span, Time};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use titan_core::rng::Rng;
 use titan_runtime::store::{Embedded, Gate, Gated, StoreError};
 use tokio::time;
 
-/// How long an operation waits for a store that is away.
+/// How long an operation waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The store of all daemons of a run: in memory, behind the weather.
@@ -20,15 +22,21 @@ pub(super) struct Weather(Arc<Mutex<State>>);
 struct State {
     rng: Rng,
     trouble: Trouble,
+    /// Since when nothing is wrong, if so.
+    calm_since: Option<Duration>,
 }
 
 /// What is wrong with the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Trouble {
-    /// Operations of two hundred that fail before they are done, and as many whose answer is lost.
+    /// Operations of two hundred that fail before they are done, and as many after.
     pub(super) errors_percent: u64,
+    /// Operations of a hundred that are not done, and whoever asked waits in vain.
+    pub(super) lost_requests_percent: u64,
+    /// Operations of a hundred that are done and not answered.
+    pub(super) lost_answers_percent: u64,
     /// How long each takes.
-    pub(super) delay: Duration,
+    pub(super) delay: Span,
     /// Nothing is done at all.
     pub(super) away: bool,
 }
@@ -38,49 +46,92 @@ impl Weather {
         Self(Arc::new(Mutex::new(State {
             rng: Rng::new(seed),
             trouble: Trouble::default(),
+            calm_since: Some(Duration::ZERO),
         })))
     }
 
     pub(super) fn set_trouble(&self, trouble: Trouble) {
-        self.state().trouble = trouble;
+        let mut state = self.state();
+        state.trouble = trouble;
+        state.calm_since = (trouble == Trouble::default()).then(clock::now);
+    }
+
+    /// Returns since when nothing is wrong; none while something is.
+    pub(super) fn calm_since(&self) -> Option<Duration> {
+        self.state().calm_since
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what is wrong now, and whether half of an error happens.
-    fn draw(&self) -> (Trouble, bool) {
+    /// Draws what happens to an operation on its way.
+    fn draw(&self, way: Way) -> Fate {
         let mut state = self.state();
         let trouble = state.trouble;
-        let fails = trouble.errors_percent > 0 && state.rng.below(200) < trouble.errors_percent;
-        (trouble, fails)
+        if trouble.away {
+            return Fate::Silence;
+        }
+        let mut happens = |share, of| share > 0 && state.rng.below(of) < share;
+        let fails = happens(trouble.errors_percent, 200);
+        let silent = match way {
+            Way::There => happens(trouble.lost_requests_percent, 100),
+            Way::Back => happens(trouble.lost_answers_percent, 100),
+        };
+        if fails || (silent && way == Way::Back && happens(1, 2)) {
+            return Fate::Error;
+        }
+        if silent {
+            return Fate::Silence;
+        }
+        match way {
+            Way::There if trouble.delay != Span::default() => {
+                Fate::Delay(trouble.delay.draw(&mut state.rng))
+            }
+            Way::There | Way::Back => Fate::Delay(Time::default()),
+        }
     }
+
+    async fn pass(&self, way: Way) -> Result<(), StoreError> {
+        match self.draw(way) {
+            Fate::Delay(delay) => {
+                if delay > Time::default() {
+                    time::sleep(delay.duration()).await;
+                }
+                Ok(())
+            }
+            Fate::Error => Err(failed()),
+            Fate::Silence => {
+                time::sleep(PATIENCE).await;
+                Err(failed())
+            }
+        }
+    }
+}
+
+/// Which way a message of an operation goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    There,
+    Back,
+}
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Delay(Time),
+    Error,
+    /// Whoever asked waits in vain.
+    Silence,
 }
 
 impl Gate for Weather {
     async fn before(&self, _operation: &'static str) -> Result<(), StoreError> {
-        let (trouble, fails) = self.draw();
-        let delay = if trouble.away {
-            PATIENCE
-        } else {
-            trouble.delay
-        };
-        if !delay.is_zero() {
-            time::sleep(delay).await;
-        }
-        if trouble.away || fails {
-            return Err(failed());
-        }
-        Ok(())
+        self.pass(Way::There).await
     }
 
     async fn after(&self, _operation: &'static str) -> Result<(), StoreError> {
-        let (_, fails) = self.draw();
-        if fails {
-            return Err(failed());
-        }
-        core::future::ready(Ok(())).await
+        self.pass(Way::Back).await
     }
 }
 

@@ -23,6 +23,7 @@ mod tests;
 
 pub(super) use linger::Linger;
 
+use super::account::Tally;
 use super::network::Network;
 use bytes::{Buf as _, Bytes};
 use core::future::poll_fn;
@@ -81,6 +82,8 @@ pub(super) struct TurmoilStream {
     fin_sent: bool,
     fin_received: bool,
     failed: bool,
+    /// Counts what its process reads and writes.
+    tally: Option<Arc<Tally>>,
 }
 
 impl TurmoilStream {
@@ -104,12 +107,14 @@ impl TurmoilStream {
             fin_sent: false,
             fin_received: false,
             failed: false,
+            tally: None,
         })
     }
 
-    /// Tells the peer that its connection was accepted.
-    pub(super) fn accepted(&mut self) -> io::Result<()> {
+    /// Tells the peer that its connection was accepted, and counts from now on, if it is to.
+    pub(super) fn accepted(&mut self, tally: Option<Arc<Tally>>) -> io::Result<()> {
         self.open = true;
+        self.tally = tally;
         self.send(&[OPEN])
     }
 
@@ -226,6 +231,9 @@ impl AsyncRead for TurmoilStream {
         }
         let read = buf.filled().len() - before;
         self.untold += read;
+        if let Some(tally) = &self.tally {
+            tally.read(read);
+        }
         self.tell();
         if read > 0 || self.fin_received {
             return Poll::Ready(Ok(()));
@@ -263,6 +271,9 @@ impl AsyncWrite for TurmoilStream {
         message.extend_from_slice(&buf[..len]);
         self.send(&message)?;
         self.window -= len;
+        if let Some(tally) = &self.tally {
+            tally.wrote(len);
+        }
         Poll::Ready(Ok(len))
     }
 
@@ -305,6 +316,9 @@ impl Stream for TurmoilStream {
 impl Drop for TurmoilStream {
     fn drop(&mut self) {
         self.network.remove_stream(self.id);
+        if let Some(tally) = &self.tally {
+            tally.closed();
+        }
         // Without a host that runs there is nobody to say anything.
         if turmoil::sim_elapsed().is_none() {
             return;

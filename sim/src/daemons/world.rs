@@ -1,5 +1,6 @@
 //! What all hosts of a run share.
 
+use super::account::{self, Ledger};
 use super::app::by_name;
 use super::check::hosts;
 use super::clock;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tempfile::TempDir;
 use titan_runtime::auth::{Cost, hash_password};
-use titan_runtime::manager::JOIN_SECRET_FILE;
+use titan_runtime::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use titan_runtime::store::{Embedded, Location, Mode, NewUser, ReplyMode, Store as _};
 use titan_runtime::token::Secret;
 
@@ -43,7 +44,9 @@ pub(super) struct Shared {
     pub(super) log: Log,
     pub(super) flows: Board,
     pub(super) hosts: BTreeMap<String, Rc<Host>>,
+    pub(super) ledger: Ledger,
     pub(super) join: Secret,
+    pub(super) admin: Secret,
     data: TempDir,
     /// Connections that reached a target, and those whose bytes all did.
     visited: RefCell<BTreeSet<u64>>,
@@ -60,15 +63,17 @@ impl Shared {
         let network = Network::new(seed);
         let data = TempDir::new().expect("a temporary directory can be made");
         let store = Embedded::open(&Location::Memory, Mode::Inline).expect("memory can be opened");
-        add_users(&store);
+        add_users(&scenario, &store);
         let manager = data.path().join("manager");
         std::fs::create_dir(&manager).expect("a directory can be made");
         let join = Secret::load_or_create(&manager.join(JOIN_SECRET_FILE), [1; 32]);
+        let admin = Secret::load_or_create(&manager.join(ADMIN_TOKEN_FILE), [2; 32]);
         let mut draws = [0; 32];
         draws[..8].copy_from_slice(&seed.to_le_bytes());
         let hosts = make_hosts(&scenario, &network);
         let flows = Board::new(&scenario);
         Rc::new(Self {
+            ledger: Ledger::new(&scenario.users, scenario.acts.len()),
             scenario,
             network,
             store: FaultyStore {
@@ -80,6 +85,7 @@ impl Shared {
             flows,
             hosts,
             join: join.expect("a secret can be made"),
+            admin: admin.expect("a secret can be made"),
             data,
             visited: RefCell::default(),
             served: RefCell::default(),
@@ -206,7 +212,7 @@ fn make_hosts(scenario: &Scenario, network: &Network) -> BTreeMap<String, Rc<Hos
     made
 }
 
-fn add_users(store: &Embedded) {
+fn add_users(scenario: &Scenario, store: &Embedded) {
     let cheap = Cost {
         memory_kib: 8,
         passes: 1,
@@ -220,6 +226,7 @@ fn add_users(store: &Embedded) {
         let created = at_once(store.create_user(user));
         created.expect("the name is free");
     }
+    account::add(scenario, store, cheap);
 }
 
 /// Returns what a future has at once, as those of the store in memory have.

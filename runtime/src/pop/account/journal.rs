@@ -4,6 +4,7 @@
 //! whole. Totals only grow and count as maxima, so delivering a file twice does no harm.
 
 use crate::store::{Holder, REPORT_MAX, Store, StoreError, Totals};
+use crate::token::create_private;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -71,6 +72,8 @@ pub(super) fn save(data: &Path, holder: &Holder, at: u64, accounts: Vec<Totals>)
         at,
         accounts: accounts.into_iter().map(Line::from).collect(),
     };
+    // With a store elsewhere nothing else has made it.
+    create_private(data)?;
     let to = path(data, holder);
     let fresh = to.with_extension("new");
     let mut file = File::create(&fresh)?;
@@ -99,7 +102,11 @@ pub(super) struct Left {
 /// Reads what ended processes of this POP have left. What makes no sense is put aside. Blocks.
 pub(super) fn left(data: &Path, own: &Holder) -> io::Result<Vec<Left>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(data)? {
+    let entries = match fs::read_dir(data) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         let ours = |name: &str| name.starts_with(&prefix(&own.pop)) && name.ends_with(SUFFIX);
@@ -166,6 +173,10 @@ mod tests {
             };
             save(data.path(), &old, 5, vec![totals]).unwrap();
         }
+        let elsewhere = data.path().join("not/there");
+        assert!(left(&elsewhere, &new).unwrap().is_empty());
+        save(&elsewhere, &old, 5, Vec::new()).unwrap();
+        assert_eq!(left(&elsewhere, &new).unwrap().len(), 1);
         let other = holder("pop-2", 1);
         save(data.path(), &other, 5, Vec::new()).unwrap();
         assert!(left(data.path(), &old).unwrap().is_empty(), "its own");

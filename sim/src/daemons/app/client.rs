@@ -2,6 +2,7 @@
 
 use super::head::Head;
 use super::{Direction, PORT, patient};
+use crate::daemons::account::{Connection as Counted, run_operator};
 use crate::daemons::env::TurmoilEnv;
 use crate::daemons::flows::End;
 use crate::daemons::scenario::{Flows, Mode};
@@ -20,13 +21,14 @@ use tokio::task::JoinSet;
 /// How long after a failure a client connects anew.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Runs all flows of the scenario.
+/// Runs all flows of the scenario, and its operator.
 pub(crate) async fn run(shared: Rc<Shared>, env: TurmoilEnv) -> Result<(), String> {
     let mut flows = JoinSet::new();
     for index in 0..shared.flows.len() {
         let (shared, env) = (Rc::clone(&shared), env.clone());
         flows.spawn_local(async move { flow(&shared, &env, index).await });
     }
+    flows.spawn_local(run_operator(shared, env));
     while flows.join_next().await.is_some() {}
     core::future::pending().await
 }
@@ -102,12 +104,14 @@ impl Connection<'_> {
         patient(stream.write_all(&[5, 1, 2])).await?;
         let mut answer = [0; 2];
         patient(stream.read_exact(&mut answer)).await?;
-        let user = match self.group.mode {
-            Mode::Fast => FAST,
-            Mode::Truthful => TRUTHFUL,
+        let user = match (&self.group.user, self.group.mode) {
+            (Some(user), _) => user,
+            (None, Mode::Fast) => FAST,
+            (None, Mode::Truthful) => TRUTHFUL,
         };
+        let password = self.group.password.as_deref().unwrap_or(PASSWORD);
         let mut login = vec![1];
-        for part in [user, PASSWORD] {
+        for part in [user, password] {
             login.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
             login.extend(part.as_bytes());
         }
@@ -116,11 +120,22 @@ impl Connection<'_> {
         if answer != [1, 0] {
             return Err(Refusal::Failed);
         }
-        patient(stream.write_all(&to.request())).await?;
+        let request = to.request();
+        patient(stream.write_all(&request)).await?;
         let mut reply = [0; 10];
         patient(stream.read_exact(&mut reply)).await?;
         match reply[1] {
-            0 => Ok(stream),
+            0 => {
+                let local = stream.local_addr()?;
+                self.shared.ledger.opened(Counted {
+                    user: user.to_owned(),
+                    password: password.to_owned(),
+                    pop: self.group.pop,
+                    tally: self.shared.network.tally_of(local),
+                    handshake: (3 + login.len() + request.len(), 2 * 2 + reply.len()),
+                });
+                Ok(stream)
+            }
             code => Err(Refusal::Reply(code)),
         }
     }

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use titan_runtime::config::{EdgeConfig, ManagerConfig, PopConfig};
 use titan_runtime::daemon::{Stopping, stopped};
+use titan_runtime::env::Env as _;
 use titan_runtime::{edge, manager, pop};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -26,6 +27,7 @@ type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 /// Starts the process of a host.
 pub(super) fn start(shared: &Rc<Shared>, host: &Rc<Host>) -> Process {
     let env = TurmoilEnv::new(shared.network.clone(), host.ip);
+    shared.network.begin_life(host.ip, env.unix_time());
     let (shared, host) = (Rc::clone(shared), Rc::clone(host));
     Process::start(|stop| -> Running {
         match host.role {
