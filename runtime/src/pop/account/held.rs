@@ -26,6 +26,9 @@ const LASTS_MAX: Duration = Duration::from_secs(8);
 const PACE_MEASURED: Duration = Duration::from_secs(1);
 const PACES_KEPT: u64 = 4;
 
+/// What a store that fails may forget of its last words, amply.
+const FORGETS: Duration = Duration::from_secs(5);
+
 /// A user that this POP has sessions of, or has to report.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -54,6 +57,7 @@ pub(super) struct Held {
     paced: (u64, Instant),
     totals: Totals,
     told: Option<Totals>,
+    told_at: Instant,
     /// What groups that the core has forgotten had carried.
     base: Carried,
     /// What the user has left over all POPs, as told last.
@@ -91,6 +95,7 @@ impl Held {
             thirsty_since: None,
             paced: (0, now),
             told: None,
+            told_at: now,
             base: Carried::default(),
             size: LEASE_MIN,
         }
@@ -271,8 +276,14 @@ impl Held {
     }
 
     /// Notes what the store has taken over.
-    pub(super) fn reported(&mut self, totals: Totals) {
+    pub(super) fn reported(&mut self, totals: Totals, now: Instant) {
         self.told = Some(totals);
+        self.told_at = now;
+    }
+
+    /// Tells whether the store knows everything for so long that it does not forget it when it fails.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        !self.is_unreported() && now.since(self.told_at) >= FORGETS
     }
 
     /// Notes that the store may have forgotten everything.
@@ -303,17 +314,18 @@ mod tests {
             charged: granted,
             limit: Some(100),
             sessions_elsewhere: 0,
+            held_elsewhere: 0,
         };
         first.in_core = true;
-        first.stand(&stands(60));
+        first.stand(&stands(60), Instant::EPOCH);
         first.forgotten(Carried { up: 10, down: 20 });
 
         let mut second = Held::new(record, Instant::EPOCH).resume(first.past());
         second.in_core = true;
         // What was spent or given back is not to be had again.
-        second.stand(&stands(60));
+        second.stand(&stands(60), Instant::EPOCH);
         assert_eq!((second.rest(), second.grant(0).total), (0, Some(0)));
-        second.stand(&stands(70));
+        second.stand(&stands(70), Instant::EPOCH);
         assert_eq!((second.rest(), second.grant(0).total), (10, Some(10)));
         second.count(Carried { up: 1, down: 2 });
         let totals = second.totals();

@@ -104,7 +104,7 @@ fn settle<E: Env, S: Store>(shared: &Shared<E, S>) {
             // What could be spent is gone with the group; only now is it given back.
             held.forgotten(last);
         }
-        if !held.in_core && (held.gone || !held.is_unreported()) {
+        if !held.in_core && (held.gone || held.is_settled(now)) {
             state.remove(group);
         }
     }
@@ -132,7 +132,7 @@ async fn flush<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) -> Result<(), StoreE
             };
             let mut excess = 0;
             if let Some(held) = accounts.state.borrow_mut().held.get_mut(group) {
-                held.reported(totals.clone());
+                held.reported(totals.clone(), shared.env.now());
                 // A grant whose answer was lost is found here; the next question adopts it.
                 excess = held.stand(&standing, shared.env.now());
             }
