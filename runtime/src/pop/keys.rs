@@ -43,17 +43,18 @@ impl Keys {
         }
         loop {
             let own: Vec<Verifier> = Verifier::load(&config.data).into_iter().collect();
-            let published = match KeyRing::read(store).await {
+            let read = KeyRing::read(store).await;
+            let published = match &read {
                 Ok(ring) => ring.verifiers(env.unix_time().as_secs()),
-                Err(error) => {
-                    tracing::warn!(%error, "the store does not tell the keys of managers");
-                    Vec::new()
-                }
+                Err(_) => Vec::new(),
             };
             if !(own.is_empty() && published.is_empty()) {
                 return Ok(keys(own, Some(RefCell::new(published))));
             }
-            tracing::warn!("waiting for a manager to publish its token key");
+            match read {
+                Ok(_) => tracing::warn!("waiting for a manager to publish its token key"),
+                Err(error) => tracing::warn!(%error, "waiting for the store"),
+            }
             env.sleep_until(env.now() + STORE_RETRY).await;
         }
     }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use super::redis_server::{Fsync, RedisServer};
 use titan_runtime::telemetry::FILTER_VARIABLE;
@@ -36,12 +37,15 @@ fn start(program: &str, data: &Path, config: &str) -> (Process, Receiver<String>
 
 /// Waits until a daemon says that it waits.
 fn waits(log: &Receiver<String>) {
-    loop {
-        let line = log.recv_timeout(PATIENCE).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = Vec::new();
+    while let Ok(line) = log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         if line.contains("waiting for the store") {
             return;
         }
+        told.push(line);
     }
+    panic!("it does not say that it waits for the store, but {told:?}");
 }
 
 #[test]
