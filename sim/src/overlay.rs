@@ -346,7 +346,8 @@ impl Overlay {
         process.stop().await;
     }
 
-    /// Waits until the POP has attached the node once more than when this was last asked.
+    /// Waits until the node has come to the POP once more than when this was last asked. To resume is
+    /// not to come: see [`resumed`](Self::resumed).
     pub async fn online(&mut self, node: &str) {
         let known = self.generations.get(node).copied();
         let wait = async {
@@ -364,7 +365,18 @@ impl Overlay {
         self.generations.insert(node.to_owned(), generation);
     }
 
-    /// Returns a number that grows whenever the POP attaches the node; none while it is not listed.
+    /// Waits until carriers have resumed tunnels at the POP this many times since it was started.
+    pub async fn resumed(&self, times: u64) {
+        let wait = async {
+            while self.pop_census().await.counters.resumes < times {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let done = timeout(PATIENCE, wait).await;
+        done.unwrap_or_else(|_| panic!("no tunnel was resumed for the {times}th time"));
+    }
+
+    /// Returns a number that grows whenever the node comes to the POP anew; none while it is not listed.
     pub async fn generation(&self, node: &str) -> Option<u64> {
         let now = self.client.unix_time().as_secs();
         let listed = self.store.nodes(Page::first(1_000), now).await;

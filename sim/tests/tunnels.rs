@@ -98,9 +98,9 @@ async fn is_reset(transfer: JoinHandle<Outcome>, within: Duration) {
 fn a_transfer_survives_its_carrier_being_cut_again_and_again() {
     site(async |mut site| {
         let transfer = site.under_way().await;
-        for _ in 0..5 {
+        for times in 1..=5 {
             site.world.cut("pop", "edge-1");
-            site.overlay.online("edge-1").await;
+            site.overlay.resumed(times).await;
             sleep(Duration::from_millis(150)).await;
         }
         assert!(!transfer.is_finished());
@@ -127,7 +127,7 @@ fn a_transfer_survives_twenty_silent_seconds() {
         );
         site.world.heal("pop", "edge-1");
         // A connect under way repeats its SYN within seconds.
-        timeout(seconds(5), site.overlay.online("edge-1"))
+        timeout(seconds(5), site.overlay.resumed(1))
             .await
             .expect("it resumes");
         let outcome = timeout(seconds(10), transfer).await.expect("it ends");
@@ -256,7 +256,7 @@ fn tunnels_resume_and_serve_while_the_manager_is_away() {
         site.overlay.kill_manager().await;
         let transfer = site.under_way().await;
         site.world.cut("pop", "edge-1");
-        timeout(seconds(1), site.overlay.online("edge-1"))
+        timeout(seconds(1), site.overlay.resumed(1))
             .await
             .expect("it resumes");
         let outcome = timeout(seconds(10), transfer).await.expect("it ends");
