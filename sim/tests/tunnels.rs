@@ -96,7 +96,7 @@ async fn is_reset(transfer: JoinHandle<Outcome>, within: Duration) {
 
 #[test]
 fn a_transfer_survives_its_carrier_being_cut_again_and_again() {
-    site(async |mut site| {
+    site(async |site| {
         let transfer = site.under_way().await;
         for times in 1..=5 {
             site.world.cut("pop", "edge-1");
@@ -115,7 +115,7 @@ fn a_transfer_survives_its_carrier_being_cut_again_and_again() {
 
 #[test]
 fn a_transfer_survives_twenty_silent_seconds() {
-    site(async |mut site| {
+    site(async |site| {
         let transfer = site.under_way().await;
         site.world.partition("pop", "edge-1");
         sleep(seconds(20)).await;
