@@ -105,9 +105,8 @@ impl State {
             return;
         };
         self.by_user.remove(&held.record.id);
-        if !held.gone {
-            self.past.insert(held.record.id, held.past());
-        }
+        // Also of one that the store says is no more: it may have said so for a moment only.
+        self.past.insert(held.record.id, held.past());
         if let Some(namesakes) = self.by_name.get_mut(&held.record.name) {
             namesakes.remove(&group);
             if namesakes.is_empty() {
@@ -151,7 +150,7 @@ fn apply<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, found: Option<
     let Some(held) = state.held.get_mut(&group) else {
         return;
     };
-    held.read_at = shared.env.now();
+    held.read_at = Some(shared.env.now());
     let Some(record) = found.filter(|record| record.id == held.record.id) else {
         held.gone = true;
         held.off = true;
@@ -165,6 +164,7 @@ fn apply<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, found: Option<
         }
         return;
     };
+    held.gone = false;
     let record = Arc::new(record);
     let old = core::mem::replace(&mut held.record, Arc::clone(&record));
     let renewed = old.credential_version != record.credential_version;
@@ -267,5 +267,40 @@ fn judge<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, record: &User,
     });
     if needy {
         ask(shared, group);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Embedded, Location, Mode, NewUser, Standing, Store as _};
+    use titan_core::endpoint::Carried;
+
+    #[tokio::test]
+    async fn who_was_missed_for_a_moment_spends_nothing_twice() {
+        let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
+        let mut user = NewUser::new("ann".to_owned(), String::new(), 0);
+        user.traffic_limit = Some(100);
+        let record = Arc::new(store.create_user(user).await.unwrap());
+        let now = Instant::EPOCH;
+        let standing = Standing {
+            granted: 60,
+            charged: 60,
+            limit: Some(100),
+            sessions_elsewhere: 0,
+            held_elsewhere: 0,
+        };
+        let mut state = State::default();
+        for round in 0..2 {
+            let group = state.number(&record, now);
+            let held = state.held.get_mut(&group).unwrap();
+            held.in_core = true;
+            held.stand(&standing, now);
+            assert_eq!(held.rest(), if round == 0 { 60 } else { 0 });
+            held.forgotten(Carried { up: 60, down: 0 });
+            // The store answered once that there is no such user.
+            held.gone = true;
+            state.remove(group);
+        }
     }
 }

@@ -151,10 +151,13 @@ fn review<E: Env, S: Store>(shared: &Shared<E, S>, nodes: &[String]) {
     let away = shared.config.limits.tunnel_handshake_timeout;
     let patience = shared.config.drain_timeout;
     for node in nodes {
-        let Some((ip, confined)) = shared.registrar.whence(node) else {
+        let Some((ips, confined)) = shared.registrar.whence(node) else {
             continue;
         };
-        let listed = shared.blacklist.lists.borrow().contains(node, ip);
+        let listed = {
+            let lists = shared.blacklist.lists.borrow();
+            ips.iter().any(|&ip| lists.contains(node, ip))
+        };
         match (listed, confined) {
             (true, false) => {
                 tracing::info!(node, "on a blacklist");

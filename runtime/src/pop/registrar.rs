@@ -11,6 +11,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
+use titan_core::time::Instant;
 use tokio::sync::Notify;
 
 /// How long the store believes that this POP lives without hearing from it.
@@ -41,6 +42,8 @@ pub(super) struct Registrar {
 #[derive(Clone, Debug)]
 struct Known {
     ip: IpAddr,
+    /// Where its carriers come from, each as often as it has some.
+    carriers: Vec<IpAddr>,
     /// It is here because it is on a blacklist.
     confined: bool,
     os: String,
@@ -79,6 +82,7 @@ impl Registrar {
         let mut nodes = self.nodes.borrow_mut();
         let known = nodes.entry(request.id.clone()).or_insert(Known {
             ip,
+            carriers: Vec::new(),
             confined,
             os: String::new(),
             version: String::new(),
@@ -87,6 +91,7 @@ impl Registrar {
             rtt_ms: None,
         });
         known.confined = confined;
+        known.carriers.push(ip);
         let same = known.ip == ip && known.os == request.os && known.version == request.version;
         known.ip = ip;
         known.os.clone_from(&request.os);
@@ -99,7 +104,9 @@ impl Registrar {
     /// Returns the nodes that connect from an address, in its canonical form.
     pub(super) fn nodes_at(&self, ip: IpAddr) -> Vec<String> {
         let (nodes, ip) = (self.nodes.borrow(), ip.to_canonical());
-        let there = nodes.iter().filter(|(_, known)| known.ip == ip);
+        let there = nodes
+            .iter()
+            .filter(|(_, known)| known.ip == ip || known.carriers.contains(&ip));
         there.map(|(node, _)| node.clone()).collect()
     }
 
@@ -108,11 +115,22 @@ impl Registrar {
         self.nodes.borrow().keys().cloned().collect()
     }
 
+    /// Notes that a carrier that was seen is over.
+    pub(super) fn ended(&self, node: &str, ip: IpAddr) {
+        if let Some(known) = self.nodes.borrow_mut().get_mut(node)
+            && let Some(place) = known.carriers.iter().position(|&other| other == ip)
+        {
+            known.carriers.swap_remove(place);
+        }
+    }
+
     /// Returns from where a node connects, and whether it is here because it is on a blacklist.
-    pub(super) fn whence(&self, node: &str) -> Option<(IpAddr, bool)> {
+    pub(super) fn whence(&self, node: &str) -> Option<(Vec<IpAddr>, bool)> {
         let nodes = self.nodes.borrow();
         let known = nodes.get(node)?;
-        Some((known.ip, known.confined))
+        let mut ips = known.carriers.clone();
+        ips.push(known.ip);
+        Some((ips, known.confined))
     }
 
     /// Lets the store, which may have forgotten, hear of every node again.
@@ -190,8 +208,18 @@ impl Registrar {
     }
 
     /// Writes every change; what fails stays to be written.
-    async fn flush<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+    /// Stops at `until`, for the lease must be renewed.
+    async fn flush<E: Env, S: Store>(
+        &self,
+        env: &E,
+        store: &S,
+        until: Instant,
+    ) -> Result<(), StoreError> {
         loop {
+            if env.now() >= until {
+                self.changed.notify_one();
+                return Ok(());
+            }
             let Some(node) = self.dirty.borrow_mut().pop_first() else {
                 break;
             };
@@ -242,6 +270,7 @@ impl Registrar {
     async fn write<S: Store>(&self, store: &S, node: &str, known: Known) -> Result<(), StoreError> {
         let Known {
             ip,
+            carriers: _,
             confined: _,
             os,
             version,
@@ -309,7 +338,7 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
                     shared.drain.order();
                 }
             }
-            registrar.flush(&store).await
+            registrar.flush(env, &store, renewal.min(look)).await
         };
         match outcome.await {
             Ok(()) => {

@@ -188,12 +188,16 @@ fn enter<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32) {
     };
     let fresh = !core::mem::replace(&mut held.in_core, true);
     let (rates, grant) = (held.rates(), held.grant(0));
-    let needy = held.is_limited() && (fresh || held.dry);
+    let dry = held.dry && held.is_limited();
+    let needy = held.is_limited() && (fresh || dry);
     drop(state);
     if fresh {
         shared.shard.drive(|core, now| {
             core.limit_rate(now, group, rates);
             core.grant(now, group, grant);
+            if dry {
+                core.exhaust(now, group, Code::QuotaExceeded);
+            }
         });
     }
     if needy {

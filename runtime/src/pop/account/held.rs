@@ -33,7 +33,8 @@ const FORGETS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) record: Arc<User>,
-    pub(super) read_at: Instant,
+    /// None for a record that a login came with: it may be older than the last change.
+    pub(super) read_at: Option<Instant>,
     pub(super) sessions: u32,
     pub(super) idle_since: Instant,
     /// The core knows the group.
@@ -77,16 +78,17 @@ pub(super) struct Past {
 impl Held {
     pub(super) fn new(record: Arc<User>, now: Instant) -> Self {
         let limit = record.traffic_limit.unwrap_or(u64::MAX);
+        let spent = record.uploaded.saturating_add(record.downloaded);
         Self {
             totals: Totals::new(record.name.clone(), record.id),
             left: limit.saturating_sub(record.charged),
             record,
-            read_at: now,
+            read_at: None,
             sessions: 0,
             idle_since: now,
             in_core: false,
             off: false,
-            dry: false,
+            dry: spent >= limit,
             asking: false,
             asked_at: now,
             gone: false,

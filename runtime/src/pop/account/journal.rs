@@ -113,7 +113,12 @@ pub(super) fn left(data: &Path, own: &Holder) -> io::Result<Vec<Left>> {
         if !name.is_some_and(ours) {
             continue;
         }
-        let page: Page = match serde_json::from_slice(&fs::read(&path)?) {
+        let bytes = match fs::read(&path) {
+            // Another POP beside has delivered its own meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            bytes => bytes?,
+        };
+        let page: Page = match serde_json::from_slice(&bytes) {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a journal of usage is broken");
@@ -199,6 +204,14 @@ mod tests {
             remove(data.path(), &old).unwrap();
         }
         assert!(left(data.path(), &new).unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_that_vanishes_meanwhile_hides_no_other() {
+        let data = tempfile::tempdir().unwrap();
+        save(data.path(), &holder("pop", 1), 5, Vec::new()).unwrap();
+        std::os::unix::fs::symlink("gone", path(data.path(), &holder("pop-2", 7))).unwrap();
+        assert_eq!(left(data.path(), &holder("pop", 2)).unwrap().len(), 1);
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(in crate::pop) fn aged<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<Strin
     let now = shared.env.now();
     let state = shared.accounts.state.borrow();
     let held = state.held.values();
-    held.filter(|held| !held.gone && now.since(held.read_at) > AGE_MAX)
+    let old = |at| now.since(at) > AGE_MAX;
+    held.filter(|held| !held.gone && held.read_at.is_none_or(old))
         .take(AGED_PER_TURN)
         .map(|held| held.record.name.clone())
         .collect()

@@ -89,7 +89,8 @@ fn settle<E: Env, S: Store>(shared: &Shared<E, S>) {
     let idle: Vec<u32> = {
         let state = shared.accounts.state.borrow();
         let idle = |held: &super::Held| {
-            held.sessions == 0 && !held.asking && now.since(held.idle_since) >= LINGER
+            let lingers = !held.gone && now.since(held.idle_since) < LINGER;
+            held.sessions == 0 && !held.asking && !lingers
         };
         let idle = state.held.iter().filter(|(_, held)| idle(held));
         idle.map(|(&group, _)| group).collect()
@@ -177,7 +178,7 @@ async fn recover<E: Env, S: Store>(shared: &Shared<E, S>) -> bool {
         Ok(found) => found,
         Err(error) => {
             tracing::error!(%error, "journals of usage cannot be read");
-            return true;
+            return false;
         }
     };
     for left in found {
