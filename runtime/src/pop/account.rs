@@ -273,7 +273,7 @@ fn judge<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, record: &User,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Embedded, Location, Mode, NewUser, Standing, Store as _};
+    use crate::store::{Embedded, Location, Mode, NewUser, Standing};
     use titan_core::endpoint::Carried;
 
     #[tokio::test]

@@ -15,6 +15,10 @@ const JITTER: Duration = Duration::from_millis(100);
 /// How long to wait after the store has failed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How many records of users are read between two looks at the stream, of those that changed and of
+/// those that are old: orders must not wait for many users.
+const RECORDS_PER_TURN: usize = 16;
+
 /// What has been read, and what is to be read again.
 #[derive(Debug)]
 struct Reader {
@@ -76,14 +80,18 @@ async fn turn<E: Env, S: Store>(
         blacklist::replace(shared, lists);
         reader.lists_stale = false;
     }
-    while let Some(name) = reader.stale.first().cloned() {
+    for _ in 0..RECORDS_PER_TURN {
+        let Some(name) = reader.stale.first().cloned() else {
+            break;
+        };
         account::refresh(shared, &name).await?;
         reader.stale.remove(&name);
     }
-    for name in account::aged(shared) {
-        account::refresh(shared, &name).await?;
+    let aged = account::aged(shared, RECORDS_PER_TURN);
+    for name in &aged {
+        account::refresh(shared, name).await?;
     }
-    Ok(more)
+    Ok(more || !reader.stale.is_empty() || aged.len() == RECORDS_PER_TURN)
 }
 
 fn note<E: Env, S: Store>(shared: &Shared<E, S>, reader: &mut Reader, changes: &Changes) {

@@ -207,8 +207,8 @@ impl Registrar {
         }
     }
 
-    /// Writes every change; what fails stays to be written.
-    /// Stops at `until`, for the lease must be renewed.
+    /// Writes changes, one at least; what fails stays to be written. Goes on after `until` with the next
+    /// call: a slow store must not keep this POP from renewing its lease.
     async fn flush<E: Env, S: Store>(
         &self,
         env: &E,
@@ -216,10 +216,6 @@ impl Registrar {
         until: Instant,
     ) -> Result<(), StoreError> {
         loop {
-            if env.now() >= until {
-                self.changed.notify_one();
-                return Ok(());
-            }
             let Some(node) = self.dirty.borrow_mut().pop_first() else {
                 break;
             };
@@ -230,6 +226,10 @@ impl Registrar {
             if let Err(error) = self.write(store, &node, known).await {
                 self.dirty.borrow_mut().insert(node);
                 return Err(error);
+            }
+            if env.now() >= until {
+                self.changed.notify_one();
+                return Ok(());
             }
         }
         self.flush_measured(store).await

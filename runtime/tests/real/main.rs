@@ -8,6 +8,7 @@ mod cuts;
 mod drain;
 mod http;
 mod https;
+mod late;
 mod managers;
 mod orders;
 mod process;

@@ -100,6 +100,10 @@ fn whoever_comes_from_an_address_is_kicked() {
     let [_manager, _pop, _one] = site.start_all("one");
     let _two = site.edge("two");
     site.wait_online("two", PATIENCE);
+    // A handshake from elsewhere does not hide where the tunnel comes from.
+    let token = site.node_token("two");
+    let elsewhere = site.knock_from("127.0.0.2", "two", &token);
+    assert_eq!(elsewhere.0, "101");
     let token = site.node_token("three");
     let kicked = Instant::now();
     let order = Order::KickIp {

@@ -204,6 +204,11 @@ impl Site {
 
     /// Comes to the POP as an edge does, and returns the status and the code of its answer.
     pub(crate) fn knock(&self, edge: &str, token: &str) -> (String, String) {
+        self.knock_from("127.0.0.1", edge, token)
+    }
+
+    /// Does the same from another address.
+    pub(crate) fn knock_from(&self, ip: &str, edge: &str, token: &str) -> (String, String) {
         let output = Command::new("curl")
             .args([
                 "-q",
@@ -215,6 +220,7 @@ impl Site {
                 "--max-time",
                 "2",
             ])
+            .args(["--interface", ip])
             .arg("--cacert")
             .arg(&self.authority.ca)
             .args(["-H", "Connection: Upgrade", "-H", "Upgrade: websocket"])

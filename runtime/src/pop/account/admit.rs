@@ -20,6 +20,9 @@ const ROOM_AGE_MAX: Duration = Duration::from_secs(1);
 /// For how long it is believed that there is none.
 const FULL_AGE_MAX: Duration = Duration::from_millis(200);
 
+/// For how long it is believed that nothing is left of a limit.
+const DRY_AGE_MAX: Duration = Duration::from_millis(200);
+
 /// Sessions do not ask while there are so many fewer than half of what may be.
 const FEWER: u64 = 32;
 
@@ -189,7 +192,9 @@ fn enter<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32) {
     let fresh = !core::mem::replace(&mut held.in_core, true);
     let (rates, grant) = (held.rates(), held.grant(0));
     let dry = held.dry && held.is_limited();
-    let needy = held.is_limited() && (fresh || dry);
+    let now = shared.env.now();
+    let told = dry && held.stood_at.is_some_and(|at| now.since(at) < DRY_AGE_MAX);
+    let needy = held.is_limited() && (fresh || dry) && !told;
     drop(state);
     if fresh {
         shared.shard.drive(|core, now| {

@@ -9,9 +9,6 @@ use std::rc::Rc;
 /// How old the record of a user with sessions may get without a change being announced.
 const AGE_MAX: Duration = Duration::from_secs(30);
 
-/// How many old records are read again per turn.
-const AGED_PER_TURN: usize = 32;
-
 /// Reads the record of a user again, for the sessions that run.
 pub(in crate::pop) async fn refresh<E: Env, S: Store>(
     shared: &Rc<Shared<E, S>>,
@@ -24,14 +21,14 @@ pub(in crate::pop) async fn refresh<E: Env, S: Store>(
     Ok(())
 }
 
-/// Returns some users whose records are too old.
-pub(in crate::pop) fn aged<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<String> {
+/// Returns at most so many users whose records are too old.
+pub(in crate::pop) fn aged<E: Env, S: Store>(shared: &Shared<E, S>, most: usize) -> Vec<String> {
     let now = shared.env.now();
     let state = shared.accounts.state.borrow();
     let held = state.held.values();
     let old = |at| now.since(at) > AGE_MAX;
     held.filter(|held| !held.gone && held.read_at.is_none_or(old))
-        .take(AGED_PER_TURN)
+        .take(most)
         .map(|held| held.record.name.clone())
         .collect()
 }

@@ -111,18 +111,26 @@ fn settle<E: Env, S: Store>(shared: &Shared<E, S>) {
     }
 }
 
-fn unreported(accounts: &Accounts) -> Vec<(u32, Totals)> {
+fn unreported(accounts: &Accounts) -> Vec<u32> {
     let state = accounts.state.borrow();
     let held = state.held.iter();
     held.filter(|(_, held)| !held.gone && held.is_unreported())
-        .map(|(&group, held)| (group, held.totals()))
+        .map(|(&group, _)| group)
         .collect()
+}
+
+fn totals(accounts: &Accounts, groups: &[u32]) -> Vec<(u32, Totals)> {
+    let state = accounts.state.borrow();
+    let totals = |&group| Some((group, state.held.get(&group)?.totals()));
+    groups.iter().filter_map(totals).collect()
 }
 
 /// Reports all that the store does not know.
 async fn flush<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) -> Result<(), StoreError> {
     let accounts = &shared.accounts;
-    for batch in unreported(accounts).chunks(REPORT_MAX) {
+    for groups in unreported(accounts).chunks(REPORT_MAX) {
+        // As they are now: the number of sessions told last is the one that counts.
+        let batch = totals(accounts, groups);
         let at = shared.env.unix_time().as_secs();
         let totals: Vec<Totals> = batch.iter().map(|(_, totals)| totals.clone()).collect();
         let answer = shared.store.report(accounts.holder.clone(), totals, at);
@@ -145,7 +153,8 @@ async fn flush<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) -> Result<(), StoreE
 
 /// Writes what the store does not know to the disk.
 async fn keep<E: Env, S: Store>(shared: &Shared<E, S>) -> bool {
-    let accounts = unreported(&shared.accounts);
+    let groups = unreported(&shared.accounts);
+    let accounts = totals(&shared.accounts, &groups);
     let accounts = accounts.into_iter().map(|(_, totals)| totals).collect();
     let at = shared.env.unix_time().as_secs();
     let (data, holder) = place(shared);
