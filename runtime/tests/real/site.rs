@@ -94,9 +94,14 @@ impl Site {
 
     /// Starts a POP; it may take a moment to listen.
     pub(crate) fn pop(&self) -> Process {
+        self.pop_with("")
+    }
+
+    /// Does the same with more in its configuration.
+    pub(crate) fn pop_with(&self, more: &str) -> Process {
         let config = format!(
             "id = \"pop\"\nlisten_socks = \"{}\"\nlisten_tunnels = \"{}\"\n\
-             public_url = \"wss://{public}\"\nresume_url = \"wss://{public}\"\n{}",
+             public_url = \"wss://{public}\"\nresume_url = \"wss://{public}\"\n{}{more}",
             self.proxy,
             self.tunnels,
             self.common(),

@@ -1,8 +1,11 @@
-//! How fast users may be, and that the store does not make them slower.
+//! How fast users and nodes may be, and that the store does not make them slower.
 
 use super::redis_server::{Fsync, RedisServer};
 use super::region::Region;
 use super::transfers::Transfers;
+use crate::server::PATIENCE;
+use crate::site::Site;
+use crate::socks::USER;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -28,13 +31,30 @@ fn each_direction_has_its_own_rate() {
     const DOWN: u64 = 4_000_000;
     let region = Region::start(1);
     let user = region.user("ann", &json!({ "upload_rate": UP, "download_rate": DOWN }));
-    let transfers = Transfers::start(user, &region.proxies[..1], 3);
-    transfers.reach(UP + DOWN);
+    go_at(&Transfers::start(user, &region.proxies[..1], 3), UP, DOWN);
+}
+
+#[test]
+fn a_node_is_as_fast_as_its_pop_wants() {
+    const UP: u64 = 2_000_000;
+    const DOWN: u64 = 4_000_000;
+    let site = Site::new();
+    let _manager = site.manager();
+    let limits = format!("[limits]\nnode_upload_rate = {UP}\nnode_download_rate = {DOWN}\n");
+    let _pop = site.pop_with(&limits);
+    let _edge = site.edge("one");
+    site.wait_online("one", PATIENCE);
+    go_at(&Transfers::start(USER, &[site.proxy], 3), UP, DOWN);
+}
+
+/// Measures transfers that go on, up and down.
+fn go_at(transfers: &Transfers, up: u64, down: u64) {
+    transfers.reach(up + down);
     let (start, before) = (Instant::now(), transfers.received());
     thread::sleep(Duration::from_secs(4));
     let (time, after) = (start.elapsed(), transfers.received());
-    let up = ratio(after.0 - before.0, time, UP);
-    let down = ratio(after.1 - before.1, time, DOWN);
+    let up = ratio(after.0 - before.0, time, up);
+    let down = ratio(after.1 - before.1, time, down);
     println!("up {up:.3} and down {down:.3} of the rates over {time:?}");
     for ratio in [up, down] {
         assert!((ratio - 1.0).abs() <= TOLERANCE, "{ratio}");
