@@ -42,7 +42,7 @@ pub struct Scenario {
     pub faults: Vec<Timed>,
     /// What must hold, beside what always must: every byte right and in order, no clean end before
     /// the last byte, no dial that is repeated after a byte arrived, no daemon that panics or ends;
-    /// with users what [`account`](super::account) says.
+    /// with users what `daemons::account` says.
     pub expect: Vec<Expect>,
 }
 
