@@ -49,7 +49,7 @@ pub use user::{
 use core::future::Future;
 use std::net::IpAddr;
 
-/// The longest value of [`Store::set_meta`], in bytes.
+/// The longest value of [`Store::swap_meta`], in bytes.
 pub const META_MAX: usize = 64 * 1024;
 
 /// The largest number of bytes or seconds that every store can count exactly: 2^53 - 1, nine
@@ -347,17 +347,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Returns a small value that all daemons share.
     fn meta(&self, key: &str) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
 
-    /// Sets a small value that all daemons share.
-    ///
-    /// # Errors
-    /// [`StoreError::TooLarge`] if the value is longer than [`META_MAX`].
-    fn set_meta(
-        &self,
-        key: &str,
-        value: String,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// Sets a small value if it is what `expected` says, none included; false if it is not.
+    /// Sets a small value that all daemons share if it is what `expected` says, none included; false if it is not.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`] if the value is longer than [`META_MAX`].

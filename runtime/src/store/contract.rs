@@ -91,7 +91,8 @@ async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
         let mut new = user(name);
         new.password_hash = format!("hash of {name}");
         a.create_user(new).await.unwrap();
-        a.set_meta(name, format!("meta of {name}")).await.unwrap();
+        let value = format!("meta of {name}");
+        assert_eq!(a.swap_meta(name, None, value).await, Ok(true));
         a.pop_alive(pop(name, 1), NOW, NOW + 9).await.unwrap();
         for other in ["x", name] {
             a.node_online(node(other, name, 1)).await.unwrap();
@@ -300,16 +301,13 @@ async fn draining_lasts_as_long_as_the_process<S: Store>((a, b): (S, S)) {
 
 async fn meta_is_shared<S: Store>((a, b): (S, S)) {
     assert_eq!(a.meta("key").await.unwrap(), None);
-    a.set_meta("key", "one".to_owned()).await.unwrap();
-    a.set_meta("key", "two".to_owned()).await.unwrap();
-    assert_eq!(b.meta("key").await.unwrap().as_deref(), Some("two"));
-    let long = "x".repeat(super::META_MAX + 1);
-    assert_eq!(b.set_meta("key", long).await, Err(StoreError::TooLarge));
-    assert_eq!(a.meta("key").await.unwrap().as_deref(), Some("two"));
     let swap = async |store: &S, expected: Option<&str>, value: &str| {
         let expected = expected.map(str::to_owned);
         store.swap_meta("key", expected, value.to_owned()).await
     };
+    assert_eq!(swap(&a, None, "one").await, Ok(true));
+    assert_eq!(swap(&a, Some("one"), "two").await, Ok(true));
+    assert_eq!(b.meta("key").await.unwrap().as_deref(), Some("two"));
     assert_eq!(swap(&a, None, "three").await, Ok(false));
     assert_eq!(swap(&a, Some("one"), "three").await, Ok(false));
     assert_eq!(swap(&a, Some("two"), "three").await, Ok(true));
@@ -320,6 +318,7 @@ async fn meta_is_shared<S: Store>((a, b): (S, S)) {
         swap(&b, Some("three"), &long).await,
         Err(StoreError::TooLarge)
     );
+    assert_eq!(a.meta("key").await.unwrap().as_deref(), Some("three"));
     let first = |store: S| async move { store.swap_meta("new", None, "x".to_owned()).await };
     assert_eq!(first(a.clone()).await, Ok(true));
     assert_eq!(first(b).await, Ok(false));

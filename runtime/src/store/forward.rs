@@ -52,7 +52,6 @@ macro_rules! operations {
             audit(after: u64, limit: u32) -> Vec<AuditRecord>;
             audit_head() -> AuditHead;
             meta(key: &str) -> Option<String>;
-            set_meta(key: &str, value: String) -> ();
             swap_meta(key: &str, expected: Option<String>, value: String) -> bool;
         }
     };

@@ -152,7 +152,8 @@ mod tests {
     async fn what_is_known_is_not_written_again_and_what_is_no_ring_is_replaced() {
         let store = store();
         let broken = "no ring".to_owned();
-        store.set_meta(META_NODE_TOKEN_KEYS, broken).await.unwrap();
+        let set = store.swap_meta(META_NODE_TOKEN_KEYS, None, broken).await;
+        assert_eq!(set, Ok(true));
         let key = Signer::from_seed([1; 32]).public_key();
         KeyRing::publish(&store, &key, NOW, DAY).await.unwrap();
         let first = store.meta(META_NODE_TOKEN_KEYS).await.unwrap();

@@ -257,15 +257,6 @@ impl Store for Embedded {
             .await
     }
 
-    async fn set_meta(&self, key: &str, value: String) -> Result<(), StoreError> {
-        if value.len() > META_MAX {
-            return Err(StoreError::TooLarge);
-        }
-        let key = key.to_owned();
-        self.call(move |connection| users::set_meta(connection, &key, &value))
-            .await
-    }
-
     async fn swap_meta(
         &self,
         key: &str,

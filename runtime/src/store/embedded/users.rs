@@ -124,16 +124,6 @@ pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>,
         .optional()?)
 }
 
-pub(super) fn set_meta(
-    connection: &mut Connection,
-    key: &str,
-    value: &str,
-) -> Result<(), StoreError> {
-    durable(connection, |transaction| {
-        write_meta(transaction, key, value)
-    })
-}
-
 pub(super) fn swap_meta(
     connection: &mut Connection,
     key: &str,
@@ -143,19 +133,15 @@ pub(super) fn swap_meta(
     durable(connection, |transaction| {
         let same = meta(transaction, key)?.as_deref() == expected;
         if same {
-            write_meta(transaction, key, value)?;
+            transaction
+                .prepare_cached(
+                    "INSERT INTO meta VALUES (?1, ?2) \
+                     ON CONFLICT DO UPDATE SET value = excluded.value",
+                )?
+                .execute([key, value])?;
         }
         Ok(same)
     })
-}
-
-fn write_meta(transaction: &Transaction<'_>, key: &str, value: &str) -> Result<(), StoreError> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-        )?
-        .execute([key, value])?;
-    Ok(())
 }
 
 /// Tells the readers of changes about a user.

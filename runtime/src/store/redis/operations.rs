@@ -456,13 +456,6 @@ impl Store for Redis {
         optional(self.run(&scripts::META, key).await?)
     }
 
-    async fn set_meta(&self, key: &str, value: String) -> Result<(), StoreError> {
-        if value.len() > META_MAX {
-            return Err(StoreError::TooLarge);
-        }
-        self.run(&scripts::SET_META, (key, value)).await.map(drop)
-    }
-
     async fn swap_meta(
         &self,
         key: &str,

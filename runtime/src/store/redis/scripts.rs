@@ -50,7 +50,6 @@ scripts! {
     AUDIT_APPEND = "audit_append";
     AUDIT_HEAD = "audit_head";
     META = "meta";
-    SET_META = "set_meta";
     SWAP_META = "swap_meta";
 }
 
