@@ -14,7 +14,7 @@ use titan_core::endpoint::{
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
-/// What one turn may bring in beyond the memory budget: see "The bound" in ARCHITECTURE.md.
+/// What one turn may bring in beyond the memory budget: see "The bound" in docs/design/memory.md.
 const PER_TURN: u64 = 288 << 10;
 const PER_TUNNEL: u64 = 128 << 10;
 const PER_SESSION: u64 = 64 << 10;
