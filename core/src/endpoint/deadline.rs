@@ -243,8 +243,12 @@ impl Engine {
         match session.phase {
             Phase::Dialling | Phase::Closing(_) => session.deadline,
             Phase::Ended(_) if session.recv.queue.is_empty() => None,
-            // Nothing is wrong with it: it has until its socket takes nothing any more.
-            Phase::Ended(Code::Ok) => Some(session.moved_at + self.config.write_deadline),
+            // Nothing is wrong with it: it has until its socket takes nothing any more. What had to wait
+            // for its group's allowance counts from there, like the rest of any other session.
+            Phase::Ended(Code::Ok) => {
+                let quiet = session.moved_at + self.config.write_deadline;
+                session.deadline.max(Some(quiet))
+            }
             Phase::Ended(_) => session.deadline,
             Phase::Open => {
                 let half = session.recv.fin.is_some() || session.send.is_done();

@@ -267,6 +267,27 @@ fn the_tail_of_a_failed_session_waits_for_a_grant_and_is_not_lost() {
 }
 
 #[test]
+fn the_tail_of_a_complete_session_has_its_time_from_the_grant_on() {
+    let mut world = World::new(config(), 1);
+    grant(&mut world, 1, 1000);
+    let (id, at_edge) = world.connect();
+    world.pop.finish(world.now, id);
+    world.send_down(0, at_edge, &[1; 3000]);
+    world.edges[0].core.finish(world.now, at_edge);
+    world.run();
+    assert_eq!(world.read_down(id).len(), 1000);
+    world.wait(secs(20));
+    world.edges[0].core.farewell(world.now, Code::ShuttingDown);
+    world.wait(secs(20));
+    grant(&mut world, 1, 9000);
+    assert!(was_woken(&mut world, id));
+    // Its client is slow, but not too slow.
+    world.wait(secs(29));
+    assert_eq!(world.read_down(id).len(), 2000);
+    assert_eq!(world.ended(id), Some(Code::Ok));
+}
+
+#[test]
 fn low_is_told_once_per_grant_at_the_byte() {
     let mut world = World::new(config(), 1);
     grant_with(&mut world, 1, 1000, 400);
