@@ -182,16 +182,19 @@ impl World {
                 true
             }
             Fault::SuspendEdge { edge, lasts } => {
+                let until = self.now + Duration::from_millis(lasts);
                 let host = &mut self.edges[edge];
-                host.suspended_until = self.now + Duration::from_millis(lasts);
+                // What came in waits for the end of a longer one: that is not cut short.
+                host.suspended_until = host.suspended_until.max(until);
                 let (at, host, runs) =
                     (host.suspended_until, Host::Edge(edge), host.core.is_some());
                 self.enter(at, Action::Continue { host });
                 runs
             }
             Fault::SuspendPop { pop, lasts } => {
+                let until = self.now + Duration::from_millis(lasts);
                 let host = &mut self.pops[pop];
-                host.suspended_until = self.now + Duration::from_millis(lasts);
+                host.suspended_until = host.suspended_until.max(until);
                 let (at, host, runs) = (host.suspended_until, Host::Pop(pop), host.core.is_some());
                 self.enter(at, Action::Continue { host });
                 runs
