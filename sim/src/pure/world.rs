@@ -216,19 +216,21 @@ impl World {
         self.drain();
         let limit = self.heals_at() + PATIENCE;
         while self.others_left > 0 {
-            if !self.step(limit) {
+            if !self.step(limit) && !self.idles(limit) {
                 self.give_up("flows that nothing holds up");
             }
         }
         self.release_stalled();
         let limit = limit.max(self.now) + PATIENCE;
         while self.stalled_left > 0 {
-            if !self.step(limit) {
+            if !self.step(limit) && !self.idles(limit) {
                 self.give_up("flows that stalled and went on");
             }
         }
         let calm = self.now.max(self.heals_at()) + CALM;
         while self.step(calm) {}
+        let idle = calm + self.idle_max();
+        while self.holds_miscounted() && self.step(idle) {}
         if self.actions == ACTIONS_MAX {
             self.give_up("nothing, but the hosts; flows that");
         }
@@ -245,6 +247,29 @@ impl World {
             counters: self.record.counters.clone(),
             elapsed: self.now.since(Instant::EPOCH),
         }
+    }
+
+    /// Does the next thing beyond `limit` if every flow that is left misses frames in whose place others
+    /// were made up: they end when nothing moved for too long.
+    fn idles(&mut self, limit: Instant) -> bool {
+        let mut left = (0..self.scenario.flows.len())
+            .filter(|flow| !self.ended.contains_key(flow))
+            .filter(|&flow| self.record.released || !self.scenario.flows[flow].stalls());
+        left.all(|flow| self.record.is_miscounted(flow)) && self.step(limit + self.idle_max())
+    }
+
+    /// Tells whether an edge still has a session whose end may be missing likewise, or its last frames.
+    fn holds_miscounted(&self) -> bool {
+        let hosts = self.edges.iter();
+        let hosts = hosts.filter(|host| self.record.is_node_miscounted(host.node));
+        let mut usages = hosts.filter_map(|host| Some(host.core.as_ref()?.usage()));
+        usages.any(|usage| usage.sessions > 0 || usage.resend_bytes > 0)
+    }
+
+    /// Returns how long nothing may move in a session.
+    fn idle_max(&self) -> Duration {
+        let config = self.scenario.limits.config();
+        config.idle.max(config.idle_half_closed)
     }
 
     fn give_up(&self, what: &str) -> ! {

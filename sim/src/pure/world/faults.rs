@@ -294,8 +294,9 @@ impl World {
         };
         self.record.node_unsafe(self.edges[edge].node);
         self.record.forged = true;
-        // What is numbered is counted: after a resume as many frames of the honest peer are missing.
-        self.record.poisoned |= parcels.iter().any(Parcel::is_numbered);
+        if parcels.iter().any(Parcel::is_numbered) {
+            self.record.miscounted(self.edges[edge].node);
+        }
         for parcel in parcels {
             self.send(link, up, parcel);
         }

@@ -126,9 +126,7 @@ impl World {
             self.enter(now + FORGED_DIAL, action);
             return;
         };
-        let nth = self.record.dials.entry(index).or_default();
-        let answer = flow.answer(*nth);
-        *nth += 1;
+        let answer = flow.answer(self.record.dialled(index, self.edges[edge].node));
         let at = match answer {
             Answer::Hangs => request.deadline,
             Answer::Connects | Answer::Refuses => now + Duration::from_millis(flow.dial),

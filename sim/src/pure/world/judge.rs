@@ -46,12 +46,14 @@ pub(super) struct Record {
     pub(super) ordered: bool,
     /// Those who stalled read again.
     pub(super) released: bool,
-    /// Exits asked for each flow.
-    pub(super) dials: BTreeMap<usize, usize>,
+    /// Exits asked for each flow, and their nodes.
+    dials: BTreeMap<usize, (usize, BTreeSet<usize>)>,
     /// What POPs that are gone had counted.
     pub(super) counters: Vec<Counters>,
     /// Nodes whose process changed, or whose carriers somebody tampers with.
     nodes_unsafe: BTreeSet<usize>,
+    /// Nodes whose frames are counted along with made up ones.
+    nodes_miscounted: BTreeSet<usize>,
     /// A tunnel ended, for a good reason.
     tunnel_lost: bool,
     /// Targets that were sent a byte, per flow.
@@ -81,6 +83,7 @@ impl Record {
             dials: BTreeMap::new(),
             counters: Vec::new(),
             nodes_unsafe: BTreeSet::new(),
+            nodes_miscounted: BTreeSet::new(),
             tunnel_lost: false,
             reached: BTreeMap::new(),
             client_failed: BTreeMap::new(),
@@ -95,6 +98,34 @@ impl Record {
 
     pub(super) fn node_unsafe(&mut self, node: usize) {
         self.nodes_unsafe.insert(node);
+    }
+
+    /// Notes that made up frames were sent that are counted: after a resume as many of the honest peer
+    /// are missing.
+    pub(super) fn miscounted(&mut self, node: usize) {
+        self.poisoned = true;
+        self.nodes_miscounted.insert(node);
+    }
+
+    /// Tells whether frames of a flow may be missing: what waits for one waits until nothing moved for
+    /// as long as it may be idle.
+    pub(super) fn is_miscounted(&self, flow: usize) -> bool {
+        self.dials
+            .get(&flow)
+            .is_some_and(|(_, nodes)| !nodes.is_disjoint(&self.nodes_miscounted))
+    }
+
+    /// Tells whether frames of this node may be missing.
+    pub(super) fn is_node_miscounted(&self, node: usize) -> bool {
+        self.nodes_miscounted.contains(&node)
+    }
+
+    /// Notes that a node is asked to dial for a flow, and returns how many were before.
+    pub(super) fn dialled(&mut self, flow: usize, node: usize) -> usize {
+        let (count, nodes) = self.dials.entry(flow).or_default();
+        nodes.insert(node);
+        *count += 1;
+        *count - 1
     }
 
     pub(super) fn acknowledged(
@@ -369,7 +400,10 @@ impl World {
                 failed || ((flow.stalls() || unread) && record.tunnel_lost)
             }
             Code::IdleTimeout => {
-                flow.stalls() || limits.idle < 1_000_000 || limits.idle_half_closed < 100_000
+                flow.stalls()
+                    || limits.idle < 1_000_000
+                    || limits.idle_half_closed < 100_000
+                    || record.is_miscounted(client.flow)
             }
             _ => record.forged,
         };
