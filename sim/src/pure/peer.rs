@@ -105,6 +105,8 @@ pub(super) struct Peer {
     pub(super) ended: Option<Code>,
     /// Somebody made data up: the bytes mean nothing.
     pub(super) poisoned: bool,
+    /// Of a client: the edge that connected it, and which of its lives.
+    pub(super) exit: Option<(usize, u64)>,
 }
 
 impl Peer {
@@ -133,6 +135,7 @@ impl Peer {
             failed: false,
             ended: None,
             poisoned: false,
+            exit: None,
         }
     }
 

@@ -289,6 +289,9 @@ impl World {
                 if let Some(core) = &mut self.pops[pop].core {
                     hand_in(&mut **core, now, id, &parcel);
                 }
+                if parcel.is_reply() {
+                    self.note_exit(pop, edge);
+                }
             }
             (false, _, Some(id)) => {
                 if let Some(core) = &mut self.edges[edge].core {
@@ -522,8 +525,16 @@ impl Parcel {
     }
 
     fn is_ack(&self) -> bool {
+        self.is_of(MessageType::Ack)
+    }
+
+    fn is_reply(&self) -> bool {
+        self.is_of(MessageType::ProxySessionReply)
+    }
+
+    fn is_of(&self, kind: MessageType) -> bool {
         self.envelope()
-            .is_some_and(|envelope| envelope.kind == MessageType::Ack as u32)
+            .is_some_and(|envelope| envelope.kind == kind as u32)
     }
 
     fn data_session(&self) -> Option<u64> {

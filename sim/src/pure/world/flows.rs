@@ -172,6 +172,18 @@ impl World {
         }
     }
 
+    /// An answer of an edge has reached a POP: notes whom it connected.
+    pub(super) fn note_exit(&mut self, pop: usize, edge: usize) {
+        let exit = (edge, self.edges[edge].life);
+        let host = &mut self.pops[pop];
+        let Some(core) = &host.core else { return };
+        for (&id, client) in &mut host.clients.peers {
+            if client.exit.is_none() && core.reply(id).is_some() {
+                client.exit = Some(exit);
+            }
+        }
+    }
+
     // --- Sockets ----------------------------------------------------------------------------------
 
     pub(super) fn pop_sockets(&mut self, pop: usize) -> bool {

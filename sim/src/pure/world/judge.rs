@@ -60,8 +60,9 @@ pub(super) struct Record {
     reached: BTreeMap<usize, usize>,
     /// Bytes each failed client had sent.
     client_failed: BTreeMap<usize, u64>,
-    /// Bytes each failed target had sent.
-    target_failed: BTreeMap<usize, u64>,
+    /// Bytes each failed target had sent, by flow, edge and life of the edge: an exit that a flow has
+    /// left may come to dial as well, and its target is not the one that the client is connected to.
+    target_failed: BTreeMap<(usize, usize, u64), u64>,
     /// The count that a host was told last on the way between a node and a POP, and when it grew.
     progress: BTreeMap<(Host, usize, usize), (u64, Instant)>,
     /// Nodes and POPs one of which cut the other off for withholding.
@@ -365,8 +366,10 @@ impl World {
             if client.unbooked_max() == 0 || !self.has_quota(client.flow) {
                 self.record.client_failed.insert(client.flow, client.sent);
             }
-        } else {
-            self.judge_rest(client, &self.record.target_failed);
+        } else if let Some((edge, life)) = client.exit
+            && let Some(&sent) = self.record.target_failed.get(&(client.flow, edge, life))
+        {
+            self.judge_rest(client, sent);
         }
         let flow = &self.scenario.flows[client.flow];
         let limits = &self.scenario.limits;
@@ -432,15 +435,17 @@ impl World {
             }
         }
         if target.failed {
-            self.record.target_failed.insert(target.flow, target.sent);
-        } else {
-            self.judge_rest(target, &self.record.client_failed);
+            let life = self.edges[edge].life;
+            let of = (target.flow, edge, life);
+            self.record.target_failed.insert(of, target.sent);
+        } else if let Some(&sent) = self.record.client_failed.get(&target.flow) {
+            self.judge_rest(target, sent);
         }
     }
 
     /// What a socket sent before it failed arrives, if the other one takes it in time and both memory
     /// and the account allow: the news of the failure comes behind.
-    fn judge_rest(&self, peer: &Peer, failed: &BTreeMap<usize, u64>) {
+    fn judge_rest(&self, peer: &Peer, sent: u64) {
         let patience = self.scenario.limits.config().write_deadline;
         // A session whose rest is not granted yet is over without telling: then what counts is that its
         // reader took what it could.
@@ -452,7 +457,6 @@ impl World {
             && !self.scenario.limits.is_short_of_memory()
             && !self.record.forged
             && !self.is_spent(peer.flow)
-            && let Some(&sent) = failed.get(&peer.flow)
             && peer.received != sent
         {
             violated(
