@@ -218,7 +218,7 @@ impl World {
         }
         for client in ended {
             self.book_client(pop, &client);
-            self.client_ended(&client);
+            self.client_ended(pop, &client);
         }
         moved
     }
@@ -296,9 +296,9 @@ impl World {
         self.drain();
     }
 
-    fn client_ended(&mut self, client: &Peer) {
+    fn client_ended(&mut self, pop: usize, client: &Peer) {
         let Some(code) = client.ended else { return };
-        self.judge_client(client, code);
+        self.judge_client(pop, client, code);
         self.flow_ended(client.flow, code);
     }
 

@@ -360,13 +360,14 @@ impl World {
         clippy::wildcard_enum_match_arm,
         reason = "every code that is not named has no excuse"
     )]
-    pub(super) fn judge_client(&mut self, client: &Peer, code: Code) {
+    pub(super) fn judge_client(&mut self, pop: usize, client: &Peer, code: Code) {
         if client.failed {
             // What is not booked yet may not leave, if the quota does not allow it.
             if client.unbooked_max() == 0 || !self.has_quota(client.flow) {
                 self.record.client_failed.insert(client.flow, client.sent);
             }
         } else if let Some((edge, life)) = client.exit
+            && !self.is_dry(pop, client.flow)
             && let Some(&sent) = self.record.target_failed.get(&(client.flow, edge, life))
         {
             self.judge_rest(client, sent);

@@ -58,6 +58,8 @@ struct Book {
     asks: Option<u64>,
     /// The store has nothing left.
     spent: bool,
+    /// Since when all that was given is used up.
+    dry_since: Option<Instant>,
     rates: Rates,
     meters: [Meter; 2],
 }
@@ -262,6 +264,9 @@ impl World {
         if book.asks.is_some_and(|have| total > have || spent) {
             book.asks = None;
         }
+        if total > book.given {
+            book.dry_since = None;
+        }
         book.given = book.given.max(total);
         book.spent |= spent;
         // With nothing more to come, what matters is when the last byte is gone.
@@ -347,16 +352,19 @@ impl World {
                 .accounts
                 .iter()
                 .find(|account| account.group == group);
-            if account.is_some_and(|account| account.quota.is_some())
-                && booked.0 + booked.1 > book.given
-            {
-                violated(
-                    9,
-                    format_args!(
-                        "group {group} moved {booked:?} at pop {pop}, granted {}",
-                        book.given
-                    ),
-                );
+            if account.is_some_and(|account| account.quota.is_some()) {
+                let moved = booked.0 + booked.1;
+                if moved > book.given {
+                    violated(
+                        9,
+                        format_args!(
+                            "group {group} moved {booked:?} at pop {pop}, granted {}",
+                            book.given
+                        ),
+                    );
+                }
+                let since = book.dry_since.unwrap_or(now);
+                book.dry_since = (moved == book.given).then_some(since);
             }
             let ways = [
                 (booked.0 - book.seen.0, book.rates.up),
@@ -417,6 +425,18 @@ impl World {
             }
             *self.store.gone.entry(index).or_default() += moved;
         }
+    }
+
+    /// Tells whether the POP of a flow has had nothing for its user for so long that what waits for a
+    /// grant is given up.
+    pub(super) fn is_dry(&self, pop: usize, flow: usize) -> bool {
+        let patience = self.scenario.limits.config().idle_half_closed;
+        let books = &self.pops[pop].books;
+        books
+            .groups
+            .get(&self.scenario.flows[flow].group)
+            .and_then(|book| book.dry_since)
+            .is_some_and(|since| self.now.since(since) >= patience)
     }
 
     /// Tells whether the user of a flow has a quota.
