@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 use titan_core::endpoint::{
-    Batch, CarrierId, Config, Dialled, Edge, Endpoint, Event, Item, Pop, Role,
+    Batch, CarrierId, Config, Dialled, Edge, EdgeEvent, Endpoint, Event, Item, Pop, Role,
 };
 use titan_core::exit::guard::Guard;
 use titan_core::time::Instant;
@@ -83,7 +83,7 @@ impl Link {
     /// Answers dials and takes every byte that arrived.
     fn serve(&mut self, now: Instant) {
         while let Some(event) = self.edge.poll_event() {
-            if let Event::Opened { session } = event {
+            if let Event::Role(EdgeEvent::Opened { session }) = event {
                 self.edge.dialled(now, session, Ok(Dialled::default()));
             }
         }

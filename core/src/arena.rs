@@ -57,12 +57,6 @@ impl TunnelId {
     pub(crate) const fn index_number(self) -> u32 {
         self.index
     }
-
-    /// Never names a tunnel.
-    pub(crate) const NOWHERE: Self = Self {
-        index: u32::MAX,
-        generation: u32::MAX,
-    };
 }
 
 /// Entries by key, slots reused, generations never.

@@ -13,15 +13,18 @@
 //!
 //! A turn of a driver is: hand in what was received, [`Endpoint::settle`], then drain the polls.
 
+mod allowed;
 mod audit;
 mod batch;
+mod carriers;
 mod deadline;
+mod desk;
 mod drain;
 mod edge;
 mod engine;
 mod event;
-pub(crate) mod group;
-pub(crate) mod pop;
+mod hello;
+mod pop;
 mod pressure;
 mod receive;
 mod transmit;
@@ -30,21 +33,22 @@ pub use crate::account::{Carried, Grant, Rates};
 pub use crate::arena::{CarrierId, SessionId, TunnelId, UplinkId};
 pub use crate::config::Config;
 pub use crate::memory::MemoryLevel;
-pub use crate::session::CloseMode;
+pub use crate::session::{CloseMode, Dial, SessionStatus};
 pub use crate::timer::Timer;
 pub use crate::tunnel::rtt::Rtt;
 pub use audit::Usage;
 pub use batch::{Batch, FRAME_HEADER, Item, Outgoing};
 pub use edge::{DialRequest, Dialled, EdgeRole};
-pub use event::{Counters, Deadline, Dial, Event, SessionStatus};
+pub use event::{Counters, Deadline, EdgeEvent, EdgeTimer, Event, PopEvent, PopTimer};
 pub use pop::{NodeView, Open, PopRole};
 
 use crate::mark::{self, Mark};
-use crate::session::{Phase, Side};
 use crate::time::{Duration, Instant};
-use crate::tunnel::Stall;
+use crate::timer::Armed;
 use bytes::Bytes;
+use core::fmt::Debug;
 use deadline::Overdue;
+use desk::Desk;
 use engine::Engine;
 use titan_proto::{Code, Envelope, Frame, is_numbered};
 
@@ -56,57 +60,78 @@ pub type Edge = Endpoint<EdgeRole>;
 
 /// Every tunnel, carrier and session of one side. See the [module](self) for how to drive it.
 #[derive(Debug)]
-pub struct Endpoint<R> {
-    engine: Engine,
+pub struct Endpoint<R: Role> {
+    engine: Engine<R::Desk>,
     role: R,
     now: Instant,
 }
 
-/// What only the POP or only the edge does. Sealed: the two roles are all there are.
+/// What only the POP or only the edge is. The two roles are all there are.
 #[expect(
-    private_interfaces,
-    reason = "sealed: nothing outside can name the engine"
+    private_bounds,
+    reason = "sealed: nothing outside can name what a role does"
 )]
-pub trait Role: core::fmt::Debug + sealed::Sealed {
+pub trait Role:
+    Duties<Desk: Desk<Event = <Self as Role>::Event, Timer = <Self as Role>::Timer>>
+{
+    /// What only drivers of this role learn.
+    type Event: Debug;
+
+    /// The deadlines that only this role has.
+    type Timer: Copy + Ord + Debug;
+}
+
+/// What only the POP or only the edge does.
+pub(crate) trait Duties: Debug {
+    type Desk: Desk;
+
     /// Applies a frame that only this role understands.
-    #[doc(hidden)]
     fn frame(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<Self::Desk>,
         now: Instant,
         carrier: CarrierId,
         frame: Frame,
     ) -> Result<(), Code>;
 
     /// Learns that the peer acknowledged something on a carrier that bears a tunnel.
-    #[doc(hidden)]
-    fn confirmed(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId);
+    fn confirmed(&mut self, engine: &mut Engine<Self::Desk>, now: Instant, tunnel: TunnelId);
 
     /// Learns that the round trip time of a tunnel was measured.
-    #[doc(hidden)]
-    fn measured(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId);
+    fn measured(&mut self, engine: &mut Engine<Self::Desk>, now: Instant, tunnel: TunnelId);
+
+    /// Handles a dial that took too long.
+    fn dial_overdue(&mut self, engine: &mut Engine<Self::Desk>, now: Instant, session: SessionId);
 
     /// Handles a deadline of this role.
-    #[doc(hidden)]
-    fn overdue(&mut self, engine: &mut Engine, now: Instant, overdue: Overdue);
-
-    /// Checks what only this role knows.
-    #[doc(hidden)]
-    fn audit(&self, engine: &Engine);
-
-    /// Returns the leases that there are.
-    #[doc(hidden)]
-    fn lease_count(&self) -> usize;
+    fn overdue(
+        &mut self,
+        engine: &mut Engine<Self::Desk>,
+        now: Instant,
+        timer: <Self::Desk as Desk>::Timer,
+    );
 
     /// Takes up what the engine has left to the role.
-    #[doc(hidden)]
-    fn follow_up(&mut self, engine: &mut Engine, now: Instant);
-}
+    fn follow_up(&mut self, engine: &mut Engine<Self::Desk>, now: Instant);
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::PopRole {}
-    impl Sealed for super::EdgeRole {}
+    /// Checks what only this role knows.
+    fn audit(&self, engine: &Engine<Self::Desk>, now: Instant);
+
+    /// Returns this role's timers as it has noted them.
+    fn timers(
+        &self,
+        engine: &Engine<Self::Desk>,
+    ) -> impl Iterator<Item = (Armed, <Self::Desk as Desk>::Timer)>;
+
+    /// Returns the leases that there are.
+    fn lease_count(&self) -> usize {
+        0
+    }
+
+    /// Returns the groups that there are.
+    fn group_count(&self, _: &Engine<Self::Desk>) -> usize {
+        0
+    }
 }
 
 // --- Facts from outside ---------------------------------------------------------------------------
@@ -139,16 +164,16 @@ impl<R: Role> Endpoint<R> {
         let Some(carrier) = engine.carriers.get_mut(id) else {
             return Ok(());
         };
-        if matches!(carrier.state, crate::carrier::CarrierState::Closing(_)) {
+        if carrier.is_closing() {
             return Ok(());
         }
-        carrier.received_at = now;
+        carrier.heard(now);
         let envelope = Envelope::decode(message).map_err(|error| error.code())?;
         let numbered = is_numbered(envelope.kind);
         let payload_len = envelope.payload.len();
-        let unanswered = carrier.hello.is_some();
+        let unanswered = carrier.is_unanswered();
         let frame = Frame::decode(envelope).map_err(|error| error.code())?;
-        let tunnel = engine.bearing(id);
+        let tunnel = engine.tunnel_on(id);
         match frame {
             Frame::Unknown(_) => {
                 engine.counters.frames_unknown += 1;
@@ -184,11 +209,13 @@ impl<R: Role> Endpoint<R> {
             Frame::Command(_) | Frame::Create { .. } | Frame::Reply { .. } | Frame::Status(_) => {
                 self.role.frame(engine, now, id, frame)?;
             }
-            Frame::Data { .. }
-            | Frame::HalfClose { .. }
-            | Frame::Stop { .. }
-            | Frame::Close { .. }
-            | Frame::Credit { .. } => engine.receive_session(now, tunnel, frame)?,
+            Frame::Data { session, .. }
+            | Frame::HalfClose { session, .. }
+            | Frame::Stop { session, .. }
+            | Frame::Close { session, .. }
+            | Frame::Credit { session, .. } => {
+                engine.receive_session(now, tunnel, session, frame)?;
+            }
             Frame::Hello(_) | Frame::Bye(_) | Frame::Udp { .. } | Frame::Unknown(_) => {}
         }
         if numbered {
@@ -201,30 +228,24 @@ impl<R: Role> Endpoint<R> {
     pub fn handle_alive(&mut self, now: Instant, carrier: CarrierId) {
         let now = self.enter(now);
         if let Some(carrier) = self.engine.carriers.get_mut(carrier) {
-            carrier.received_at = now;
+            carrier.heard(now);
         }
     }
 
     /// Takes the payload of a WebSocket pong. One that answers no ping of ours says nothing.
     pub fn handle_pong(&mut self, now: Instant, carrier: CarrierId, payload: &[u8]) {
         let now = self.enter(now);
-        let Some(tunnel) = self.engine.bearing(carrier) else {
-            return;
-        };
         let Some(carrier) = self.engine.carriers.get_mut(carrier) else {
             return;
         };
-        carrier.received_at = now;
-        let Ok(sent) = <[u8; 8]>::try_from(payload) else {
+        let Some(tunnel) = carrier.tunnel() else {
             return;
         };
-        let sent = Instant::from_nanos(u64::from_be_bytes(sent));
-        if carrier.asked_at != Some(sent) {
+        let Some(rtt) = carrier.answered(now, payload) else {
             return;
-        }
-        carrier.asked_at = None;
+        };
         if let Some(tunnel) = self.engine.tunnels.get_mut(tunnel) {
-            tunnel.rtt.sample(now.since(sent));
+            tunnel.measure(rtt);
         }
         self.role.measured(&mut self.engine, now, tunnel);
         self.leave(now);
@@ -247,10 +268,7 @@ impl<R: Role> Endpoint<R> {
     /// Says goodbye on every carrier: this process is about to end. An edge connects no more.
     pub fn farewell(&mut self, now: Instant, code: Code) {
         let now = self.enter(now);
-        self.engine.gone_for_good = true;
-        for id in self.engine.carriers.keys() {
-            self.engine.dismiss(now, id, code, Duration::ZERO);
-        }
+        self.engine.part(now, code);
         self.leave(now);
     }
 
@@ -258,8 +276,11 @@ impl<R: Role> Endpoint<R> {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.enter(now);
         while let Some(overdue) = self.engine.expire(now) {
-            if overdue != Overdue::Nothing {
-                self.role.overdue(&mut self.engine, now, overdue);
+            let engine = &mut self.engine;
+            match overdue {
+                Overdue::Nothing => {}
+                Overdue::Dial(session) => self.role.dial_overdue(engine, now, session),
+                Overdue::Role(timer) => self.role.overdue(engine, now, timer),
             }
             self.leave(now);
         }
@@ -280,42 +301,30 @@ impl<R: Role> Endpoint<R> {
     /// most [`SessionStatus::send_room`] bytes; what exceeds it is kept all the same.
     pub fn write(&mut self, now: Instant, id: SessionId, bytes: Bytes) {
         let now = self.enter(now);
-        let queue_max = self.engine.config.send_queue_max;
-        let Some(session) = self.engine.sessions.get_mut(id) else {
+        let engine = &mut self.engine;
+        let queue_max = engine.config.send_queue_max;
+        let Some(session) = engine.sessions.get_mut(id) else {
             return;
         };
-        let open = matches!(session.phase, Phase::Dialling | Phase::Open);
-        if !open || session.send.stopped || session.send.fin != crate::session::send::Fin::Open {
+        if !session.write(now, bytes) {
             return;
         }
-        session.moved_at = now;
-        session.send.unpaid += bytes.len();
-        session.send.queue.push_owned(bytes);
-        let full = session.send.room(queue_max) == 0;
-        self.engine.recharge(id);
-        self.engine.pay(now, id);
-        if full {
-            self.starve(now, id);
+        let full = session.room(queue_max) == 0;
+        let tunnel = session.tunnel();
+        engine.pay(now, id);
+        if full && let Some(tunnel) = tunnel {
+            engine.change_tunnel(tunnel, |tunnel| tunnel.bearing_mut().suspect(now));
         }
-        self.engine.schedule(id);
+        engine.follow(now, id);
         self.leave(now);
     }
 
     /// Ends the direction from the session's socket: nothing more will be written.
     pub fn finish(&mut self, now: Instant, id: SessionId) {
         let now = self.enter(now);
-        let Some(session) = self.engine.sessions.get_mut(id) else {
-            return;
-        };
-        if session.send.fin == crate::session::send::Fin::Open && !session.is_ended() {
-            session.send.fin = crate::session::send::Fin::Queued;
-            session.moved_at = now;
-            let tunnel = self.engine.tunnels.get(session.tunnel);
-            if tunnel.is_some_and(|tunnel| tunnel.carrier.is_none()) {
-                mark::hit(Mark::FinishDetached);
-            }
-            self.engine.rearm_idle(now, id);
-            self.engine.schedule(id);
+        let finished = self.engine.change(now, id, |session| session.finish(now));
+        if finished == Some(true) && self.engine.is_away(id) {
+            mark::hit(Mark::FinishDetached);
         }
         self.leave(now);
     }
@@ -323,12 +332,12 @@ impl<R: Role> Endpoint<R> {
     /// Shows the bytes that wait for the session's socket and may be written to it now. How many
     /// these are may change with any other call: what is written is to be released at once.
     pub fn readable(&self, id: SessionId) -> impl Iterator<Item = &[u8]> {
-        let mut left = self.engine.readable_len(self.now, id);
+        let mut left = self.engine.readable(self.now, id);
         self.engine
             .sessions
             .get(id)
             .into_iter()
-            .flat_map(|session| session.recv.queue.slices())
+            .flat_map(|session| session.slices())
             .map_while(move |slice| {
                 let len = slice.len().min(left);
                 left -= len;
@@ -346,74 +355,23 @@ impl<R: Role> Endpoint<R> {
     /// Ends the direction to the session's socket, which takes no more; the other goes on.
     pub fn stop(&mut self, now: Instant, id: SessionId, code: Code) {
         let now = self.enter(now);
-        let Some(session) = self.engine.sessions.get_mut(id) else {
-            return;
-        };
-        if !session.recv.stopped {
-            let ended = session.is_ended();
-            session.recv.stop();
-            if !ended && session.recv.fin.is_none() {
-                session.due.stop = Some(code);
-            }
-            self.engine.recharge(id);
-            self.engine.owe(id);
-            self.engine.advance(id);
-        }
+        self.engine.change(now, id, |session| session.stop(code));
         self.leave(now);
     }
 
     /// Closes the session and lets go of it.
     pub fn close(&mut self, now: Instant, id: SessionId, code: Code, mode: CloseMode) {
         let now = self.enter(now);
-        let deadline = now + self.engine.config.write_deadline;
-        let Some(session) = self.engine.sessions.get_mut(id) else {
-            return;
-        };
-        session.held_by_driver = false;
-        session.recv.stop();
-        match (session.phase, mode) {
-            (Phase::Ended(_), _) => {}
-            (Phase::Closing(_), CloseMode::Drain) => {}
-            (Phase::Dialling | Phase::Open, CloseMode::Drain) if session.is_announced() => {
-                let tunnel = self.engine.tunnels.get(session.tunnel);
-                if tunnel.is_some_and(|tunnel| tunnel.carrier.is_none()) {
-                    mark::hit(Mark::CloseDetached);
-                }
-                if session.phase == Phase::Dialling {
-                    mark::hit(Mark::CloseWhileDialling);
-                }
-                session.phase = Phase::Closing(code);
-                session.deadline = Some(deadline);
-                session.due.credit = false;
-                if let Some(side) = session.pop_mut() {
-                    // No other exit will be tried.
-                    side.early.take();
-                }
-                self.engine.arm_session(id, deadline);
+        let deadline = self.engine.rest_deadline(now);
+        let away = self.engine.is_away(id);
+        self.engine.change(now, id, |session| {
+            let live = session.is_live();
+            session.close(code, mode, deadline);
+            if live && away && session.closing().is_some() {
+                mark::hit(Mark::CloseDetached);
             }
-            (Phase::Dialling | Phase::Open | Phase::Closing(_), _) => {
-                self.engine.reset(now, id, code);
-            }
-        }
-        self.engine.recharge(id);
-        self.engine.advance(id);
+        });
         self.leave(now);
-    }
-
-    /// Notes that the driver waits for room, so that it is woken when there is.
-    fn starve(&mut self, now: Instant, id: SessionId) {
-        let Some(session) = self.engine.sessions.get_mut(id) else {
-            return;
-        };
-        session.starved = true;
-        let tunnel_id = session.tunnel;
-        let Some(tunnel) = self.engine.tunnels.get_mut(tunnel_id) else {
-            return;
-        };
-        if tunnel.stall == Stall::None && tunnel.carrier.is_some() {
-            tunnel.stall = Stall::Suspected(now);
-            self.engine.arm_tunnel(tunnel_id);
-        }
     }
 
     /// Returns how the session stands; `None` for one that is gone. A caller that finds no room is
@@ -421,35 +379,11 @@ impl<R: Role> Endpoint<R> {
     pub fn status(&mut self, now: Instant, id: SessionId) -> Option<SessionStatus> {
         let now = self.enter(now);
         let queue_max = self.engine.config.send_queue_max;
-        let session = self.engine.sessions.get_mut(id)?;
-        let live = matches!(session.phase, Phase::Open | Phase::Dialling);
-        let room = if live {
-            session.send.room(queue_max)
-        } else {
-            0
-        };
-        session.starved |= room == 0;
-        let waiting = session.recv.queue.len();
-        let send_room = self.engine.may_take(now, id, room);
-        let readable = self.engine.may_show(now, id);
+        let room = self.engine.sessions.get_mut(id)?.room(queue_max);
+        let send_room = self.engine.take_in(now, id, room);
+        let readable = self.engine.show(now, id);
         let session = self.engine.sessions.get(id)?;
-        let dial = match (session.phase, &session.side) {
-            (Phase::Dialling, _) => Dial::Pending,
-            (Phase::Ended(code), Side::Pop(side)) if side.reply.is_none() => Dial::Failed(code),
-            (Phase::Ended(code), Side::Edge(_)) if session.send.offset == 0 => Dial::Failed(code),
-            (Phase::Open | Phase::Closing(_) | Phase::Ended(_), _) => Dial::Connected,
-        };
-        Some(SessionStatus {
-            dial,
-            readable,
-            recv_finished: session.recv.is_done() && !session.recv.stopped,
-            send_room,
-            send_stopped: session.send.stopped,
-            ended: match session.phase {
-                Phase::Ended(code) if readable == waiting => Some(code),
-                Phase::Ended(_) | Phase::Dialling | Phase::Open | Phase::Closing(_) => None,
-            },
-        })
+        Some(session.status(readable, send_room))
     }
 }
 
@@ -458,13 +392,7 @@ impl<R: Role> Endpoint<R> {
 impl<R: Role> Endpoint<R> {
     /// Returns a carrier that has something to send. Each is returned once until transmitted.
     pub fn poll_ready(&mut self) -> Option<CarrierId> {
-        loop {
-            let id = self.engine.ready.pop_front()?;
-            if let Some(carrier) = self.engine.carriers.get_mut(id) {
-                carrier.ready = false;
-                return Some(id);
-            }
-        }
+        self.engine.next_ready()
     }
 
     /// Adds to `batch` what the carrier should bear next. Call it when the carrier can take bytes,
@@ -477,27 +405,19 @@ impl<R: Role> Endpoint<R> {
 
     /// Returns a session whose [`status`](Self::status) has changed.
     pub fn poll_woken(&mut self) -> Option<SessionId> {
-        loop {
-            let id = self.engine.woken.pop_front()?;
-            if let Some(session) = self.engine.sessions.get_mut(id) {
-                session.woken = false;
-                return Some(id);
-            }
-        }
+        self.engine.next_woken()
     }
 
     /// Returns the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.engine.events.pop_front()
+    pub fn poll_event(&mut self) -> Option<Event<R::Event>> {
+        self.engine.agenda.events.pop_front()
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) is to be called.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Deadline> {
-        self.engine
-            .timers
-            .next()
-            .map(|(at, reason)| Deadline { at, reason })
+    pub fn poll_timeout(&self) -> Option<Deadline<R::Timer>> {
+        let (at, reason) = self.engine.agenda.timers.next()?;
+        Some(Deadline { at, reason })
     }
 }
 
@@ -525,14 +445,13 @@ impl<R: Role> Endpoint<R> {
     /// Returns the round trip time of a tunnel.
     #[must_use]
     pub fn rtt(&self, tunnel: TunnelId) -> Option<Rtt> {
-        self.engine.tunnels.get(tunnel).map(|tunnel| tunnel.rtt)
+        self.engine.tunnels.get(tunnel).map(|tunnel| tunnel.rtt())
     }
 
     /// Tells whether the session is on this tunnel.
     #[must_use]
     pub fn tunnel_of(&self, session: SessionId) -> Option<TunnelId> {
-        let session = self.engine.sessions.get(session)?;
-        session.mapped.then_some(session.tunnel)
+        self.engine.sessions.get(session)?.tunnel()
     }
 
     /// Returns a 16-byte nonce, for the upgrade of a carrier.

@@ -22,11 +22,11 @@ pub(crate) const WINDOW_UNDER_PRESSURE: u64 = 64 << 10;
 pub(crate) struct Memory {
     budget: u64,
     /// Held by receive queues, send queues and early data.
-    pub(crate) sessions: u64,
+    sessions: u64,
     /// Held for resending.
-    pub(crate) resend: u64,
+    resend: u64,
     /// Window growth handed out, of the pool of a quarter of the budget.
-    pub(crate) growth: u64,
+    growth: u64,
 }
 
 impl Memory {
@@ -68,9 +68,31 @@ impl Memory {
         true
     }
 
+    /// Puts growth back into the pool.
+    pub(crate) const fn shrink(&mut self, bytes: u64) {
+        self.growth -= bytes;
+    }
+
     /// Replaces a session's charge.
-    pub(crate) fn recharge(&mut self, old: u64, new: u64) {
+    pub(crate) const fn recharge(&mut self, old: u64, new: u64) {
         self.sessions = self.sessions - old + new;
+    }
+
+    /// Replaces a tunnel's charge.
+    pub(crate) const fn recharge_resend(&mut self, old: u64, new: u64) {
+        self.resend = self.resend - old + new;
+    }
+
+    pub(crate) const fn sessions(&self) -> u64 {
+        self.sessions
+    }
+
+    pub(crate) const fn resend(&self) -> u64 {
+        self.resend
+    }
+
+    pub(crate) const fn growth(&self) -> u64 {
+        self.growth
     }
 }
 

@@ -89,6 +89,41 @@ pub fn on(bug: Planted) -> bool {
     return (bug, false).1;
 }
 
+/// What a planted bug keeps although it is over. Nothing at all, unless bugs are compiled in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leftover<T> {
+    #[cfg(feature = "planted")]
+    kept: Option<T>,
+    #[cfg(not(feature = "planted"))]
+    kept: core::marker::PhantomData<T>,
+}
+
+impl<T: Copy> Leftover<T> {
+    /// Keeps `value` if this bug is switched on.
+    #[cfg(feature = "planted")]
+    pub(crate) fn of(bug: Planted, value: T) -> Self {
+        Self {
+            kept: on(bug).then_some(value),
+        }
+    }
+
+    /// Keeps nothing.
+    #[cfg(not(feature = "planted"))]
+    pub(crate) const fn of(_: Planted, _: T) -> Self {
+        Self {
+            kept: core::marker::PhantomData,
+        }
+    }
+
+    /// Returns what is kept.
+    pub(crate) const fn get(&self) -> Option<T> {
+        #[cfg(feature = "planted")]
+        return self.kept;
+        #[cfg(not(feature = "planted"))]
+        return None;
+    }
+}
+
 #[cfg(feature = "planted")]
 pub use switch::switch_on;
 

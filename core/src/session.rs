@@ -14,23 +14,44 @@
 //!
 //! An ended session stays until its driver has let go of it; its number on the tunnel is free as soon
 //! as nothing is due on the wire.
+//!
+//! A session owns its state: nobody else writes a field. It has a [`Phase`], a [`Place`], a body
+//! ([`Streams`](streams)), and what it owes the wire ([`Due`](due)). What only the POP or only the edge
+//! knows is its [`Flow`]. Methods here change the session and nothing else. What a change means for the
+//! rest of the process, the engine computes from the state, in one place, after each change.
 
+mod audit;
+mod driven;
+mod due;
 pub(crate) mod early;
-pub(crate) mod queue;
-pub(crate) mod recv;
-pub(crate) mod send;
+mod heard;
+mod pinned;
+mod place;
+mod queue;
+mod recv;
+mod send;
+mod status;
+mod streams;
 
-use crate::arena::TunnelId;
-use crate::endpoint::group::Meter;
-use crate::endpoint::pop::sticky::Held;
-use crate::target::Target;
-use crate::time::{Duration, Instant};
+pub(crate) use due::close;
+pub(crate) use heard::Told;
+pub use status::{Dial, SessionStatus};
+
+use crate::arena::{SessionId, TunnelId};
+use crate::config::Config;
+use crate::mark::{self, Mark};
+use crate::planted::{self, Planted};
+use crate::time::Instant;
 use crate::timer::Armed;
+use crate::tunnel::{Peer, Tunnel};
 use alloc::boxed::Box;
-use early::Early;
-use recv::RecvHalf;
-use send::SendHalf;
-use titan_proto::{Code, wire};
+use bytes::Bytes;
+use due::Due;
+use pinned::Pinned;
+use place::Place;
+use status::Driver;
+use streams::Streams;
+use titan_proto::{Code, Frame, wire};
 
 /// How a session is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,151 +62,294 @@ pub enum CloseMode {
     Abort,
 }
 
+/// What only one role knows of a session.
+pub(crate) trait Flow: core::fmt::Debug {
+    /// What is known while the target is not connected.
+    type Attempt: Attempt;
+
+    /// This side opens sessions, and its peer answers.
+    const OPENS: bool;
+
+    /// Tells whether the target was connected, of a session that has ended and sent so many bytes.
+    fn was_connected(&self, sent: u64) -> bool;
+}
+
+/// A dial, as one role sees it.
+pub(crate) trait Attempt: core::fmt::Debug {
+    /// Returns when it is given up, if that is for this side to say.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Returns the memory it pins.
+    fn charge(&self) -> u64;
+
+    /// Makes the CREATE.
+    fn create(&self) -> wire::Create;
+
+    /// Learns of a frame that left for the target before the reply.
+    fn framed(&mut self, frame: &Frame);
+
+    /// Checks it against the bytes framed for the present tunnel.
+    fn audit(&self, sent: Option<u64>) -> bool;
+}
+
 /// Where a session is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Phase {
+#[derive(Debug)]
+enum Phase<A> {
     /// The target is not connected yet.
-    Dialling,
+    Dialling(Box<A>),
     /// Bytes flow.
     Open,
-    /// Closed here; CLOSE follows the last byte of the send queue.
-    Closing(Code),
-    /// Over. What is left in the receive queue may still leave.
-    Ended(Code),
-}
-
-/// What the session owes the wire besides bytes. Made into frames when the carrier has room.
-#[derive(Debug, Default)]
-pub(crate) struct Due {
-    pub(crate) create: bool,
-    pub(crate) reply: Option<Box<wire::Reply>>,
-    pub(crate) credit: bool,
-    pub(crate) stop: Option<Code>,
-    pub(crate) close: Option<(Code, CloseMode)>,
-}
-
-impl Due {
-    /// Tells whether a control frame is owed; CREATE waits for its turn in the scheduler instead.
-    pub(crate) const fn control(&self) -> bool {
-        self.reply.is_some() || self.credit || self.stop.is_some() || self.close.is_some()
-    }
-
-    /// Tells whether the session must keep its number.
-    pub(crate) const fn any(&self) -> bool {
-        self.create || self.control()
-    }
+    /// Closed here; CLOSE follows the last byte of the send queue, which has until the deadline.
+    Closing { code: Code, deadline: Instant },
+    /// Over. What is left in the receive queue may still leave until the deadline.
+    Ended { code: Code, deadline: Instant },
 }
 
 #[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) tunnel: TunnelId,
-    /// The session's number on its tunnel; zero until CREATE is framed.
-    pub(crate) number: u64,
-    /// The tunnel still knows the session.
-    pub(crate) mapped: bool,
+pub(crate) struct Session<F: Flow> {
+    group: u32,
+    weight: u32,
+    place: Place,
+    phase: Phase<F::Attempt>,
+    body: Streams,
+    due: Due,
+    flow: F,
+    driver: Driver,
+    /// In the engine's list of those that hold slices of a read block.
+    unsettled: bool,
+    /// When bytes last moved.
+    moved_at: Instant,
+    timer: Armed,
+    charge: Pinned,
+}
+
+/// Whose turns a session shares, and how many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
     pub(crate) group: u32,
     pub(crate) weight: u32,
-    pub(crate) phase: Phase,
-    pub(crate) send: SendHalf,
-    pub(crate) recv: RecvHalf,
-    pub(crate) due: Due,
-    pub(crate) side: Side,
-    /// A driver holds the session.
-    pub(crate) held_by_driver: bool,
-    pub(crate) in_control: bool,
-    pub(crate) in_scheduler: bool,
-    pub(crate) woken: bool,
-    /// The driver found no room and waits for it.
-    pub(crate) starved: bool,
-    pub(crate) unsettled: bool,
-    /// When bytes last moved.
-    pub(crate) moved_at: Instant,
-    /// Deadline of the phase, if it has one of its own.
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) timer: Armed,
-    /// What the process's memory is charged for this session.
-    pub(crate) charged: u64,
-    /// The part of it that waits for the socket; charged to tunnel and group too.
-    pub(crate) held: u64,
-    /// Window growth taken from the pool.
-    pub(crate) grown: u64,
 }
 
-/// What only one role knows.
-#[derive(Debug)]
-pub(crate) enum Side {
-    Pop(Box<PopSide>),
-    Edge(Box<EdgeSide>),
+/// What both sides may send at first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grants {
+    /// Offset that this side may send up to.
+    pub(crate) send: u64,
+    /// Offset that the peer may send up to.
+    pub(crate) recv: u64,
+    pub(crate) window: u64,
 }
 
-/// The POP's part: what it needs to try another exit.
-#[derive(Debug)]
-pub(crate) struct PopSide {
-    /// The CREATE of every try; limits and group are filled in when it is framed.
-    pub(crate) create: wire::Create,
-    pub(crate) country: Option<[u8; 2]>,
-    /// The target's answer never moves the session.
-    pub(crate) strict: bool,
-    pub(crate) exits: Exits,
-    /// CREATE was framed for the present tunnel.
-    pub(crate) created: bool,
-    pub(crate) early: Early,
-    pub(crate) meter: Meter,
-    /// Its hold on the lease of its session name, if it has one.
-    pub(crate) held: Option<Box<Held>>,
-    pub(crate) opened_at: Instant,
-    pub(crate) refused: bool,
-    /// The first outcome that was the target's; what the client hears if nothing better follows.
-    pub(crate) verdict: Option<Code>,
-    /// What the exit told about the connection.
-    pub(crate) reply: Option<Box<wire::Reply>>,
-}
+// --- Beginning --------------------------------------------------------------------------------------
 
-/// Tunnels already tried, by slot of the selection index.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Exits {
-    pub(crate) keys: [u32; crate::config::EXITS_MAX],
-    pub(crate) count: usize,
-}
-
-impl Exits {
-    pub(crate) fn push(&mut self, key: u32) {
-        if let Some(place) = self.keys.get_mut(self.count) {
-            *place = key;
-            self.count += 1;
+impl<F: Flow> Session<F> {
+    /// Makes a session that a driver of this side opened. It is on no tunnel yet.
+    pub(crate) fn opened(
+        now: Instant,
+        share: Share,
+        grants: Grants,
+        attempt: F::Attempt,
+        flow: F,
+    ) -> Self {
+        Self {
+            group: share.group,
+            weight: share.weight,
+            place: Place::Adrift,
+            phase: Phase::Dialling(Box::new(attempt)),
+            body: Streams::new(now, grants.send, grants.recv, grants.window),
+            due: Due::default(),
+            flow,
+            driver: Driver::Told,
+            unsettled: false,
+            moved_at: now,
+            timer: None,
+            charge: Pinned::default(),
         }
     }
 
-    pub(crate) fn as_slice(&self) -> &[u32] {
-        &self.keys[..self.count]
+    /// Makes the session that the peer opened by this number.
+    pub(crate) fn created(mut self, tunnel: TunnelId, number: u64) -> Self {
+        self.place = Place::numbered(tunnel, number);
+        self
+    }
+
+    /// Puts the session on a tunnel, as if it had never been on another. Bytes and the end of the
+    /// direction that were framed for the former one go first.
+    pub(crate) fn place_on<P: Peer>(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        (tunnel_id, tunnel): (TunnelId, &mut Tunnel<P>),
+        grants: Grants,
+    ) {
+        self.queue_on(id, tunnel_id, tunnel);
+        self.body.send.limit = grants.send;
+        let stopped = self.body.recv.stopped;
+        self.body.recv = recv::RecvHalf::new(now, grants.recv, grants.window);
+        self.body.recv.stopped = stopped;
+        self.due = Due {
+            stop: stopped.then_some(Code::Reset),
+            ..Due::default()
+        };
+        self.tell_driver();
+    }
+
+    /// Takes back what was framed for an exit that came to nothing, to be framed again.
+    pub(crate) fn take_back(
+        &mut self,
+        finished: bool,
+        again: impl DoubleEndedIterator<Item = Bytes>,
+    ) {
+        self.body.send.restart(finished, again);
     }
 }
 
-/// The edge's part: what is to be dialled.
-#[derive(Debug)]
-pub(crate) struct EdgeSide {
-    pub(crate) target: Target,
-    pub(crate) family: wire::create::Family,
-    pub(crate) dial_timeout: Duration,
-    pub(crate) created_at: Instant,
-}
+// --- Looking ----------------------------------------------------------------------------------------
 
-impl Session {
-    /// Tells whether frames may follow: the POP's CREATE is framed, the edge's reply is due.
-    pub(crate) fn is_announced(&self) -> bool {
-        match &self.side {
-            Side::Pop(side) => side.created,
-            Side::Edge(_) => self.phase != Phase::Dialling,
+impl<F: Flow> Session<F> {
+    pub(crate) const fn group(&self) -> u32 {
+        self.group
+    }
+
+    pub(crate) const fn flow(&self) -> &F {
+        &self.flow
+    }
+
+    pub(crate) const fn flow_mut(&mut self) -> &mut F {
+        &mut self.flow
+    }
+
+    pub(crate) fn into_flow(self) -> F {
+        self.flow
+    }
+
+    /// Returns the dial while it runs.
+    pub(crate) fn attempt(&self) -> Option<&F::Attempt> {
+        match &self.phase {
+            Phase::Dialling(attempt) => Some(attempt),
+            Phase::Open | Phase::Closing { .. } | Phase::Ended { .. } => None,
         }
     }
 
-    /// Tells whether this is an edge's session whose CREATE is not answered yet.
-    pub(crate) fn owes_reply(&self) -> bool {
-        self.phase == Phase::Dialling && matches!(self.side, Side::Edge(_))
+    pub(crate) fn attempt_mut(&mut self) -> Option<&mut F::Attempt> {
+        match &mut self.phase {
+            Phase::Dialling(attempt) => Some(attempt),
+            Phase::Open | Phase::Closing { .. } | Phase::Ended { .. } => None,
+        }
     }
 
+    pub(crate) const fn is_dialling(&self) -> bool {
+        matches!(self.phase, Phase::Dialling(_))
+    }
+
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Returns why the session is being closed here.
+    pub(crate) const fn closing(&self) -> Option<Code> {
+        match self.phase {
+            Phase::Closing { code, .. } => Some(code),
+            Phase::Dialling(_) | Phase::Open | Phase::Ended { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Returns why the session has ended.
+    pub(crate) const fn ended(&self) -> Option<Code> {
+        match self.phase {
+            Phase::Ended { code, .. } => Some(code),
+            Phase::Dialling(_) | Phase::Open | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Tells whether its driver may still write.
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Dialling(_) | Phase::Open)
+    }
+
+    /// Tells whether frames may follow: the opening side's CREATE is framed, the other's reply is due.
+    pub(crate) const fn is_announced(&self) -> bool {
+        if F::OPENS {
+            self.number().is_some()
+        } else {
+            !self.is_dialling()
+        }
+    }
+
+    /// Tells whether DATA or the end of the direction could be framed now.
+    fn is_ready(&self) -> bool {
+        self.body.send.is_ready() && !self.is_ended() && self.is_announced()
+    }
+
+    pub(crate) const fn moved_at(&self) -> Instant {
+        self.moved_at
+    }
+
+    /// Returns when the session's present wait is too long.
+    pub(crate) fn due_at(&self, config: &Config) -> Option<Instant> {
+        match &self.phase {
+            Phase::Dialling(attempt) => attempt.deadline(),
+            Phase::Open => {
+                let half = self.body.is_half_done();
+                let limit = if half {
+                    config.idle_half_closed
+                } else {
+                    config.idle
+                };
+                Some(self.moved_at + limit)
+            }
+            Phase::Closing { deadline, .. } => Some(*deadline),
+            Phase::Ended { .. } if self.body.recv.queue.is_empty() => None,
+            // Nothing is wrong with it: it has until its socket takes nothing any more.
+            Phase::Ended { code, deadline } if *code == Code::Ok => {
+                Some((self.moved_at + config.write_deadline).max(*deadline))
+            }
+            Phase::Ended { deadline, .. } => Some(*deadline),
+        }
+    }
+
+    /// Gives the rest of a closed session more time: it was held up by this side and not by a socket.
+    pub(crate) fn prolong(&mut self, until: Instant) {
+        match &mut self.phase {
+            Phase::Closing { deadline, .. } | Phase::Ended { deadline, .. } => {
+                *deadline = until.max(*deadline);
+            }
+            Phase::Dialling(_) | Phase::Open => {}
+        }
+    }
+
+    pub(crate) const fn timer_mut(&mut self) -> &mut Armed {
+        &mut self.timer
+    }
+
+    pub(crate) const fn timer(&self) -> Armed {
+        self.timer
+    }
+
+    /// Tells whether everything of both directions is where it belongs, so that the end of the tunnel
+    /// takes nothing from the session: all of the peer is here, and all of ours has left.
+    pub(crate) fn survives_tunnel(&self) -> bool {
+        let (send, recv) = (&self.body.send, &self.body.recv);
+        let half_done = recv.is_done() && !send.is_done();
+        let complete = recv.fin.is_some() && send.is_done();
+        self.is_open() && (complete || (half_done && planted::on(Planted::CleanEndAtLoss)))
+    }
+
+    /// Tells whether the session has bytes to send and no credit; for marks.
+    pub(crate) fn lacks_credit(&self) -> bool {
+        self.body.send.lacks_credit()
+    }
+}
+
+// --- Ending -----------------------------------------------------------------------------------------
+
+impl<F: Flow> Session<F> {
     /// Answers the CREATE with a failure, which proves that nothing was written to a target.
-    pub(crate) fn refuse(&mut self, code: Code) {
+    fn answer_failure(&mut self, code: Code) {
         let code = if code == Code::Ok {
             Code::Cancelled
         } else {
@@ -197,28 +361,114 @@ impl Session {
         }));
     }
 
-    pub(crate) const fn is_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended(_))
+    /// Answers a CREATE with a failure. The session is over once the reply is framed.
+    pub(crate) fn refuse(&mut self, code: Code, deadline: Instant) {
+        self.answer_failure(code);
+        self.end(code, CloseMode::Abort, deadline);
     }
 
-    pub(crate) fn pop(&self) -> Option<&PopSide> {
-        match &self.side {
-            Side::Pop(side) => Some(side),
-            Side::Edge(_) => None,
+    /// Ends the session for a reason of this side and tells the peer.
+    pub(crate) fn reset(&mut self, code: Code, deadline: Instant) {
+        if self.is_dialling() && !F::OPENS {
+            self.answer_failure(code);
+        } else if !self.is_ended() && self.is_announced() {
+            self.due.close = Some((code, CloseMode::Abort));
+        }
+        self.end(code, CloseMode::Abort, deadline);
+    }
+
+    /// Ends the session now. With `abort` nothing more leaves; otherwise what was received may, until
+    /// the deadline.
+    pub(crate) fn end(&mut self, code: Code, mode: CloseMode, deadline: Instant) {
+        let abort = mode == CloseMode::Abort;
+        // What ended well with bytes on their way to the socket has not ended well without them.
+        let spoilt = abort && !self.body.recv.queue.is_empty();
+        let code = match self.phase {
+            Phase::Ended { code: Code::Ok, .. } if spoilt => code,
+            Phase::Ended { code: first, .. } => first,
+            Phase::Dialling(_) | Phase::Open | Phase::Closing { .. } => code,
+        };
+        self.phase = Phase::Ended { code, deadline };
+        self.body.drop_rest(abort);
+        self.due.forget_streams();
+        self.tell_driver();
+    }
+
+    /// Ends what has waited for too long.
+    pub(crate) fn be_late(&mut self, deadline: Instant) {
+        match &mut self.phase {
+            Phase::Dialling(_) => {}
+            Phase::Open => {
+                mark::hit(if self.body.is_half_done() {
+                    Mark::IdleHalfClosed
+                } else {
+                    Mark::Idle
+                });
+                self.reset(Code::IdleTimeout, deadline);
+            }
+            Phase::Closing { .. } => {
+                mark::hit(Mark::WriteTimeout);
+                self.reset(Code::WriteTimeout, deadline);
+            }
+            Phase::Ended { code, .. } => {
+                // The socket did not take the rest in time.
+                mark::hit(Mark::RestDropped);
+                if *code == Code::Ok {
+                    *code = Code::WriteTimeout;
+                }
+                self.body.recv.stop();
+                self.tell_driver();
+            }
         }
     }
 
-    pub(crate) fn pop_mut(&mut self) -> Option<&mut PopSide> {
-        match &mut self.side {
-            Side::Pop(side) => Some(side),
-            Side::Edge(_) => None,
+    /// Draws the conclusions of whatever has changed: a session is over when both directions are done,
+    /// or when it is closed and its last byte is framed.
+    pub(crate) fn conclude(&mut self, now: Instant, config: &Config) {
+        match &self.phase {
+            Phase::Open if self.body.is_complete() => {
+                let deadline = now + config.write_deadline;
+                self.phase = Phase::Ended {
+                    code: Code::Ok,
+                    deadline,
+                };
+                self.due.forget_streams();
+                self.tell_driver();
+            }
+            &Phase::Closing { code, deadline } if self.body.send.queue.is_empty() => {
+                self.phase = Phase::Ended { code, deadline };
+                self.due.close = Some((code, CloseMode::Drain));
+                self.due.stop = None;
+            }
+            Phase::Dialling(_) | Phase::Open | Phase::Closing { .. } | Phase::Ended { .. } => {}
         }
     }
 
-    pub(crate) fn edge(&self) -> Option<&EdgeSide> {
-        match &self.side {
-            Side::Edge(side) => Some(side),
-            Side::Pop(_) => None,
+    /// Tells whether the session needs its tunnel no more.
+    pub(crate) const fn is_done_with_tunnel(&self) -> bool {
+        self.is_ended() && !self.due.any()
+    }
+
+    /// Tells whether nobody needs the session any more.
+    pub(crate) const fn is_forgotten(&self) -> bool {
+        self.is_done_with_tunnel() && !self.has_driver()
+    }
+}
+
+/// What bugs do to a session.
+impl<F: Flow> Session<F> {
+    /// Drops what a failed socket had sent.
+    pub(crate) fn lose_tail(&mut self) {
+        if self.closing().is_some() {
+            self.body.send.clear();
         }
+    }
+
+    /// Forgets that the peer is to be told of an end.
+    pub(crate) fn lose_end(&mut self) {
+        self.due.stop = None;
+        self.due
+            .close
+            .take_if(|(_, mode)| *mode == CloseMode::Drain);
     }
 }

@@ -3,108 +3,93 @@
 //! A tunnel joins one POP process and one edge process. A carrier is one WebSocket connection that
 //! bears it. The tunnel outlives its carrier: [`numbering`] keeps what the peer has not acknowledged
 //! and sends it again over the next one.
+//!
+//! ```text
+//!   (nothing) ──HELLO──▶ Borne ──carrier gone──▶ Detached ──grace over──▶ (nothing)
+//!                          ▲ │                      │
+//!                          │ └─another carrier      │ resume
+//!                          └────────────────────────┘
+//! ```
+//!
+//! A tunnel owns its state: what bears it ([`bearing`]), which sessions are on it and in which line
+//! ([`roll`]), the frames that its peer may not have ([`numbering`]), how fast it may send
+//! ([`throttle`]). What only the POP or only the edge knows of the peer is a [`Peer`]. Methods change the
+//! tunnel and nothing else; what that means for memory, timer and carrier, the engine computes from the
+//! state after each change.
 
+mod audit;
+pub(crate) mod bearing;
 pub(crate) mod numbering;
-pub(crate) mod pace;
+mod pace;
 pub(crate) mod proof;
+mod roll;
 pub(crate) mod rtt;
-pub(crate) mod scheduler;
+mod scheduler;
+mod throttle;
 
-use crate::account::rate::Bucket;
-use crate::arena::{CarrierId, SessionId, UplinkId};
-use crate::time::Instant;
+use crate::arena::{CarrierId, SessionId};
+use crate::config::Config;
+use crate::memory::Memory;
+use crate::planted::{self, Planted};
+use crate::time::{Duration, Instant};
 use crate::timer::Armed;
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use numbering::Numbering;
+use alloc::collections::VecDeque;
+use bearing::Bearing;
+use numbering::{Contradiction, Numbering, Outgoing};
 use pace::Pace;
+use roll::Roll;
 use rtt::Rtt;
 use scheduler::Scheduler;
-use titan_proto::{Code, wire};
+use throttle::Throttle;
+use titan_proto::{Code, Frame};
+
+/// What only one role knows of a tunnel's other end, and wants to tell it.
+pub(crate) trait Peer: core::fmt::Debug {
+    /// Takes the next numbered frame of the tunnel itself.
+    fn next_order(&mut self) -> Option<Frame>;
+
+    fn has_order(&self) -> bool;
+
+    /// Takes the frame that is not numbered.
+    fn next_notice(&mut self) -> Option<Frame>;
+
+    fn has_notice(&self) -> bool;
+
+    /// Returns when the tunnel ends by this role's will.
+    fn leaves_at(&self) -> Option<Instant>;
+}
 
 #[derive(Debug)]
-pub(crate) struct Tunnel {
+pub(crate) struct Tunnel<P> {
     /// The tunnel's id in HELLO.
-    pub(crate) wire: u64,
-    pub(crate) key: [u8; 32],
-    pub(crate) owner: Owner,
-    /// It was in use at some time: its end is worth telling.
-    pub(crate) was_attached: bool,
-    /// The carrier that bears it now.
-    pub(crate) carrier: Option<CarrierId>,
-    pub(crate) numbering: Numbering,
-    pub(crate) peer: PeerLimits,
-    pub(crate) sessions: BTreeMap<u64, SessionId>,
-    /// Sessions whose CREATE is not framed yet; it is what gives them a number.
-    pub(crate) unnumbered: BTreeSet<SessionId>,
-    /// Highest session number ever opened.
-    pub(crate) opened: u64,
-    pub(crate) scheduler: Scheduler,
-    /// Sessions that owe control frames, each once.
-    pub(crate) control: VecDeque<SessionId>,
+    wire: u64,
+    key: [u8; 32],
+    peer: P,
+    limits: PeerLimits,
+    bearing: Bearing,
+    numbering: Numbering,
     /// Number of the last frame that was a session's.
-    pub(crate) last_of_session: u64,
+    last_of_session: u64,
+    roll: Roll,
+    scheduler: Scheduler,
+    /// Sessions that owe control frames, each once.
+    control: VecDeque<SessionId>,
     /// CLOSE for sessions that moved to another exit; at most one per session that was live.
-    pub(crate) closes: VecDeque<(u64, Code)>,
-    /// The latest STATUS not sent yet (edge).
-    pub(crate) status: Option<wire::Status>,
-    /// The latest order of each kind not sent yet (POP).
-    pub(crate) commands: BTreeMap<i32, wire::Command>,
-    pub(crate) rtt: Rtt,
-    pub(crate) pace: Pace,
-    /// Bytes that wait for sockets, and the share of each group.
-    pub(crate) held: u64,
-    pub(crate) held_by_group: BTreeMap<u32, u64>,
-    pub(crate) ack: AckState,
-    /// When the tunnel ends unless a carrier comes back.
-    pub(crate) grace_until: Option<Instant>,
-    /// The node is to go when its sessions are over, or at this time (POP).
-    pub(crate) leaving: Option<Instant>,
-    /// What DATA this side may send, and until when it must not: nodes may be slowed down.
-    pub(crate) rate: Bucket,
-    pub(crate) paused_until: Option<Instant>,
-    pub(crate) stall: Stall,
-    /// Since when the resend buffer is full without any acknowledgement.
-    pub(crate) withheld_since: Option<Instant>,
-    pub(crate) timer: Armed,
+    closes: VecDeque<(u64, Code)>,
+    rtt: Rtt,
+    pace: Pace,
+    throttle: Throttle,
+    /// There is something to send since the carrier was last told.
+    untold: bool,
+    counted: Counted,
+    timer: Armed,
 }
 
-/// When the peer is told what was received.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum AckState {
-    /// Nothing is untold, or it rides on the next batch before this deadline.
-    By(Option<Instant>),
-    /// With the next batch, which is due at once.
-    Now,
-}
-
-/// The episode in which the carrier takes nothing (W14).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stall {
-    None,
-    /// A session found no room at this time.
-    Suspected(Instant),
-    /// The log has been told.
-    Told,
-}
-
-/// Who is at the other end.
-#[derive(Debug)]
-pub(crate) enum Owner {
-    /// At the POP: the edge's node.
-    Node {
-        name: Box<str>,
-        epoch: u64,
-        attempt: u64,
-        /// The node acknowledged the HELLO of the present carrier.
-        confirmed: bool,
-        accepting: bool,
-        /// It is not accepting because it goes away.
-        draining: bool,
-        sessions_max: u32,
-    },
-    /// At the edge: the way to the POP.
-    Uplink(UplinkId),
+/// What the process counts of a tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Counted {
+    resend: u64,
+    owing: bool,
 }
 
 /// What the peer said about itself.
@@ -112,104 +97,365 @@ pub(crate) enum Owner {
 pub(crate) struct PeerLimits {
     pub(crate) data_max: usize,
     pub(crate) early_max: u64,
+    pub(crate) resend_max: u64,
     pub(crate) sessions_max: u32,
 }
 
-impl Tunnel {
+/// How a tunnel is known to both ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) wire: u64,
+    pub(crate) key: [u8; 32],
+}
+
+impl<P: Peer> Tunnel<P> {
+    /// Makes a tunnel without sessions that waits for a carrier until `until`.
     pub(crate) fn new(
-        wire: u64,
-        key: [u8; 32],
-        owner: Owner,
-        numbering: Numbering,
-        peer: PeerLimits,
+        identity: Identity,
+        peer: P,
+        limits: PeerLimits,
+        resend_max: u64,
+        until: Instant,
     ) -> Self {
         Self {
-            wire,
-            key,
-            owner,
-            was_attached: false,
-            carrier: None,
-            numbering,
+            wire: identity.wire,
+            key: identity.key,
             peer,
-            sessions: BTreeMap::new(),
-            unnumbered: BTreeSet::new(),
-            opened: 0,
+            limits,
+            bearing: Bearing::Detached { until },
+            numbering: Numbering::new(resend_max, limits.resend_max),
+            last_of_session: 0,
+            roll: Roll::default(),
             scheduler: Scheduler::default(),
             control: VecDeque::new(),
-            last_of_session: 0,
             closes: VecDeque::new(),
-            status: None,
-            commands: BTreeMap::new(),
             rtt: Rtt::default(),
             pace: Pace::default(),
-            held: 0,
-            held_by_group: BTreeMap::new(),
-            ack: AckState::By(None),
-            grace_until: None,
-            leaving: None,
-            rate: Bucket::default(),
-            paused_until: None,
-            stall: Stall::None,
-            withheld_since: None,
+            throttle: Throttle::default(),
+            untold: false,
+            counted: Counted::default(),
             timer: None,
         }
     }
 
+    // --- Looking ----------------------------------------------------------------------------------
+
+    pub(crate) const fn wire(&self) -> u64 {
+        self.wire
+    }
+
+    pub(crate) const fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    pub(crate) const fn peer(&self) -> &P {
+        &self.peer
+    }
+
+    pub(crate) const fn peer_mut(&mut self) -> &mut P {
+        &mut self.peer
+    }
+
+    /// Returns the role's part, to be given something that the peer is to be told.
+    pub(crate) const fn tell_peer(&mut self) -> &mut P {
+        self.untold = true;
+        &mut self.peer
+    }
+
+    pub(crate) const fn limits(&self) -> PeerLimits {
+        self.limits
+    }
+
+    pub(crate) const fn rtt(&self) -> Rtt {
+        self.rtt
+    }
+
+    pub(crate) fn measure(&mut self, rtt: Duration) {
+        self.rtt.sample(rtt);
+    }
+
+    /// Returns the carrier that bears it now.
+    pub(crate) const fn carrier(&self) -> Option<CarrierId> {
+        self.bearing.carrier()
+    }
+
+    pub(crate) const fn timer_mut(&mut self) -> &mut Armed {
+        &mut self.timer
+    }
+
+    pub(crate) const fn timer(&self) -> Armed {
+        self.timer
+    }
+
+    /// Returns when the tunnel ends by this role's will.
+    pub(crate) fn leaves_at(&self) -> Option<Instant> {
+        self.peer.leaves_at()
+    }
+
     /// Tells whether anything waits for the carrier.
-    pub(crate) fn has_output(&self) -> bool {
+    fn has_output(&self) -> bool {
         self.numbering.has_replay()
-            || self.ack == AckState::Now
-            || self.status.is_some()
+            || self.bearing.acknowledges_now()
+            || self.peer.has_notice()
             || (self.numbering.takes_control()
-                && !(self.control.is_empty() && self.closes.is_empty() && self.commands.is_empty()))
+                && !(self.control.is_empty() && self.closes.is_empty() && !self.peer.has_order()))
             || (self.numbering.takes_data()
                 && !self.scheduler.is_empty()
-                && self.paused_until.is_none())
-    }
-
-    /// Limits the DATA that this side sends, in bytes per second; zero is no limit.
-    pub(crate) fn limit_rate(&mut self, now: Instant, rate: u64) {
-        self.rate.limit(now, rate);
-        self.paused_until = None;
-    }
-
-    /// Returns how many bytes of DATA may be sent now; none rather than crumbs, and then waits.
-    pub(crate) fn data_room(&mut self, now: Instant) -> usize {
-        if self.paused_until.is_some() {
-            return 0;
-        }
-        let available = self.rate.available(now);
-        if available < self.rate.crumb().max(1) {
-            self.paused_until = Some(self.rate.worth_at(now, u64::MAX));
-            return 0;
-        }
-        usize::try_from(available).unwrap_or(usize::MAX)
+                && !self.throttle.is_paused())
     }
 
     /// Tells whether a session's frame is not acknowledged.
-    pub(crate) const fn is_owing(&self) -> bool {
+    const fn is_owing(&self) -> bool {
         self.last_of_session > self.numbering.acknowledged()
     }
 
     /// Tells whether nothing would be cut off if the tunnel ended: no session, and no frame that the
     /// peer may not have.
     pub(crate) fn is_idle(&self) -> bool {
-        self.sessions.is_empty()
-            && self.unnumbered.is_empty()
+        self.roll.is_empty()
             && self.closes.is_empty()
-            && self.commands.is_empty()
+            && !self.peer.has_order()
             && self.numbering.acknowledged() == self.numbering.sent()
     }
 
-    /// Returns the sessions on this tunnel, numbered ones first.
-    pub(crate) fn session_ids(&self) -> impl Iterator<Item = SessionId> {
-        self.sessions.values().chain(&self.unnumbered).copied()
+    /// Returns when the tunnel has something to do: the earliest of what it waits for.
+    pub(crate) fn due_at(&self, config: &Config) -> Option<Instant> {
+        [
+            self.bearing.due_at(config),
+            self.peer.leaves_at(),
+            self.throttle.paused_until(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    pub(crate) fn node(&self) -> Option<&str> {
-        match &self.owner {
-            Owner::Node { name, .. } => Some(name),
-            Owner::Uplink(_) => None,
+    // --- Sending ----------------------------------------------------------------------------------
+
+    /// Has the carrier look for what there is to send, unless it knows.
+    pub(crate) const fn announce(&mut self) {
+        self.untold = true;
+    }
+
+    /// Takes, once, the carrier that is to be told of something to send.
+    pub(crate) fn carrier_to_tell(&mut self) -> Option<CarrierId> {
+        if !core::mem::take(&mut self.untold) {
+            return None;
         }
+        self.carrier().filter(|_| self.has_output())
+    }
+
+    /// Limits the DATA that this side sends, in bytes per second; zero is no limit.
+    pub(crate) fn limit_rate(&mut self, now: Instant, rate: u64) {
+        self.throttle.limit(now, rate);
+        self.untold = true;
+    }
+
+    /// Goes on sending DATA once its pause is over.
+    pub(crate) fn unpause(&mut self, now: Instant) {
+        if self.throttle.unpause(now) {
+            self.untold = true;
+        }
+    }
+
+    /// Returns how many bytes of DATA may be sent now; none rather than crumbs, and then waits.
+    pub(crate) fn data_room(&mut self, now: Instant) -> usize {
+        self.throttle.room(now)
+    }
+
+    /// Begins a turn of the carrier: returns how many bytes to commit to it at once, and fits the turns
+    /// of sessions to that.
+    pub(crate) fn begin_turn(&mut self) -> usize {
+        self.bearing.took_something();
+        let burst = self.pace.burst();
+        self.scheduler.fit(burst);
+        burst
+    }
+
+    /// Takes the next frame that the former carrier left unacknowledged.
+    pub(crate) fn replay(&mut self) -> Option<Outgoing> {
+        self.numbering.replay()
+    }
+
+    pub(crate) fn has_replay(&self) -> bool {
+        self.numbering.has_replay()
+    }
+
+    /// Takes the next frame of the tunnel itself that is not numbered.
+    pub(crate) fn next_notice(&mut self) -> Option<Frame> {
+        self.peer.next_notice()
+    }
+
+    /// Takes the next order for the peer.
+    pub(crate) fn next_order(&mut self) -> Option<Frame> {
+        self.peer.next_order()
+    }
+
+    /// Takes the next CLOSE for a session that has moved away.
+    pub(crate) fn next_close(&mut self) -> Option<(u64, Code)> {
+        self.closes.pop_front()
+    }
+
+    /// Has the peer forget a session that has moved away.
+    pub(crate) fn close_moved(&mut self, number: u64, code: Code) {
+        self.closes.push_back((number, code));
+        self.untold = true;
+    }
+
+    pub(crate) const fn takes_control(&self) -> bool {
+        self.numbering.takes_control()
+    }
+
+    pub(crate) const fn takes_data(&self) -> bool {
+        self.numbering.takes_data()
+    }
+
+    /// Returns what is kept for resending.
+    pub(crate) const fn resend_charge(&self) -> u64 {
+        self.numbering.charge()
+    }
+
+    /// Numbers a frame and keeps it for resending.
+    pub(crate) fn send(&mut self, frame: Frame) -> Outgoing {
+        let (kind, session, payload) = frame.encode();
+        let frame = Outgoing {
+            kind,
+            session,
+            payload,
+        };
+        self.numbering.send(frame.clone());
+        frame
+    }
+
+    /// Does the same for a frame of a session, the end of which is not safe before it is acknowledged.
+    pub(crate) fn send_of_session(&mut self, frame: Frame) -> Outgoing {
+        let frame = self.send(frame);
+        self.last_of_session = self.numbering.sent();
+        frame
+    }
+
+    /// Returns how large a DATA frame may be for the peer, and for its turn.
+    pub(crate) fn data_max(&self) -> usize {
+        self.limits.data_max.min(self.pace.burst())
+    }
+
+    // --- Receiving --------------------------------------------------------------------------------
+
+    /// Counts a numbered frame as applied; its acknowledgement is due at once or at `ack_at`.
+    pub(crate) fn receive(&mut self, payload_len: usize, ack_at: Instant) {
+        let waits = self.roll.waiting() > 0 && planted::on(Planted::AckWaitsForSocket);
+        let at_once = self.numbering.receive(payload_len);
+        if !waits && self.bearing.owe_ack(at_once, ack_at) {
+            self.untold = true;
+        }
+    }
+
+    pub(crate) const fn received(&self) -> u64 {
+        self.numbering.received()
+    }
+
+    /// Returns the number of the first frame that the present carrier bears.
+    pub(crate) const fn next_number(&self) -> u64 {
+        self.numbering.next()
+    }
+
+    /// Acknowledges at once if the time to wait for company is over.
+    pub(crate) fn ack_overdue(&mut self, now: Instant) {
+        let untold = self.numbering.has_untold();
+        if self.bearing.ack_overdue(now, untold) {
+            self.untold = true;
+        }
+    }
+
+    /// Acknowledges with the next batch, which is due at once.
+    pub(crate) const fn ack_now(&mut self) {
+        self.bearing.ack_now();
+        self.untold = true;
+    }
+
+    /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.
+    pub(crate) fn take_ack(&mut self, rides: bool) -> Option<u64> {
+        let due = self.bearing.acknowledges_now() || (rides && self.numbering.has_untold());
+        due.then(|| {
+            self.bearing.told();
+            self.numbering.tell()
+        })
+    }
+
+    /// Applies the peer's acknowledgement. `forgiving` tells whether one that comes late counts.
+    pub(crate) fn acknowledged(
+        &mut self,
+        now: Instant,
+        received: u64,
+        forgiving: bool,
+    ) -> Result<(), Contradiction> {
+        let freed = self.numbering.acknowledge(received)?;
+        let full = !self.numbering.takes_data();
+        if full && planted::on(Planted::LostAckAccounting) {
+            self.counted.resend -= freed;
+        }
+        let busy = full || !self.scheduler.is_empty();
+        self.pace.acknowledged(now, freed, busy);
+        if freed > 0 && forgiving {
+            self.bearing.forgive();
+        }
+        self.untold = true;
+        Ok(())
+    }
+
+    /// Resumes: everything that the peer has not received is sent again.
+    pub(crate) fn rewind(&mut self, received: u64) -> Result<(), Contradiction> {
+        self.numbering.rewind(received).map(|_| ())
+    }
+
+    pub(crate) const fn rekey(&mut self, key: [u8; 32]) {
+        self.key = key;
+    }
+
+    // --- Bearing ----------------------------------------------------------------------------------
+
+    /// Lets a carrier bear the tunnel; returns the one that did.
+    pub(crate) fn attach(&mut self, carrier: CarrierId) -> Option<CarrierId> {
+        // HELLO tells the count.
+        self.numbering.tell();
+        self.bearing.attach(carrier)
+    }
+
+    /// Waits for another carrier until `until`.
+    pub(crate) fn detach(&mut self, until: Instant) {
+        if planted::on(Planted::ControlLostAtCut) {
+            self.control.clear();
+        }
+        self.bearing = Bearing::Detached { until };
+    }
+
+    pub(crate) const fn bearing(&self) -> &Bearing {
+        &self.bearing
+    }
+
+    pub(crate) const fn bearing_mut(&mut self) -> &mut Bearing {
+        &mut self.bearing
+    }
+
+    // --- What the process counts ------------------------------------------------------------------
+
+    /// Brings what the process counts of the tunnel up to its state.
+    pub(crate) fn recount(&mut self, memory: &mut Memory, owing: &mut usize) {
+        let now = Counted {
+            resend: self.numbering.charge(),
+            owing: self.is_owing(),
+        };
+        self.count_as(now, memory, owing);
+    }
+
+    /// Takes a tunnel that is over out of what is counted.
+    pub(crate) fn uncount(&mut self, memory: &mut Memory, owing: &mut usize) {
+        self.count_as(Counted::default(), memory, owing);
+    }
+
+    fn count_as(&mut self, now: Counted, memory: &mut Memory, owing: &mut usize) {
+        let before = core::mem::replace(&mut self.counted, now);
+        memory.recharge_resend(before.resend, now.resend);
+        *owing = *owing + usize::from(now.owing) - usize::from(before.owing);
     }
 }

@@ -14,7 +14,7 @@ use join::Joiner;
 use rustls::ClientConfig;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Counters, Edge, EdgeRole, Event, UplinkId, Usage};
+use titan_core::endpoint::{Config, Counters, Edge, EdgeEvent, EdgeRole, Event, UplinkId, Usage};
 use titan_core::exit::guard::{Guard, Network, NetworkError};
 use titan_proto::{Code, wire};
 use tokio::sync::{mpsc, oneshot};
@@ -182,22 +182,22 @@ fn networks(texts: &[String]) -> Result<Vec<Network>, EdgeError> {
 async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>) {
     loop {
         match shared.shard.next_event().await {
-            Event::Connect { uplink } => {
+            Event::Role(EdgeEvent::Connect { uplink }) => {
                 shared
                     .tasks
                     .spawn(uplink::connect(Rc::clone(&shared), uplink));
             }
-            Event::Opened { session } => {
+            Event::Role(EdgeEvent::Opened { session }) => {
                 shared
                     .tasks
                     .spawn(session::serve(Rc::clone(&shared), session));
             }
-            Event::UplinkAttached { resumed, .. } => {
+            Event::Role(EdgeEvent::UplinkAttached { resumed, .. }) => {
                 tracing::info!(node = shared.node, resumed, "tunnel stands");
                 // A full channel already says that it stands.
                 let _ = attached.try_send(());
             }
-            Event::UplinkDetached { code, .. } => {
+            Event::Role(EdgeEvent::UplinkDetached { code, .. }) => {
                 tracing::info!(node = shared.node, code = code.tag(), "tunnel lost");
             }
             Event::CarrierFull { .. } => {
@@ -207,17 +207,13 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
                     crate::telemetry::tag::WRITE_CHAN_FULL
                 );
             }
-            Event::Command { uplink, command } => obey(&shared, uplink, &command),
-            Event::UplinkGone { uplink } => {
+            Event::Role(EdgeEvent::Command { uplink, command }) => obey(&shared, uplink, &command),
+            Event::Role(EdgeEvent::UplinkGone { uplink }) => {
                 tracing::info!(node = shared.node, "the POP that drained is left");
                 shared.joiner.gone(uplink);
             }
             Event::Drained => shared.drain.core_is_done(),
-            Event::NodeAttached { .. }
-            | Event::NodeDetached { .. }
-            | Event::NodeGone { .. }
-            | Event::AllowanceLow { .. }
-            | Event::Sever { .. } => {}
+            Event::Sever { .. } => {}
         }
     }
 }

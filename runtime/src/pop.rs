@@ -27,7 +27,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Counters, Event, Pop, PopRole, Rates, Usage};
+use titan_core::endpoint::{Config, Counters, Event, Pop, PopEvent, PopRole, Rates, Usage};
 use tokio::sync::oneshot;
 
 /// Where a POP listens, once it does.
@@ -233,7 +233,7 @@ fn core_config(config: &PopConfig) -> Config {
 async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     loop {
         match shared.shard.next_event().await {
-            Event::NodeAttached { tunnel, resumed } => {
+            Event::Role(PopEvent::NodeAttached { tunnel, resumed }) => {
                 let node = shared
                     .shard
                     .look(|core| core.node(tunnel).map(str::to_owned));
@@ -242,13 +242,13 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                     shared.registrar.attached(&shared.env, &node, resumed);
                 }
             }
-            Event::NodeDetached { tunnel, code } => {
+            Event::Role(PopEvent::NodeDetached { tunnel, code }) => {
                 let node = shared
                     .shard
                     .look(|core| core.node(tunnel).map(str::to_owned));
                 tracing::info!(node, code = code.tag(), "{}", telemetry::tag::NODE_UNSTABLE);
             }
-            Event::NodeGone { node, code, .. } => {
+            Event::Role(PopEvent::NodeGone { node, code, .. }) => {
                 tracing::info!(node, code = code.tag(), "{}", telemetry::tag::NODE_OFFLINE);
                 let still = shared.shard.look(|core| core.has_node(&node));
                 if !still {
@@ -262,14 +262,8 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
             Event::Drained => shared.drain.core_is_done(),
-            Event::AllowanceLow { group } => account::ask(&shared, group),
-            Event::Connect { .. }
-            | Event::UplinkGone { .. }
-            | Event::UplinkAttached { .. }
-            | Event::UplinkDetached { .. }
-            | Event::Opened { .. }
-            | Event::Command { .. }
-            | Event::Sever { .. } => {}
+            Event::Role(PopEvent::AllowanceLow { group }) => account::ask(&shared, group),
+            Event::Sever { .. } => {}
         }
     }
 }

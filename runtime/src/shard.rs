@@ -66,7 +66,7 @@ struct Inner<E: Env, R: Role> {
     carriers: RefCell<Slots>,
     /// Carriers whose connections are to be closed at once.
     severed: RefCell<Vec<CarrierId>>,
-    events: RefCell<VecDeque<Event>>,
+    events: RefCell<VecDeque<Event<R::Event>>>,
     event_waker: Cell<Option<Waker>>,
     /// The deadline the timer task sleeps until.
     armed: Cell<Option<Instant>>,
@@ -174,7 +174,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     }
 
     /// Waits for the next event. One task per shard may wait.
-    pub(crate) async fn next_event(&self) -> Event {
+    pub(crate) async fn next_event(&self) -> Event<R::Event> {
         core::future::poll_fn(|cx| match self.0.events.borrow_mut().pop_front() {
             Some(event) => Poll::Ready(event),
             None => {

@@ -98,15 +98,6 @@ impl Batch {
 }
 
 impl Outgoing {
-    pub(crate) fn from_frame(frame: Frame) -> Self {
-        let (kind, session, payload) = frame.encode();
-        Self {
-            kind,
-            session,
-            payload,
-        }
-    }
-
     /// Returns the payload's bytes.
     #[must_use]
     pub const fn payload(&self) -> &Bytes {

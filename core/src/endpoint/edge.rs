@@ -1,11 +1,12 @@
 //! What only an edge does: it keeps tunnels to POPs and dials what they ask for.
 
+mod flow;
 mod uplink;
 
-use super::deadline::Overdue;
-use super::engine::Engine;
-use super::event::Event;
-use super::{Endpoint, Role};
+use super::desk::Desk;
+use super::engine::{Agenda, Engine};
+use super::{Duties, EdgeEvent, EdgeTimer, Endpoint, Role};
+use crate::account::Way;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
 use crate::config::Config;
 use crate::exit::candidate::{Family, interleave};
@@ -13,17 +14,16 @@ use crate::exit::guard::{Guard, canonical};
 use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
-use crate::session::recv::RecvHalf;
-use crate::session::send::SendHalf;
-use crate::session::{CloseMode, Due, EdgeSide, Phase, Session, Side};
+use crate::session::{Grants, Session, Share};
 use crate::target::{Host, Target};
 use crate::time::{Duration, Instant};
-use alloc::boxed::Box;
+use crate::timer::Armed;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::IpAddr;
+use flow::{EdgeAttempt, EdgeFlow};
 use titan_proto::{Code, Frame, wire};
-use uplink::Uplink;
+use uplink::{Call, Link, Uplink};
 
 /// The edge's part of an [`Endpoint`].
 #[derive(Debug)]
@@ -68,15 +68,11 @@ impl Endpoint<EdgeRole> {
     /// Returns what an opened session is to be connected to; `None` if that no longer matters.
     #[must_use]
     pub fn dial_request(&self, id: SessionId) -> Option<DialRequest> {
-        let session = self.engine.sessions.get(id)?;
-        if session.phase != Phase::Dialling {
-            return None;
-        }
-        let side = session.edge()?;
+        let attempt = self.engine.sessions.get(id)?.attempt()?;
         Some(DialRequest {
-            target: side.target.clone(),
-            family: side.family,
-            deadline: side.created_at + side.dial_timeout,
+            target: attempt.target.clone(),
+            family: attempt.family,
+            deadline: attempt.deadline,
         })
     }
 
@@ -107,35 +103,35 @@ impl Endpoint<EdgeRole> {
     pub fn dialled(&mut self, now: Instant, id: SessionId, outcome: Result<Dialled, Code>) {
         let now = self.enter(now);
         let window = self.engine.initial_window();
-        let Some(session) = self.engine.sessions.get_mut(id) else {
-            return;
-        };
-        if session.phase != Phase::Dialling {
-            return;
-        }
-        match outcome {
-            Ok(dialled) => {
-                session.phase = Phase::Open;
-                session.moved_at = now;
-                session.recv.window = window;
-                // The early window was granted already.
-                let limit = session.recv.limit.max(session.recv.released + window);
-                session.recv.limit = limit;
-                session.due.reply = Some(Box::new(wire::Reply {
-                    code: Code::Ok.wire(),
-                    addresses: dialled.addresses.into_iter().map(octets).collect(),
-                    resolve_ms: millis(dialled.resolve),
-                    dial_ms: millis(dialled.dial),
-                    upload_limit: limit,
-                }));
-                self.engine.owe(id);
-                self.engine.schedule(id);
-                self.engine.rearm_idle(now, id);
-                self.engine.wake(id);
+        let deadline = self.engine.rest_deadline(now);
+        self.engine.change(now, id, |session| {
+            if !session.is_dialling() {
+                return;
             }
-            // A reply of `ok` would say the contrary.
-            Err(Code::Ok) => self.engine.refuse(now, id, Code::Internal),
-            Err(code) => self.engine.refuse(now, id, code),
+            match outcome {
+                Ok(dialled) => session.connect(now, window, dialled.into_reply()),
+                // A reply of `ok` would say the contrary.
+                Err(Code::Ok) => session.refuse(Code::Internal, deadline),
+                Err(code) => session.refuse(code, deadline),
+            }
+        });
+        self.leave(now);
+    }
+
+    /// Takes on no session any more and tells every POP; uplinks go with their tunnels.
+    /// [`Event::Drained`](crate::endpoint::Event::Drained) follows when the last session is over and its
+    /// POP knows.
+    pub fn drain(&mut self, now: Instant) {
+        let now = self.enter(now);
+        if self.engine.begin_drain() {
+            let status = wire::Status {
+                accepting: false,
+                sessions_max: self.engine.config.sessions_max,
+                reason: Code::ShuttingDown.wire(),
+                until_ms: 0,
+            };
+            self.role.announce(&mut self.engine, status);
+            self.role.retire_all(&mut self.engine, now);
         }
         self.leave(now);
     }
@@ -159,46 +155,78 @@ pub struct Dialled {
     pub dial: Duration,
 }
 
-impl Engine {
-    /// Answers a CREATE with a failure. The session is over once the reply is framed.
-    fn refuse(&mut self, now: Instant, id: SessionId, code: Code) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        session.refuse(code);
-        self.end(now, id, code, CloseMode::Abort);
-        self.owe(id);
-    }
-}
-
-impl Engine {
-    /// Sends no faster on a tunnel than its POP wants, in bytes per second; zero is no limit.
-    fn slow_down(&mut self, now: Instant, tunnel: Option<TunnelId>, rate: u64) {
-        if let Some(id) = tunnel
-            && let Some(tunnel) = self.tunnels.get_mut(id)
-        {
-            tunnel.limit_rate(now, rate);
-            self.arm_tunnel(id);
-            self.mark(id);
+impl Dialled {
+    fn into_reply(self) -> wire::Reply {
+        wire::Reply {
+            code: Code::Ok.wire(),
+            addresses: self.addresses.into_iter().map(octets).collect(),
+            resolve_ms: millis(self.resolve),
+            dial_ms: millis(self.dial),
+            upload_limit: 0,
         }
     }
 }
 
+/// What the engine asks of an edge in passing. Nobody counts bytes here.
+#[derive(Debug, Default)]
+pub(crate) struct EdgeDesk;
+
+impl Desk for EdgeDesk {
+    type Flow = EdgeFlow;
+    type Peer = Link;
+    type Caller = Call;
+    type Event = EdgeEvent;
+    type Timer = EdgeTimer;
+
+    fn allowance(&self, _: Instant, _: &Session<EdgeFlow>, _: Way, _: usize) -> u64 {
+        u64::MAX
+    }
+
+    fn carry(
+        &mut self,
+        _: Instant,
+        _: &mut Agenda<Self>,
+        _: &mut Session<EdgeFlow>,
+        _: Way,
+        _: u64,
+    ) {
+    }
+
+    fn queue_up(
+        &mut self,
+        _: Instant,
+        _: &mut Agenda<Self>,
+        _: SessionId,
+        _: &mut Session<EdgeFlow>,
+        _: Way,
+    ) {
+    }
+
+    fn is_held_up(_: &Session<EdgeFlow>) -> bool {
+        false
+    }
+
+    fn left(&mut self, _: TunnelId) {}
+
+    fn adopt(&mut self, _: SessionId, _: Code) -> bool {
+        false
+    }
+
+    fn over(&mut self, _: SessionId, _: Session<EdgeFlow>) {}
+}
+
 impl EdgeRole {
     /// Has every POP told, now and with every carrier to come.
-    pub(super) fn announce(&mut self, engine: &mut Engine, status: wire::Status) {
+    pub(super) fn announce(&mut self, engine: &mut Engine<EdgeDesk>, status: wire::Status) {
         self.status = Some(status);
         for id in engine.tunnels.keys() {
-            if let Some(tunnel) = engine.tunnels.get_mut(id) {
-                tunnel.status = Some(status);
-            }
-            engine.mark(id);
+            engine.change_tunnel(id, |tunnel| tunnel.tell_peer().report(status));
         }
     }
 
     fn create(
         &self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         tunnel_id: TunnelId,
         number: u64,
@@ -209,79 +237,79 @@ impl EdgeRole {
         let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
             return Ok(());
         };
-        if number <= tunnel.opened {
+        if !tunnel.accept(number) {
             return Err(Code::Protocol);
         }
-        tunnel.opened = number;
-        let full =
-            tunnel.sessions.len() >= sessions_max && !planted::on(Planted::SessionCapIgnored);
-        if tunnel.sessions.len() >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
+        let count = tunnel.session_count();
+        if count >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
             return Err(Code::ExitLimit);
         }
+        let full = count >= sessions_max && !planted::on(Planted::SessionCapIgnored);
         let target = from_wire(create.target.as_ref());
-        let verdict = match &target {
-            // Framed before its POP knew.
-            _ if engine.draining => Err(Code::ShuttingDown),
-            _ if full => Err(Code::ExitLimit),
-            _ if create.kind() != wire::create::Kind::Tcp => Err(Code::CommandUnsupported),
-            Err(code) => Err(*code),
-            Ok(Target {
-                host: Host::Ip(address),
-                ..
-            }) => self.guard.check(*address).map_err(|_| Code::Forbidden),
-            Ok(_) => Ok(()),
+        let verdict = self.judge(engine, full, &target, create.kind());
+        let timeout = Duration::from_millis(u64::from(create.dial_timeout_ms));
+        let attempt = EdgeAttempt {
+            target: target.unwrap_or(NO_TARGET),
+            family: create.family(),
+            deadline: now + timeout.min(engine.config.dial_timeout),
         };
+        let share = Share {
+            group: create.group,
+            weight: create.weight,
+        };
+        let grants = Grants {
+            send: create.download_limit,
+            recv: early_max,
+            window: early_max,
+        };
+        let mut session = Session::opened(now, share, grants, attempt, EdgeFlow);
+        session = session.created(tunnel_id, number);
+        if verdict.is_err() {
+            session = session.without_driver();
+        }
+        let id = engine.sessions.insert(session);
+        if let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) {
+            tunnel.admit(number, id);
+        }
+        engine.counters.opened += 1;
+        match verdict {
+            Ok(()) => engine.agenda.tell(EdgeEvent::Opened { session: id }),
+            Err(code) => {
+                let deadline = engine.rest_deadline(now);
+                engine.change(now, id, |session| session.refuse(code, deadline));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a session may be dialled.
+    fn judge(
+        &self,
+        engine: &Engine<EdgeDesk>,
+        full: bool,
+        target: &Result<Target, Code>,
+        kind: wire::create::Kind,
+    ) -> Result<(), Code> {
         if full {
             mark::hit(Mark::SessionCap);
         }
         let pressed = engine.level() >= MemoryLevel::Refusing;
-        let verdict = if pressed {
+        if pressed {
             mark::hit(Mark::CreateOverloaded);
-            verdict.and(Err(Code::Overloaded))
-        } else {
-            verdict
-        };
-        let timeout = Duration::from_millis(u64::from(create.dial_timeout_ms));
-        let dial_timeout = timeout.min(engine.config.dial_timeout);
-        let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
-            return Ok(());
-        };
-        let id = engine.sessions.insert(Session {
-            tunnel: tunnel_id,
-            number,
-            mapped: true,
-            group: create.group,
-            weight: create.weight,
-            phase: Phase::Dialling,
-            send: SendHalf::new(create.download_limit),
-            recv: RecvHalf::new(now, early_max, early_max),
-            due: Due::default(),
-            side: Side::Edge(Box::new(EdgeSide {
-                target: target.unwrap_or(NO_TARGET),
-                family: create.family(),
-                dial_timeout,
-                created_at: now,
-            })),
-            held_by_driver: verdict.is_ok(),
-            in_control: false,
-            in_scheduler: false,
-            woken: false,
-            starved: false,
-            unsettled: false,
-            moved_at: now,
-            deadline: None,
-            timer: None,
-            charged: 0,
-            held: 0,
-            grown: 0,
-        });
-        tunnel.sessions.insert(number, id);
-        engine.counters.opened += 1;
-        match verdict {
-            Ok(()) => engine.events.push_back(Event::Opened { session: id }),
-            Err(code) => engine.refuse(now, id, code),
         }
-        Ok(())
+        match target {
+            // Framed before its POP knew.
+            _ if engine.is_leaving() => Err(Code::ShuttingDown),
+            _ if full => Err(Code::ExitLimit),
+            _ if kind != wire::create::Kind::Tcp => Err(Code::CommandUnsupported),
+            Err(code) => Err(*code),
+            Ok(Target {
+                host: Host::Ip(address),
+                ..
+            }) if self.guard.check(*address).is_err() => Err(Code::Forbidden),
+            Ok(_) if pressed => Err(Code::Overloaded),
+            Ok(_) => Ok(()),
+        }
     }
 }
 
@@ -295,14 +323,17 @@ const NO_TARGET: Target = Target {
     port: 0,
 };
 
-#[expect(
-    private_interfaces,
-    reason = "sealed: nothing outside can name the engine"
-)]
 impl Role for EdgeRole {
+    type Event = EdgeEvent;
+    type Timer = EdgeTimer;
+}
+
+impl Duties for EdgeRole {
+    type Desk = EdgeDesk;
+
     fn frame(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         carrier: CarrierId,
         frame: Frame,
@@ -314,22 +345,11 @@ impl Role for EdgeRole {
                 Ok(())
             }
             Frame::Create { session, create } => {
-                let tunnel = engine.bearing(carrier).ok_or(Code::Protocol)?;
+                let tunnel = engine.tunnel_on(carrier).ok_or(Code::Protocol)?;
                 self.create(engine, now, tunnel, session, create)
             }
             Frame::Command(command) => {
-                if let Some(uplink) = self.uplink_of(engine, carrier) {
-                    match command.action() {
-                        wire::command::Action::Kick => self.kicked(engine, now, uplink, &command),
-                        wire::command::Action::Rate => {
-                            let tunnel = engine.bearing(carrier);
-                            engine.slow_down(now, tunnel, command.download_rate);
-                        }
-                        // What there is to do is up to the driver.
-                        wire::command::Action::None | wire::command::Action::Drain => {}
-                    }
-                    engine.events.push_back(Event::Command { uplink, command });
-                }
+                self.ordered(engine, now, carrier, command);
                 Ok(())
             }
             Frame::Reply { .. }
@@ -345,25 +365,21 @@ impl Role for EdgeRole {
         }
     }
 
-    fn confirmed(&mut self, _: &mut Engine, _: Instant, _: TunnelId) {}
+    fn confirmed(&mut self, _: &mut Engine<EdgeDesk>, _: Instant, _: TunnelId) {}
 
-    fn measured(&mut self, _: &mut Engine, _: Instant, _: TunnelId) {}
+    fn measured(&mut self, _: &mut Engine<EdgeDesk>, _: Instant, _: TunnelId) {}
 
-    fn overdue(&mut self, engine: &mut Engine, now: Instant, overdue: Overdue) {
-        if let Overdue::Uplink(uplink) = overdue {
-            self.connect(engine, now, uplink);
-        }
+    fn dial_overdue(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant, session: SessionId) {
+        debug_assert!(false, "an edge's driver ends its dials");
+        engine.reset(now, session, Code::TimedOut);
     }
 
-    fn audit(&self, _: &Engine) {}
-
-    fn lease_count(&self) -> usize {
-        0
+    fn overdue(&mut self, engine: &mut Engine<EdgeDesk>, _: Instant, timer: EdgeTimer) {
+        let EdgeTimer::Uplink(uplink) = timer;
+        self.connect(engine, uplink);
     }
 
-    fn follow_up(&mut self, engine: &mut Engine, now: Instant) {
-        engine.left.clear();
-        engine.orphaned.clear();
+    fn follow_up(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant) {
         loop {
             if let Some(lost) = engine.lost.pop_front() {
                 self.carrier_lost(engine, now, &lost);
@@ -373,6 +389,13 @@ impl Role for EdgeRole {
                 return;
             }
         }
+    }
+
+    fn audit(&self, _: &Engine<EdgeDesk>, _: Instant) {}
+
+    fn timers(&self, _: &Engine<EdgeDesk>) -> impl Iterator<Item = (Armed, EdgeTimer)> {
+        let uplinks = self.uplinks.iter();
+        uplinks.map(|(id, uplink)| (uplink.timer(), EdgeTimer::Uplink(id)))
     }
 }
 

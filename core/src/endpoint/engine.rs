@@ -1,78 +1,98 @@
-//! What both roles share: carriers, tunnels, sessions, and the bookkeeping that ties them together.
+//! What both roles share: carriers, tunnels and sessions, and the one door to change any of them.
+//!
+//! ```text
+//!   driver, peer, time, role
+//!            │  change(session) ─▶ follow: phase, charges, lines of its tunnel,
+//!            ▼                             driver, timer, end of life
+//!         Engine ── change_tunnel ─▶ follow_tunnel: resend buffer, owing, timer, carrier
+//!            │
+//!            ▼
+//!   Agenda: events, ready carriers, woken sessions, timers        Desk: what the role hears
+//! ```
+//!
+//! Sessions and tunnels own their state and know nothing of this module. Whoever changes one says what
+//! happened; what follows is computed here from the state, and nowhere else.
 
+use super::desk::Desk;
 use super::event::{Counters, Event};
-use super::group::Groups;
-use super::pop::sticky::Held;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
-use crate::carrier::{Carrier, CarrierState, Farewell, Peer};
-use crate::config::{Config, STALL_AFTER};
-use crate::mark::{self, Mark};
-use crate::memory::{Memory, MemoryLevel};
+use crate::carrier::Carrier;
+use crate::config::Config;
+use crate::memory::{Memory, MemoryLevel, WINDOW_UNDER_PRESSURE};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
-use crate::session::send::Fin;
-use crate::session::{CloseMode, Phase, Session};
-use crate::time::{Duration, Instant};
+use crate::session::{CloseMode, Session};
+use crate::time::Instant;
 use crate::timer::{Armed, Timer, Timers};
-use crate::tunnel::{AckState, Owner, Stall, Tunnel};
+use crate::tunnel::Tunnel;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use titan_proto::Code;
 
-/// How long a carrier that says goodbye may take to send it.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
-
 #[derive(Debug)]
-pub(crate) struct Engine {
-    pub(crate) config: Config,
-    pub(crate) rng: Rng,
-    pub(crate) carriers: Arena<CarrierId, Carrier>,
-    pub(crate) tunnels: Arena<TunnelId, Tunnel>,
-    pub(crate) sessions: Arena<SessionId, Session>,
-    pub(crate) timers: Timers,
-    pub(crate) memory: Memory,
-    pub(crate) memory_timer: Armed,
-    pub(crate) events: VecDeque<Event>,
-    pub(crate) ready: VecDeque<CarrierId>,
-    pub(crate) woken: VecDeque<SessionId>,
-    pub(crate) unsettled: Vec<SessionId>,
+pub(crate) struct Engine<D: Desk> {
+    pub(super) config: Config,
+    pub(super) rng: Rng,
+    pub(super) carriers: Arena<CarrierId, Carrier<D::Caller>>,
+    pub(super) tunnels: Arena<TunnelId, Tunnel<D::Peer>>,
+    pub(super) sessions: Arena<SessionId, Session<D::Flow>>,
+    pub(super) agenda: Agenda<D>,
+    pub(super) memory: Memory,
+    pub(super) memory_timer: Armed,
+    pub(super) unsettled: Vec<SessionId>,
     /// Tunnels whose data waits until memory is less short, or for an acknowledgement.
-    pub(crate) scarce: BTreeSet<TunnelId>,
-    /// For the role: sessions that were dialling over what is gone.
-    pub(crate) orphaned: VecDeque<(SessionId, Code)>,
+    pub(super) scarce: BTreeSet<TunnelId>,
     /// For the role: carriers that are gone.
-    pub(crate) lost: VecDeque<Lost>,
-    /// For the role: tunnels that have a session less.
-    pub(crate) left: Vec<TunnelId>,
+    pub(super) lost: VecDeque<Lost<D::Caller>>,
     /// For the role: tunnels that are gone.
-    pub(crate) gone: VecDeque<(TunnelId, Tunnel, Code)>,
-    pub(crate) counters: Counters,
+    pub(super) gone: VecDeque<(TunnelId, Tunnel<D::Peer>, Code)>,
+    pub(super) counters: Counters,
     /// Tunnels with a session's frame that is not acknowledged.
-    pub(crate) owing: usize,
-    /// This side is going away.
-    pub(crate) draining: bool,
-    /// And the driver knows that nothing is left.
-    pub(crate) drained: bool,
-    /// This side has said goodbye.
-    pub(crate) gone_for_good: bool,
-    pub(crate) groups: Groups,
-    /// For the role: holds on leases of sessions that are gone.
-    pub(crate) unheld: Vec<Held>,
-    pub(crate) lease_timer: Armed,
+    pub(super) owing: usize,
+    pub(super) life: Life,
+    pub(super) desk: D,
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+pub(crate) struct Agenda<D: Desk> {
+    pub(super) events: VecDeque<Event<D::Event>>,
+    pub(super) timers: Timers<D::Timer>,
+    ready: VecDeque<CarrierId>,
+    woken: VecDeque<SessionId>,
+}
+
+/// How far an endpoint is with its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    Serving,
+    /// It takes on nothing new.
+    Draining,
+    /// And its driver knows that its end would cut off nothing.
+    Drained,
+    /// It has said goodbye to everybody.
+    Gone,
 }
 
 /// A carrier that is gone, or as good as gone.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub(crate) struct Lost<C> {
     pub(crate) carrier: CarrierId,
-    pub(crate) peer: Peer,
+    pub(crate) caller: C,
     /// The tunnel it bore, which still lives.
     pub(crate) tunnel: Option<TunnelId>,
     pub(crate) code: Code,
 }
 
-impl Engine {
-    pub(crate) fn new(config: Config, seed: [u8; 32]) -> Self {
+impl<D: Desk> Agenda<D> {
+    /// Queues an event of the role.
+    pub(super) fn tell(&mut self, event: D::Event) {
+        self.events.push_back(Event::Role(event));
+    }
+}
+
+impl<D: Desk> Engine<D> {
+    pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
         let memory = Memory::new(config.memory_budget);
         Self {
             config,
@@ -80,561 +100,199 @@ impl Engine {
             carriers: Arena::new(),
             tunnels: Arena::new(),
             sessions: Arena::new(),
-            timers: Timers::default(),
+            agenda: Agenda {
+                events: VecDeque::new(),
+                timers: Timers::new(),
+                ready: VecDeque::new(),
+                woken: VecDeque::new(),
+            },
             memory,
             memory_timer: None,
-            events: VecDeque::new(),
-            ready: VecDeque::new(),
-            woken: VecDeque::new(),
             unsettled: Vec::new(),
             scarce: BTreeSet::new(),
-            orphaned: VecDeque::new(),
             lost: VecDeque::new(),
-            left: Vec::new(),
             gone: VecDeque::new(),
             counters: Counters::default(),
             owing: 0,
-            draining: false,
-            drained: false,
-            gone_for_good: false,
-            groups: Groups::default(),
-            unheld: Vec::new(),
-            lease_timer: None,
+            life: Life::Serving,
+            desk: D::default(),
         }
     }
 
-    // --- Telling the driver ---------------------------------------------------------------------
+    pub(super) fn level(&self) -> MemoryLevel {
+        self.memory.level()
+    }
 
-    pub(crate) fn wake(&mut self, id: SessionId) {
+    /// Returns the window of a new session.
+    pub(super) fn initial_window(&self) -> u64 {
+        let base = self.config.window_base;
+        if self.level() >= MemoryLevel::Refusing {
+            base.min(WINDOW_UNDER_PRESSURE)
+        } else {
+            base
+        }
+    }
+
+    /// Tells whether a session's tunnel has no carrier.
+    pub(super) fn is_away(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id);
+        let tunnel = session.and_then(|session| self.tunnels.get(session.tunnel()?));
+        tunnel.is_some_and(|tunnel| tunnel.carrier().is_none())
+    }
+
+    /// Returns until when what is left of a session that ends now may leave.
+    pub(super) fn rest_deadline(&self, now: Instant) -> Instant {
+        now + self.config.write_deadline
+    }
+
+    // --- The door to a session ------------------------------------------------------------------------
+
+    /// Changes a session and draws every conclusion; nothing for one that is gone.
+    #[inline]
+    pub(super) fn change<T>(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        change: impl FnOnce(&mut Session<D::Flow>) -> T,
+    ) -> Option<T> {
+        let changed = change(self.sessions.get_mut(id)?);
+        self.follow(now, id);
+        Some(changed)
+    }
+
+    /// Draws every conclusion of a change to a session.
+    pub(super) fn follow(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
-        if session.held_by_driver && !session.woken {
-            session.woken = true;
-            self.woken.push_back(id);
+        let on = session.tunnel();
+        let mut tunnel = on.and_then(|on| self.tunnels.get_mut(on));
+        let away = tunnel
+            .as_ref()
+            .is_some_and(|tunnel| tunnel.carrier().is_none());
+        if away && planted::on(Planted::TailLostAtClose) {
+            session.lose_tail();
         }
-    }
-
-    /// Puts the tunnel's carrier in the queue of those with output, if it has any.
-    pub(crate) fn mark(&mut self, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get(id) else {
-            return;
-        };
-        if let Some(carrier) = tunnel.carrier
-            && tunnel.has_output()
-        {
-            self.mark_carrier(carrier);
-        }
-    }
-
-    pub(crate) fn mark_carrier(&mut self, id: CarrierId) {
-        let Some(carrier) = self.carriers.get_mut(id) else {
-            return;
-        };
-        if !carrier.ready {
-            carrier.ready = true;
-            self.ready.push_back(id);
-        }
-    }
-
-    // --- Sessions ---------------------------------------------------------------------------------
-
-    /// Gives a session its turn in the scheduler if it has something to send.
-    pub(crate) fn schedule(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let ready = session.due.create
-            || (session.is_announced() && !session.is_ended() && session.send.is_ready());
-        if session.in_scheduler || !ready || !session.mapped {
-            return;
-        }
-        let Some(tunnel) = self.tunnels.get_mut(session.tunnel) else {
-            return;
-        };
-        session.in_scheduler = true;
-        tunnel.scheduler.push(session.group, session.weight, id);
-        let tunnel = session.tunnel;
-        self.mark(tunnel);
-    }
-
-    pub(crate) fn unschedule(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if session.in_scheduler {
-            session.in_scheduler = false;
-            if let Some(tunnel) = self.tunnels.get_mut(session.tunnel) {
-                tunnel.scheduler.remove(session.group, id);
-            }
-        }
-    }
-
-    /// Queues a session that owes control frames.
-    pub(crate) fn owe(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if session.in_control || !session.due.control() || !session.mapped {
-            return;
-        }
-        if !session.is_announced() {
-            // What is owed follows CREATE or reply.
-            return;
-        }
-        let Some(tunnel) = self.tunnels.get_mut(session.tunnel) else {
-            return;
-        };
-        session.in_control = true;
-        tunnel.control.push_back(id);
-        let tunnel = session.tunnel;
-        self.mark(tunnel);
-    }
-
-    /// Brings the charges up to what the session holds now.
-    pub(crate) fn recharge(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let held = session.recv.queue.charge() as u64;
-        let early = session.pop().map_or(0, |side| side.early.charge());
-        let charge = held + session.send.queue.charge() as u64 + early;
-        if charge != session.charged {
-            self.memory.recharge(session.charged, charge);
-            session.charged = charge;
-        }
-        if held != session.held {
-            if let Some(tunnel) = self.tunnels.get_mut(session.tunnel) {
-                tunnel.held = tunnel.held - session.held + held;
-                let group = tunnel.held_by_group.entry(session.group).or_default();
-                *group = *group - session.held + held;
-                if *group == 0 {
-                    tunnel.held_by_group.remove(&session.group);
-                }
-            }
-            session.held = held;
-        }
-    }
-
-    /// Draws the conclusions of whatever just changed about a session.
-    pub(crate) fn advance(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        match session.phase {
-            Phase::Dialling => {}
-            Phase::Open => {
-                if session.send.is_done() && session.recv.is_done() {
-                    session.phase = Phase::Ended(Code::Ok);
-                    session.due.credit = false;
-                    session.due.stop = None;
-                    self.wake(id);
-                }
-            }
-            Phase::Closing(code) => {
-                let away = self
-                    .tunnels
-                    .get(session.tunnel)
-                    .is_some_and(|tunnel| tunnel.carrier.is_none());
-                if away && planted::on(Planted::TailLostAtClose) {
-                    session.send.clear();
-                    self.recharge(id);
-                }
-                let Some(session) = self.sessions.get_mut(id) else {
-                    return;
-                };
-                if session.send.queue.is_empty() {
-                    session.phase = Phase::Ended(code);
-                    session.due.close = Some((code, CloseMode::Drain));
-                    session.due.create = false;
-                    session.due.stop = None;
-                    self.unschedule(id);
-                    self.owe(id);
-                }
-            }
-            Phase::Ended(_) => {}
-        }
-        self.let_go(id);
-    }
-
-    /// Frees what an ended session no longer needs: its number, then itself.
-    fn let_go(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if !session.is_ended() || session.due.any() {
-            return;
-        }
-        self.unmap(id);
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if session.held_by_driver {
-            return;
-        }
-        session.recv.queue.clear();
-        session.send.clear();
-        if let Some(side) = session.pop_mut() {
-            side.early.take();
-        }
-        let mut armed = session.timer.take();
-        self.timers.arm(Timer::Session(id), &mut armed, None);
-        self.recharge(id);
-        let mut session = self.sessions.remove(id).expect("it was just there");
-        self.leave_group(id, &session);
-        let held = session.pop_mut().and_then(|side| side.held.take());
-        self.unheld.extend(held.map(|held| *held));
-        if session.phase == Phase::Ended(Code::Ok) || !planted::on(Planted::GrowthKept) {
-            self.memory.growth -= session.grown;
-        }
-    }
-
-    /// Takes the session's number off its tunnel.
-    pub(crate) fn unmap(&mut self, id: SessionId) {
-        self.unschedule(id);
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if !session.mapped {
-            return;
-        }
-        session.mapped = false;
-        session.in_control = false;
-        if let Some(tunnel) = self.tunnels.get_mut(session.tunnel) {
-            tunnel.held -= session.held;
-            if let Some(group) = tunnel.held_by_group.get_mut(&session.group) {
-                *group -= session.held;
-                if *group == 0 {
-                    tunnel.held_by_group.remove(&session.group);
-                }
-            }
-            if session.number == 0 {
-                tunnel.unnumbered.remove(&id);
+        session.conclude(now, &self.config);
+        session.recharge(&mut self.memory, tunnel.as_deref_mut());
+        if let (Some(on), Some(tunnel)) = (on, tunnel) {
+            if session.is_done_with_tunnel() {
+                session.leave(id, tunnel);
+                self.desk.left(on);
             } else {
-                tunnel.sessions.remove(&session.number);
+                session.stand(id, tunnel);
             }
-            self.left.push(session.tunnel);
+            if let Some(carrier) = tunnel.carrier_to_tell() {
+                self.agenda.call(&mut self.carriers, carrier);
+            }
         }
-        // The bytes that still wait are charged to the process alone.
-        session.tunnel = NOWHERE;
+        if session.call_driver() {
+            self.agenda.woken.push_back(id);
+        }
+        if session.is_forgotten() {
+            self.forget(id);
+        } else if let Some(at) = session.due_at(&self.config) {
+            let timers = &mut self.agenda.timers;
+            timers.arm_sooner(Timer::Session(id), session.timer_mut(), at);
+        }
     }
 
-    /// Ends a session now. With `abort` nothing more leaves; otherwise what was received may.
-    pub(crate) fn end(&mut self, now: Instant, id: SessionId, code: Code, mode: CloseMode) {
-        let write_deadline = self.config.write_deadline;
-        let Some(session) = self.sessions.get_mut(id) else {
+    fn forget(&mut self, id: SessionId) {
+        let Some(mut session) = self.sessions.remove(id) else {
             return;
         };
-        // What ended well with bytes on their way to the socket has not ended well without them.
-        let spoilt = mode == CloseMode::Abort && !session.recv.queue.is_empty();
-        if !session.is_ended() || (session.phase == Phase::Ended(Code::Ok) && spoilt) {
-            session.phase = Phase::Ended(code);
+        let timers = &mut self.agenda.timers;
+        timers.arm(Timer::Session(id), session.timer_mut(), None);
+        session.discharge(&mut self.memory);
+        self.desk.over(id, session);
+    }
+
+    /// Takes a session off its tunnel, for another one.
+    pub(super) fn unplace(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && let Some(on) = session.tunnel()
+            && let Some(tunnel) = self.tunnels.get_mut(on)
+        {
+            session.leave(id, tunnel);
+            self.desk.left(on);
         }
-        session.send.clear();
-        if mode == CloseMode::Abort {
-            session.recv.stop();
-        }
-        session.due.create = false;
-        session.due.credit = false;
-        session.due.stop = None;
-        if let Some(side) = session.pop_mut() {
-            side.early.take();
-        }
-        session.deadline = Some(now + write_deadline);
-        self.arm_session(id, now + write_deadline);
-        self.unschedule(id);
-        self.recharge(id);
-        self.wake(id);
-        self.advance(id);
+    }
+
+    /// Ends a session without a word to the peer, which has ended it or never knew it.
+    pub(super) fn end(&mut self, now: Instant, id: SessionId, code: Code, mode: CloseMode) {
+        let deadline = self.rest_deadline(now);
+        self.change(now, id, |session| session.end(code, mode, deadline));
     }
 
     /// Ends a session for a reason of this side and tells the peer.
-    pub(crate) fn reset(&mut self, now: Instant, id: SessionId, code: Code) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        if session.owes_reply() {
-            session.refuse(code);
-        } else if !session.is_ended() && session.is_announced() {
-            session.due.close = Some((code, CloseMode::Abort));
-        }
-        self.end(now, id, code, CloseMode::Abort);
-        self.owe(id);
+    pub(super) fn reset(&mut self, now: Instant, id: SessionId, code: Code) {
+        let deadline = self.rest_deadline(now);
+        self.change(now, id, |session| session.reset(code, deadline));
     }
 
-    pub(crate) fn arm_session(&mut self, id: SessionId, at: Instant) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        self.timers
-            .arm_sooner(Timer::Session(id), &mut session.timer, at);
-    }
+    // --- The door to a tunnel -------------------------------------------------------------------------
 
-    // --- Tunnels and carriers ------------------------------------------------------------------------
-
-    pub(crate) fn add_carrier(
+    /// Changes a tunnel and draws every conclusion; nothing for one that is gone.
+    #[inline]
+    pub(super) fn change_tunnel<T>(
         &mut self,
-        now: Instant,
-        peer: Peer,
-        nonce: [u8; 16],
-        encrypted: bool,
-    ) -> CarrierId {
-        let id = self.carriers.insert(Carrier {
-            state: CarrierState::Greeting,
-            peer,
-            nonce,
-            encrypted,
-            hello: None,
-            received_at: now,
-            pinged_at: None,
-            ping_due: false,
-            asked_at: None,
-            ready: false,
-            timer: None,
-        });
-        self.arm_carrier(id, now + self.config.hello_timeout);
-        id
+        id: TunnelId,
+        change: impl FnOnce(&mut Tunnel<D::Peer>) -> T,
+    ) -> Option<T> {
+        let changed = change(self.tunnels.get_mut(id)?);
+        self.follow_tunnel(id);
+        Some(changed)
     }
 
-    pub(crate) fn arm_carrier(&mut self, id: CarrierId, at: Instant) {
-        let Some(carrier) = self.carriers.get_mut(id) else {
-            return;
-        };
-        self.timers
-            .arm(Timer::Carrier(id), &mut carrier.timer, Some(at));
-    }
-
-    /// Lets `carrier` bear `tunnel`; whatever bore it is stopped for good.
-    pub(crate) fn attach(&mut self, now: Instant, id: TunnelId, carrier: CarrierId) {
+    /// Draws every conclusion of a change to a tunnel.
+    pub(super) fn follow_tunnel(&mut self, id: TunnelId) {
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
-        let old = tunnel.carrier.replace(carrier);
-        if old.is_some() {
-            mark::hit(Mark::ResumeOverLive);
+        tunnel.recount(&mut self.memory, &mut self.owing);
+        let due = tunnel.due_at(&self.config);
+        let timers = &mut self.agenda.timers;
+        timers.arm(Timer::Tunnel(id), tunnel.timer_mut(), due);
+        if let Some(carrier) = tunnel.carrier_to_tell() {
+            self.agenda.call(&mut self.carriers, carrier);
         }
-        if !planted::on(Planted::GraceNotEnded) {
-            tunnel.grace_until = None;
-        }
-        if planted::on(Planted::EndLostAtResume) {
-            for session in tunnel.session_ids() {
-                if let Some(session) = self.sessions.get_mut(session) {
-                    session.due.stop = None;
-                    session
-                        .due
-                        .close
-                        .take_if(|(_, mode)| *mode == CloseMode::Drain);
-                }
+    }
+
+    // --- Telling the driver ---------------------------------------------------------------------------
+
+    /// Puts a carrier in the queue of those with output.
+    pub(super) fn call_carrier(&mut self, id: CarrierId) {
+        self.agenda.call(&mut self.carriers, id);
+    }
+
+    pub(super) fn next_ready(&mut self) -> Option<CarrierId> {
+        loop {
+            let id = self.agenda.ready.pop_front()?;
+            if let Some(carrier) = self.carriers.get_mut(id) {
+                carrier.take_ready();
+                return Some(id);
             }
         }
-        tunnel.stall = Stall::None;
-        tunnel.withheld_since = None;
-        // HELLO tells the count.
-        tunnel.numbering.tell();
-        tunnel.ack = AckState::By(None);
-        if let Some(old) = old
-            && !planted::on(Planted::StaleCarrier)
-        {
-            if let Some(old) = self.carriers.get_mut(old) {
-                // Not lost: the tunnel has moved.
-                old.state = CarrierState::Greeting;
-            }
-            self.dismiss(now, old, Code::Replaced, Duration::ZERO);
-        }
-        let ping_after = self.config.ping_after;
-        if let Some(carrier) = self.carriers.get_mut(carrier) {
-            carrier.state = CarrierState::Bearing(id);
-            carrier.ping_due = true;
-            carrier.pinged_at = Some(now);
-        }
-        self.arm_carrier(carrier, now + ping_after);
-        self.arm_tunnel(id);
-        self.mark_carrier(carrier);
     }
 
-    /// Arms the tunnel's timer for the earliest of what it waits for.
-    pub(crate) fn arm_tunnel(&mut self, id: TunnelId) {
-        let dead_after = self.config.dead_after;
-        let Some(tunnel) = self.tunnels.get_mut(id) else {
-            return;
-        };
-        let ack = match tunnel.ack {
-            AckState::By(at) if tunnel.carrier.is_some() => at,
-            AckState::By(_) | AckState::Now => None,
-        };
-        let stall = match tunnel.stall {
-            Stall::Suspected(since) => Some(since + STALL_AFTER),
-            Stall::None | Stall::Told => None,
-        };
-        let withheld = tunnel.withheld_since.map(|since| since + dead_after);
-        let pause = tunnel.paused_until;
-        let at = [
-            ack,
-            tunnel.grace_until,
-            tunnel.leaving,
-            pause,
-            stall,
-            withheld,
-        ]
-        .into_iter()
-        .flatten()
-        .min();
-        self.timers.arm(Timer::Tunnel(id), &mut tunnel.timer, at);
-    }
-
-    /// Ends a carrier on purpose: BYE, then close. The tunnel it bore is detached.
-    pub(crate) fn dismiss(&mut self, now: Instant, id: CarrierId, code: Code, retry: Duration) {
-        let Some(carrier) = self.carriers.get_mut(id) else {
-            return;
-        };
-        let farewell = CarrierState::Closing(Farewell {
-            code,
-            retry_after: retry,
-            kick: false,
-        });
-        let state = core::mem::replace(&mut carrier.state, farewell);
-        if matches!(state, CarrierState::Closing(_)) {
-            carrier.state = state;
-            return;
-        }
-        carrier.hello = None;
-        carrier.ping_due = false;
-        let peer = carrier.peer.clone();
-        self.arm_carrier(id, now + FAREWELL_TIMEOUT);
-        self.mark_carrier(id);
-        let tunnel = match state {
-            CarrierState::Bearing(tunnel) if self.detach(now, tunnel) => Some(tunnel),
-            CarrierState::Bearing(_) | CarrierState::Greeting | CarrierState::Closing(_) => None,
-        };
-        self.lost.push_back(Lost {
-            carrier: id,
-            peer,
-            tunnel,
-            code,
-        });
-    }
-
-    /// Forgets a carrier whose connection is gone.
-    pub(crate) fn forget_carrier(&mut self, now: Instant, id: CarrierId, code: Code) {
-        let Some(mut carrier) = self.carriers.remove(id) else {
-            return;
-        };
-        self.timers
-            .arm(Timer::Carrier(id), &mut carrier.timer, None);
-        let tunnel = match carrier.state {
-            CarrierState::Closing(_) => return,
-            CarrierState::Bearing(tunnel) if self.detach(now, tunnel) => Some(tunnel),
-            CarrierState::Bearing(_) | CarrierState::Greeting => None,
-        };
-        self.lost.push_back(Lost {
-            carrier: id,
-            peer: carrier.peer,
-            tunnel,
-            code,
-        });
-    }
-
-    fn detach(&mut self, now: Instant, id: TunnelId) -> bool {
-        let grace = self.config.grace;
-        let Some(tunnel) = self.tunnels.get_mut(id) else {
-            return false;
-        };
-        tunnel.carrier = None;
-        if mark::COUNTED {
-            let sessions = tunnel.session_ids().filter_map(|id| self.sessions.get(id));
-            let mut sending = sessions.map(|session| &session.send);
-            if sending.any(|send| send.credit() == 0 && send.fin == Fin::Open && send.offset > 0) {
-                mark::hit(Mark::NoCreditAtCut);
+    pub(super) fn next_woken(&mut self) -> Option<SessionId> {
+        loop {
+            let id = self.agenda.woken.pop_front()?;
+            if let Some(session) = self.sessions.get_mut(id)
+                && session.driver_looks()
+            {
+                return Some(id);
             }
         }
-        if planted::on(Planted::ControlLostAtCut) {
-            tunnel.control.clear();
-        }
-        tunnel.grace_until = Some(now + grace);
-        tunnel.stall = Stall::None;
-        tunnel.withheld_since = None;
-        self.arm_tunnel(id);
-        true
-    }
-
-    /// Ends a tunnel because its node is to go, and orders that on the carrier, as its last frame.
-    pub(crate) fn kick(&mut self, now: Instant, id: TunnelId, code: Code, retry: Duration) {
-        let carrier = self.tunnels.get(id).and_then(|tunnel| tunnel.carrier);
-        // Nothing numbered goes before HELLO. BYE says the same then.
-        let greeted = carrier
-            .and_then(|carrier| self.carriers.get(carrier))
-            .is_some_and(|carrier| carrier.hello.is_none());
-        self.end_tunnel(now, id, code, retry);
-        if let Some(carrier) = carrier.and_then(|carrier| self.carriers.get_mut(carrier))
-            && let CarrierState::Closing(farewell) = &mut carrier.state
-        {
-            farewell.kick = greeted;
-        }
-    }
-
-    /// Ends a tunnel with all its sessions. Dialling sessions of a POP are left to the role.
-    pub(crate) fn end_tunnel(&mut self, now: Instant, id: TunnelId, code: Code, retry: Duration) {
-        let Some(mut tunnel) = self.tunnels.remove(id) else {
-            return;
-        };
-        self.timers.arm(Timer::Tunnel(id), &mut tunnel.timer, None);
-        self.memory.resend -= tunnel.numbering.charge();
-        self.owing -= usize::from(tunnel.is_owing());
-        self.scarce.remove(&id);
-        if let Some(carrier) = tunnel.carrier {
-            self.dismiss(now, carrier, code, retry);
-        }
-        let sessions: Vec<SessionId> = tunnel.session_ids().collect();
-        tunnel.sessions.clear();
-        tunnel.unnumbered.clear();
-        let of_node = matches!(tunnel.owner, Owner::Node { .. });
-        let lost = if code.is_of_operator() {
-            Code::Kicked
-        } else {
-            Code::TunnelLost
-        };
-        for session_id in sessions {
-            let Some(session) = self.sessions.get_mut(session_id) else {
-                continue;
-            };
-            session.mapped = false;
-            session.in_control = false;
-            session.in_scheduler = false;
-            session.tunnel = NOWHERE;
-            session.due = crate::session::Due::default();
-            let half_done =
-                session.phase == Phase::Open && session.recv.is_done() && !session.send.is_done();
-            // Everything of the peer is here, and everything of ours has left: the socket gets the rest.
-            let complete = session.phase == Phase::Open
-                && session.recv.fin.is_some()
-                && session.send.is_done();
-            if complete || (half_done && planted::on(Planted::CleanEndAtLoss)) {
-                self.end(now, session_id, Code::Ok, CloseMode::Drain);
-            } else if of_node && session.phase == Phase::Dialling {
-                self.orphaned.push_back((session_id, lost));
-            } else {
-                self.end(now, session_id, lost, CloseMode::Abort);
-            }
-        }
-        self.gone.push_back((id, tunnel, code));
-    }
-
-    /// Ends whatever a faulty peer reached us by.
-    pub(crate) fn fault(&mut self, now: Instant, id: CarrierId, code: Code) {
-        self.counters.faults += 1;
-        match self.carriers.get(id).map(|carrier| &carrier.state) {
-            Some(&CarrierState::Bearing(tunnel)) => {
-                self.end_tunnel(now, tunnel, code, Duration::ZERO);
-            }
-            Some(CarrierState::Greeting) => self.dismiss(now, id, code, Duration::ZERO),
-            Some(CarrierState::Closing(_)) | None => {}
-        }
-    }
-
-    pub(crate) fn level(&self) -> MemoryLevel {
-        self.memory.level()
     }
 }
 
-/// A tunnel id that never names one.
-pub(crate) const NOWHERE: TunnelId = TunnelId::NOWHERE;
+impl<D: Desk> Agenda<D> {
+    fn call<C: Clone>(&mut self, carriers: &mut Arena<CarrierId, Carrier<C>>, id: CarrierId) {
+        if let Some(carrier) = carriers.get_mut(id)
+            && carrier.make_ready()
+        {
+            self.ready.push_back(id);
+        }
+    }
+}

@@ -3,71 +3,13 @@
 use crate::arena::{CarrierId, SessionId, TunnelId, UplinkId};
 use crate::time::Instant;
 use crate::timer::Timer;
+use alloc::boxed::Box;
 use titan_proto::{Code, wire};
 
-/// Something the driver has to act on. Progress of sessions is told by
-/// [`poll_woken`](crate::endpoint::Endpoint::poll_woken) instead.
+/// Something the driver has to act on. `R` is what only drivers of one role learn. Progress of sessions
+/// is told by [`poll_woken`](crate::endpoint::Endpoint::poll_woken) instead.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Event {
-    /// POP: a node can be used; or can be used again, when `resumed`.
-    NodeAttached {
-        /// The node's tunnel.
-        tunnel: TunnelId,
-        /// Its sessions went on.
-        resumed: bool,
-    },
-    /// POP: the node's carrier is gone; its sessions wait for the grace time.
-    NodeDetached {
-        /// The node's tunnel.
-        tunnel: TunnelId,
-        /// Why.
-        code: Code,
-    },
-    /// POP: the tunnel is over. Asking for it finds nothing any more.
-    NodeGone {
-        /// The tunnel that was.
-        tunnel: TunnelId,
-        /// The node's id.
-        node: alloc::boxed::Box<str>,
-        /// Why.
-        code: Code,
-    },
-    /// Edge: open a carrier to the POP of this uplink.
-    Connect {
-        /// The uplink.
-        uplink: UplinkId,
-    },
-    /// Edge: the tunnel to the POP stands; or stands again, when `resumed`.
-    UplinkAttached {
-        /// The uplink.
-        uplink: UplinkId,
-        /// Its sessions went on.
-        resumed: bool,
-    },
-    /// Edge: the carrier is gone.
-    UplinkDetached {
-        /// The uplink.
-        uplink: UplinkId,
-        /// Why.
-        code: Code,
-    },
-    /// Edge: the POP opened a session; dial its target.
-    Opened {
-        /// The session; the driver holds it from now on.
-        session: SessionId,
-    },
-    /// Edge: the POP gives an order.
-    Command {
-        /// The uplink it came by.
-        uplink: UplinkId,
-        /// The order.
-        command: wire::Command,
-    },
-    /// Edge: an uplink that was to go is gone.
-    UplinkGone {
-        /// The uplink that was.
-        uplink: UplinkId,
-    },
+pub enum Event<R> {
     /// This side was to drain, and nothing is left that its end would cut off.
     Drained,
     /// Close this carrier's connection at once; the endpoint has forgotten it.
@@ -83,50 +25,119 @@ pub enum Event {
         /// The tunnel.
         tunnel: TunnelId,
     },
-    /// POP: a group has fewer bytes left than its driver wants. Told once per grant.
+    /// Something that happens to this role alone.
+    Role(R),
+}
+
+/// What only a POP's driver learns.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum PopEvent {
+    /// A node can be used; or can be used again, when `resumed`.
+    NodeAttached {
+        /// The node's tunnel.
+        tunnel: TunnelId,
+        /// Its sessions went on.
+        resumed: bool,
+    },
+    /// The node's carrier is gone; its sessions wait for the grace time.
+    NodeDetached {
+        /// The node's tunnel.
+        tunnel: TunnelId,
+        /// Why.
+        code: Code,
+    },
+    /// The tunnel is over. Asking for it finds nothing any more.
+    NodeGone {
+        /// The tunnel that was.
+        tunnel: TunnelId,
+        /// The node's id.
+        node: Box<str>,
+        /// Why.
+        code: Code,
+    },
+    /// A group has fewer bytes left than its driver wants. Told once per grant.
     AllowanceLow {
         /// The group.
         group: u32,
     },
 }
 
+/// What only an edge's driver learns.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum EdgeEvent {
+    /// Open a carrier to the POP of this uplink.
+    Connect {
+        /// The uplink.
+        uplink: UplinkId,
+    },
+    /// The tunnel to the POP stands; or stands again, when `resumed`.
+    UplinkAttached {
+        /// The uplink.
+        uplink: UplinkId,
+        /// Its sessions went on.
+        resumed: bool,
+    },
+    /// The carrier is gone.
+    UplinkDetached {
+        /// The uplink.
+        uplink: UplinkId,
+        /// Why.
+        code: Code,
+    },
+    /// The POP opened a session; dial its target.
+    Opened {
+        /// The session; the driver holds it from now on.
+        session: SessionId,
+    },
+    /// The POP gives an order.
+    Command {
+        /// The uplink it came by.
+        uplink: UplinkId,
+        /// The order.
+        command: wire::Command,
+    },
+    /// An uplink that was to go is gone.
+    UplinkGone {
+        /// The uplink that was.
+        uplink: UplinkId,
+    },
+}
+
+impl From<PopEvent> for Event<PopEvent> {
+    fn from(event: PopEvent) -> Self {
+        Self::Role(event)
+    }
+}
+
+impl From<EdgeEvent> for Event<EdgeEvent> {
+    fn from(event: EdgeEvent) -> Self {
+        Self::Role(event)
+    }
+}
+
+/// The deadlines that only a POP has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PopTimer {
+    /// Rates, turns and ends of a group.
+    Group(u32),
+    /// Leases that nobody holds.
+    Leases,
+}
+
+/// The deadlines that only an edge has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum EdgeTimer {
+    /// Reconnection.
+    Uplink(UplinkId),
+}
+
 /// When the driver must call `handle_timeout`, and for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Deadline {
+pub struct Deadline<R> {
     /// At this time or soon after.
     pub at: Instant,
     /// For logs and metrics.
-    pub reason: Timer,
-}
-
-/// How a session stands, for the driver that holds it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SessionStatus {
-    /// How the dial stands.
-    pub dial: Dial,
-    /// Bytes that wait for the socket and may be written to it now.
-    pub readable: usize,
-    /// No bytes will follow the readable ones, and the direction is complete.
-    pub recv_finished: bool,
-    /// Bytes the driver may read from the socket and write.
-    pub send_room: usize,
-    /// The peer reads no more: what the socket still gives is to be discarded.
-    pub send_stopped: bool,
-    /// The session is over; not told while bytes for the socket are withheld for the sake of a rate or
-    /// an allowance. [`Code::Ok`] means that both directions are complete; with any other
-    /// code the socket is to be reset once nothing is readable.
-    pub ended: Option<Code>,
-}
-
-/// How a session's dial stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dial {
-    /// Not known yet.
-    Pending,
-    /// The target is connected.
-    Connected,
-    /// No exit could connect, and why.
-    Failed(Code),
+    pub reason: Timer<R>,
 }
 
 /// Counts of what is worth a metric.

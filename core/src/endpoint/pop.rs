@@ -2,18 +2,18 @@
 
 mod account;
 mod away;
+mod desk;
 mod failover;
-pub(super) mod greet;
-pub(crate) mod sticky;
+mod flow;
+mod greet;
+mod group;
+mod node;
+mod sticky;
 
-use super::deadline::Overdue;
 use super::engine::Engine;
-use super::event::Event;
-use super::group::Meter;
-use super::{Endpoint, Role};
+use super::{Duties, Endpoint, PopEvent, PopTimer, Role};
 use crate::account::Rates;
 use crate::arena::{CarrierId, SessionId, TunnelId};
-use crate::carrier::Peer;
 use crate::config::Config;
 use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
 use crate::exit::lease::{Leases, Sticky};
@@ -21,19 +21,21 @@ use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::rng::Rng;
 use crate::session::early::Early;
-use crate::session::recv::RecvHalf;
-use crate::session::send::SendHalf;
-use crate::session::{Due, Exits, Phase, PopSide, Session, Side};
+use crate::session::{Grants, Session, Share};
 use crate::target::{Host, Target};
 use crate::time::{Duration, Instant};
-use crate::tunnel::{Owner, Tunnel};
+use crate::timer::Armed;
+use crate::tunnel::Tunnel;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use away::Bars;
 use bytes::Bytes;
+use desk::PopDesk;
+use flow::{Exits, Grip, PopAttempt, PopFlow};
 use greet::NodeEntry;
+use node::{Node, Taking};
 use titan_proto::{Code, Frame, wire};
 
 /// The POP's part of an [`Endpoint`].
@@ -45,6 +47,7 @@ pub struct PopRole {
     rng: Rng,
     resume_address: String,
     leases: Leases,
+    lease_timer: Armed,
     bars: Bars,
     node_rates: Rates,
 }
@@ -100,6 +103,7 @@ impl Endpoint<PopRole> {
             rng,
             resume_address,
             leases,
+            lease_timer: None,
             bars: Bars::default(),
             node_rates: Rates::default(),
         };
@@ -116,8 +120,7 @@ impl Endpoint<PopRole> {
         encrypted: bool,
     ) -> CarrierId {
         let now = self.enter(now);
-        self.engine
-            .add_carrier(now, Peer::Node(node.into()), nonce, encrypted)
+        self.engine.add_carrier(now, node.into(), nonce, encrypted)
     }
 
     /// Opens a session through the best exit. CREATE and the first bytes leave at once.
@@ -130,7 +133,7 @@ impl Endpoint<PopRole> {
     /// held and there may be no more.
     pub fn open(&mut self, now: Instant, open: Open) -> Result<SessionId, Code> {
         let now = self.enter(now);
-        if self.engine.draining {
+        if self.engine.is_leaving() {
             return Err(Code::ShuttingDown);
         }
         if self.engine.level() >= MemoryLevel::Refusing {
@@ -141,10 +144,10 @@ impl Endpoint<PopRole> {
             country: open.country,
             exclude: [None; 3],
         };
-        if let Some(code) = self.engine.bar_of(open.group) {
+        if let Some(code) = self.engine.desk.groups.bar_of(open.group) {
             return Err(code);
         }
-        let (tunnel, held) = match &open.sticky {
+        let (tunnel, grip) = match &open.sticky {
             None => {
                 let tunnel = self.role.choose(&self.engine, now, &demand);
                 (tunnel.ok_or(Code::NoExit)?, None)
@@ -153,14 +156,11 @@ impl Endpoint<PopRole> {
                 let engine = &self.engine;
                 let leased = self.role.lease(engine, now, open.group, sticky, &demand);
                 self.role.arm_leases(&mut self.engine);
-                let (tunnel, held) = leased?;
-                (tunnel, Some(Box::new(held)))
+                let (tunnel, grip) = leased?;
+                (tunnel, Some(Box::new(grip)))
             }
         };
-        let id = self.engine.open(now, open);
-        if let Some(side) = self.engine.sessions.get_mut(id).and_then(Session::pop_mut) {
-            side.held = held;
-        }
+        let id = self.engine.open(now, open, grip);
         self.role.place(&mut self.engine, now, id, tunnel);
         self.engine.counters.opened += 1;
         self.leave(now);
@@ -170,22 +170,20 @@ impl Endpoint<PopRole> {
     /// Returns the edge's reply to the session, once there is one.
     #[must_use]
     pub fn reply(&self, session: SessionId) -> Option<&wire::Reply> {
-        self.engine.sessions.get(session)?.pop()?.reply.as_deref()
+        self.engine.sessions.get(session)?.flow().reply.as_deref()
     }
 
     /// Returns the node a session runs over.
     #[must_use]
     pub fn node_of(&self, session: SessionId) -> Option<&str> {
-        self.engine
-            .tunnels
-            .get(self.engine.sessions.get(session)?.tunnel)?
-            .node()
+        let tunnel = self.engine.sessions.get(session)?.tunnel()?;
+        self.node(tunnel)
     }
 
     /// Returns the node of a tunnel.
     #[must_use]
     pub fn node(&self, tunnel: TunnelId) -> Option<&str> {
-        self.engine.tunnels.get(tunnel)?.node()
+        Some(self.engine.tunnels.get(tunnel)?.peer().name())
     }
 
     /// Tells whether a node has a tunnel, attached or not.
@@ -200,30 +198,15 @@ impl Endpoint<PopRole> {
     /// Returns every node with a live tunnel. O(tunnels).
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeView<'_>> {
-        let view = |(id, tunnel): (TunnelId, &'_ Tunnel)| -> Option<(TunnelId, bool, usize)> {
-            matches!(
-                tunnel.owner,
-                Owner::Node {
-                    confirmed: true,
-                    ..
-                }
-            )
-            .then(|| (id, tunnel.carrier.is_some(), tunnel.session_ids().count()))
-        };
-        self.engine
-            .tunnels
-            .iter()
-            .filter_map(view)
-            .filter_map(|(tunnel, attached, sessions)| {
-                let state = self.engine.tunnels.get(tunnel)?;
-                let rtt = state.rtt.smoothed();
-                Some(NodeView {
-                    node: state.node()?,
-                    tunnel,
-                    attached,
-                    rtt,
-                    sessions,
-                })
+        let tunnels = self.engine.tunnels.iter();
+        tunnels
+            .filter(|(_, tunnel)| tunnel.peer().is_confirmed())
+            .map(|(id, tunnel)| NodeView {
+                node: tunnel.peer().name(),
+                tunnel: id,
+                attached: tunnel.carrier().is_some(),
+                rtt: tunnel.rtt().smoothed(),
+                sessions: tunnel.session_count(),
             })
             .collect()
     }
@@ -241,9 +224,9 @@ impl Endpoint<PopRole> {
     }
 }
 
-impl Engine {
+impl Engine<PopDesk> {
     /// Makes a session that has no tunnel yet.
-    fn open(&mut self, now: Instant, open: Open) -> SessionId {
+    fn open(&mut self, now: Instant, open: Open, grip: Option<Box<Grip>>) -> SessionId {
         let trace = Bytes::copy_from_slice(&open.trace);
         let create = wire::Create {
             kind: wire::create::Kind::Tcp as i32,
@@ -256,52 +239,55 @@ impl Engine {
             download_limit: 0,
             trace_id: trace,
         };
-        let window = self.initial_window();
-        let id = self.sessions.insert(Session {
-            tunnel: super::engine::NOWHERE,
-            number: 0,
-            mapped: false,
+        let share = Share {
             group: open.group,
             weight: open.weight,
-            phase: Phase::Dialling,
-            send: SendHalf::new(0),
-            recv: RecvHalf::new(now, window, window),
-            due: Due::default(),
-            side: Side::Pop(Box::new(PopSide {
-                create,
-                country: open.country,
-                strict: open.strict,
-                exits: Exits::default(),
-                created: false,
-                early: Early::default(),
-                meter: Meter::default(),
-                held: None,
-                opened_at: now,
-                refused: false,
-                verdict: None,
-                reply: None,
-            })),
-            held_by_driver: true,
-            in_control: false,
-            in_scheduler: false,
-            woken: false,
-            starved: false,
-            unsettled: false,
-            moved_at: now,
-            deadline: None,
-            timer: None,
-            charged: 0,
-            held: 0,
-            grown: 0,
-        });
-        self.join_group(id);
+        };
+        let window = self.initial_window();
+        let grants = Grants {
+            send: 0,
+            recv: window,
+            window,
+        };
+        let attempt = PopAttempt {
+            create,
+            country: open.country,
+            strict: open.strict,
+            exits: Exits::default(),
+            early: Early::default(),
+            opened_at: now,
+            deadline: now + self.config.dial_budget,
+            refused: false,
+            verdict: None,
+        };
+        let flow = PopFlow {
+            grip,
+            ..PopFlow::default()
+        };
+        let session = Session::opened(now, share, grants, attempt, flow);
+        let id = self.sessions.insert(session);
+        self.desk.groups.join(id, open.group);
         id
+    }
+
+    /// Returns how many sessions an exit takes.
+    fn cap_of(&self, tunnel: &Tunnel<Node>) -> u32 {
+        tunnel
+            .peer()
+            .sessions_max()
+            .min(tunnel.limits().sessions_max)
+            .min(self.config.sessions_max)
     }
 }
 
 impl PopRole {
     /// Chooses a tunnel and counts a session on it.
-    fn choose(&mut self, engine: &Engine, now: Instant, demand: &Demand) -> Option<TunnelId> {
+    fn choose(
+        &mut self,
+        engine: &Engine<PopDesk>,
+        now: Instant,
+        demand: &Demand,
+    ) -> Option<TunnelId> {
         let choice = self.index.choose(now, demand, &mut self.rng)?;
         let tunnel = engine.tunnels.key_at(choice.key.0);
         debug_assert!(tunnel.is_some(), "the index knows only live tunnels");
@@ -309,135 +295,107 @@ impl PopRole {
     }
 
     /// Puts a session on a tunnel, as if it had never been on another.
-    fn place(&self, engine: &mut Engine, now: Instant, id: SessionId, tunnel_id: TunnelId) {
-        let patience = engine.config.dial_timeout + DIAL_SLACK;
+    fn place(
+        &self,
+        engine: &mut Engine<PopDesk>,
+        now: Instant,
+        id: SessionId,
+        tunnel_id: TunnelId,
+    ) {
+        let patience = now + engine.config.dial_timeout + DIAL_SLACK;
+        let (budget, early_max) = (engine.config.dial_budget, engine.config.early_max);
         let window = engine.initial_window();
-        let early_max = engine.config.early_max;
         let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
             return;
         };
         let Some(session) = engine.sessions.get_mut(id) else {
             return;
         };
-        tunnel.unnumbered.insert(id);
-        session.tunnel = tunnel_id;
-        session.number = 0;
-        session.mapped = true;
-        session.send.limit = tunnel.peer.early_max.min(early_max);
-        let stopped = session.recv.stopped;
-        session.recv = RecvHalf::new(now, window, window);
-        session.recv.stopped = stopped;
-        session.due = Due {
-            create: true,
-            stop: stopped.then_some(Code::Reset),
-            ..Due::default()
-        };
-        let Side::Pop(side) = &mut session.side else {
+        let Some(attempt) = session.attempt_mut() else {
             return;
         };
-        side.created = false;
-        side.exits.push(key_of(tunnel_id).0);
-        let budget = side.opened_at + engine.config.dial_budget;
-        let waits = engine
-            .tunnels
-            .get(tunnel_id)
-            .is_some_and(|tunnel| tunnel.carrier.is_none());
-        let deadline = if waits {
-            budget
-        } else {
-            (now + patience).min(budget)
+        attempt.exits.push(key_of(tunnel_id));
+        // An exit that is away is waited for as long as a dial may take in all.
+        let waits = tunnel.carrier().is_none();
+        let last = attempt.opened_at + budget;
+        attempt.deadline = if waits { last } else { patience.min(last) };
+        let grants = Grants {
+            send: tunnel.limits().early_max.min(early_max),
+            recv: window,
+            window,
         };
-        session.deadline = Some(deadline);
-        engine.arm_session(id, deadline);
-        engine.schedule(id);
-        engine.wake(id);
+        session.place_on(now, id, (tunnel_id, tunnel), grants);
+        engine.follow(now, id);
     }
 
     /// Brings the index up to what is known of a tunnel.
-    fn refresh(&mut self, engine: &Engine, now: Instant, id: TunnelId) {
+    fn refresh(&mut self, engine: &Engine<PopDesk>, now: Instant, id: TunnelId) {
         let Some(tunnel) = engine.tunnels.get(id) else {
             return;
         };
-        let Owner::Node {
-            confirmed,
-            accepting,
-            draining,
-            sessions_max,
-            ..
-        } = &tunnel.owner
-        else {
-            return;
-        };
-        let attached = tunnel.carrier.is_some() && *confirmed;
-        let leaving = tunnel.leaving.is_some();
-        let cap = (*sessions_max)
-            .min(tunnel.peer.sessions_max)
-            .min(engine.config.sessions_max);
-        let rtt = tunnel.rtt.smoothed();
+        let node = tunnel.peer();
+        let attached = tunnel.carrier().is_some() && node.is_confirmed();
+        let cap = engine.cap_of(tunnel);
+        let rtt = tunnel.rtt().smoothed();
         self.index.update(now, key_of(id), |state| {
             state.attached = attached;
-            state.accepting = *accepting;
-            state.draining = *draining || leaving;
+            state.accepting = node.taking() == Taking::Sessions;
+            state.draining = node.taking() == Taking::Leave || node.is_leaving();
             state.session_cap = cap;
             state.rtt = rtt;
         });
     }
 
-    fn status(&mut self, engine: &mut Engine, now: Instant, id: TunnelId, status: &wire::Status) {
-        if let Some(tunnel) = engine.tunnels.get_mut(id)
-            && let Owner::Node {
-                accepting,
-                draining,
-                sessions_max,
-                ..
-            } = &mut tunnel.owner
-        {
-            if !status.accepting {
-                mark::hit(Mark::NotAccepting);
-            }
-            *accepting = status.accepting;
-            *draining = !status.accepting && Code::from_wire(status.reason) == Code::ShuttingDown;
-            *sessions_max = status.sessions_max;
+    fn status(
+        &mut self,
+        engine: &mut Engine<PopDesk>,
+        now: Instant,
+        id: TunnelId,
+        status: &wire::Status,
+    ) {
+        if !status.accepting {
+            mark::hit(Mark::NotAccepting);
+        }
+        if let Some(tunnel) = engine.tunnels.get_mut(id) {
+            tunnel.peer_mut().report(status);
         }
         self.refresh(engine, now, id);
     }
 }
 
-#[expect(
-    private_interfaces,
-    reason = "sealed: nothing outside can name the engine"
-)]
 impl Role for PopRole {
+    type Event = PopEvent;
+    type Timer = PopTimer;
+}
+
+impl Duties for PopRole {
+    type Desk = PopDesk;
+
     fn frame(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<PopDesk>,
         now: Instant,
         carrier: CarrierId,
         frame: Frame,
     ) -> Result<(), Code> {
         match frame {
-            Frame::Hello(hello) => {
-                self.greet(engine, now, carrier, &hello);
-                Ok(())
-            }
+            Frame::Hello(hello) => self.greet(engine, now, carrier, &hello),
             Frame::Reply { session, reply } => {
-                let tunnel = engine.bearing(carrier).ok_or(Code::Protocol)?;
-                self.replied(engine, now, tunnel, session, reply)
+                let tunnel = engine.tunnel_on(carrier).ok_or(Code::Protocol)?;
+                self.replied(engine, now, tunnel, session, reply)?;
             }
             Frame::Status(status) => {
-                let tunnel = engine.bearing(carrier).ok_or(Code::Protocol)?;
+                let tunnel = engine.tunnel_on(carrier).ok_or(Code::Protocol)?;
                 self.status(engine, now, tunnel, &status);
-                Ok(())
             }
             Frame::Bye(bye) => {
                 let code = Code::from_wire(bye.code);
-                match engine.bearing(carrier) {
+                match engine.tunnel_on(carrier) {
                     Some(tunnel) if !code.is_of_carrier() => {
                         engine.end_tunnel(now, tunnel, code, Duration::ZERO);
                     }
                     _ => engine.dismiss(now, carrier, code, Duration::ZERO),
                 }
-                Ok(())
             }
             Frame::Command(_)
             | Frame::Create { .. }
@@ -448,40 +406,35 @@ impl Role for PopRole {
             | Frame::Credit { .. }
             | Frame::Udp { .. }
             | Frame::Ack { .. }
-            | Frame::Unknown(_) => Err(Code::Protocol),
+            | Frame::Unknown(_) => return Err(Code::Protocol),
         }
+        Ok(())
     }
 
-    fn confirmed(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId) {
+    fn confirmed(&mut self, engine: &mut Engine<PopDesk>, now: Instant, tunnel: TunnelId) {
         self.confirm(engine, now, tunnel);
         Self::let_leave(engine, now, tunnel);
     }
 
-    fn measured(&mut self, engine: &mut Engine, now: Instant, tunnel: TunnelId) {
+    fn measured(&mut self, engine: &mut Engine<PopDesk>, now: Instant, tunnel: TunnelId) {
         self.refresh(engine, now, tunnel);
     }
 
-    fn overdue(&mut self, engine: &mut Engine, now: Instant, overdue: Overdue) {
-        match overdue {
-            Overdue::Dial(session) => self.dial_overdue(engine, now, session),
-            Overdue::Leases => self.expire_leases(engine, now),
-            Overdue::Uplink(_) | Overdue::Nothing => {}
+    fn dial_overdue(&mut self, engine: &mut Engine<PopDesk>, now: Instant, session: SessionId) {
+        self.give_up_exit(engine, now, session);
+    }
+
+    fn overdue(&mut self, engine: &mut Engine<PopDesk>, now: Instant, timer: PopTimer) {
+        match timer {
+            PopTimer::Group(group) => engine.expire_group(now, group),
+            PopTimer::Leases => self.expire_leases(engine, now),
         }
     }
 
-    fn audit(&self, engine: &Engine) {
-        self.audit_leases(engine);
-        self.bars.audit();
-    }
-
-    fn lease_count(&self) -> usize {
-        self.leases.len()
-    }
-
-    fn follow_up(&mut self, engine: &mut Engine, now: Instant) {
+    fn follow_up(&mut self, engine: &mut Engine<PopDesk>, now: Instant) {
         loop {
             self.release_leases(engine, now);
-            for tunnel in core::mem::take(&mut engine.left) {
+            for tunnel in core::mem::take(&mut engine.desk.left) {
                 if engine.tunnels.get(tunnel).is_some() {
                     self.index.session_closed(now, key_of(tunnel));
                     Self::let_leave(engine, now, tunnel);
@@ -492,13 +445,32 @@ impl Role for PopRole {
                     self.detached(engine, now, tunnel, lost.code);
                 }
             } else if let Some((id, tunnel, code)) = engine.gone.pop_front() {
-                self.tunnel_gone(engine, id, tunnel, code);
-            } else if let Some((session, code)) = engine.orphaned.pop_front() {
+                self.tunnel_gone(engine, id, &tunnel, code);
+            } else if let Some((session, code)) = engine.desk.orphaned.pop_front() {
                 self.orphaned(engine, now, session, code);
-            } else if engine.left.is_empty() && engine.unheld.is_empty() {
+            } else if !engine.desk.has_mail() {
                 return;
             }
         }
+    }
+
+    fn audit(&self, engine: &Engine<PopDesk>, now: Instant) {
+        engine.audit_groups(now);
+        self.audit_leases(engine);
+        self.bars.audit();
+    }
+
+    fn timers(&self, engine: &Engine<PopDesk>) -> impl Iterator<Item = (Armed, PopTimer)> {
+        let leases = core::iter::once((self.lease_timer, PopTimer::Leases));
+        leases.chain(engine.desk.groups.timers())
+    }
+
+    fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
+    fn group_count(&self, engine: &Engine<PopDesk>) -> usize {
+        engine.desk.groups.len()
     }
 }
 
@@ -520,16 +492,6 @@ fn to_wire(target: &Target) -> wire::Target {
         ip,
         name: name.into(),
         port: u32::from(target.port),
-    }
-}
-
-impl Event {
-    pub(super) fn gone(tunnel: TunnelId, state: &Tunnel, code: Code) -> Option<Self> {
-        state.node().map(|node| Self::NodeGone {
-            tunnel,
-            node: node.into(),
-            code,
-        })
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Early {
     pieces: Vec<Bytes>,
     len: u64,
     /// HALF_CLOSE was framed too.
-    pub(crate) finished: bool,
+    finished: bool,
 }
 
 impl Early {
@@ -22,6 +22,15 @@ impl Early {
     /// Returns what keeping it costs, the pieces' own allocations included.
     pub(crate) const fn charge(&self) -> u64 {
         self.len + self.pieces.len() as u64 * FRAME_OVERHEAD
+    }
+
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Notes that HALF_CLOSE was framed too.
+    pub(crate) const fn finish(&mut self) {
+        self.finished = true;
     }
 
     /// Keeps a framed piece. The early window bounds the sum.

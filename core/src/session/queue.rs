@@ -19,7 +19,7 @@ const GATHER_MAX: usize = 4 << 10;
 /// of a read block that many share: they are free while the turn lasts, and [`settle`](Self::settle)
 /// copies what is left of them into chunks of the queue's own, so that no slow reader pins a block.
 #[derive(Debug, Default)]
-pub(crate) struct ByteQueue {
+pub(super) struct ByteQueue {
     chunks: VecDeque<Chunk>,
     len: usize,
     charge: usize,
@@ -50,25 +50,25 @@ impl Chunk {
 
 impl ByteQueue {
     /// Returns the waiting bytes.
-    pub(crate) const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Returns what the queue pins, passing pieces excepted.
-    pub(crate) const fn charge(&self) -> usize {
+    pub(super) const fn charge(&self) -> usize {
         self.charge
     }
 
-    pub(crate) const fn has_passing(&self) -> bool {
+    pub(super) const fn has_passing(&self) -> bool {
         self.passing > 0
     }
 
     /// Appends a piece that pins just itself; small ones are gathered.
-    pub(crate) fn push_owned(&mut self, bytes: Bytes) {
+    pub(super) fn push_owned(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
         }
@@ -83,7 +83,7 @@ impl ByteQueue {
     }
 
     /// Appends a slice of a shared block.
-    pub(crate) fn push_passing(&mut self, bytes: Bytes) {
+    pub(super) fn push_passing(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
         }
@@ -93,7 +93,7 @@ impl ByteQueue {
     }
 
     /// Copies what is left of passing pieces.
-    pub(crate) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let first = self.chunks.len() - self.passing;
         if self.passing == 0 {
             return;
@@ -108,12 +108,12 @@ impl ByteQueue {
     }
 
     /// Returns the waiting bytes as slices in order.
-    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
         self.chunks.iter().map(Chunk::as_slice)
     }
 
     /// Drops the first `count` bytes.
-    pub(crate) fn advance(&mut self, mut count: usize) {
+    pub(super) fn advance(&mut self, mut count: usize) {
         assert!(count <= self.len, "only waiting bytes can leave");
         self.len -= count;
         while count > 0 {
@@ -135,7 +135,7 @@ impl ByteQueue {
     }
 
     /// Takes up to `max` bytes from the front without copying.
-    pub(crate) fn take(&mut self, max: usize) -> Bytes {
+    pub(super) fn take(&mut self, max: usize) -> Bytes {
         let Some(front) = self.chunks.front_mut() else {
             return Bytes::new();
         };
@@ -173,7 +173,7 @@ impl ByteQueue {
     }
 
     /// Puts pieces before everything that waits.
-    pub(crate) fn prepend(&mut self, pieces: impl DoubleEndedIterator<Item = Bytes>) {
+    pub(super) fn prepend(&mut self, pieces: impl DoubleEndedIterator<Item = Bytes>) {
         for bytes in pieces.rev().filter(|bytes| !bytes.is_empty()) {
             self.len += bytes.len();
             let charge = bytes.len();
@@ -182,12 +182,12 @@ impl ByteQueue {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Recomputes the sums; for audits.
-    pub(crate) fn is_consistent(&self) -> bool {
+    pub(super) fn is_consistent(&self) -> bool {
         let passing = self.chunks.len() - self.passing;
         self.len == self.slices().map(<[u8]>::len).sum::<usize>()
             && self.charge == self.chunks.iter().map(Chunk::charge).sum::<usize>()

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 /// What the peer did wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum RecvError {
+pub(super) enum RecvError {
     /// More bytes than granted.
     OverCredit,
     /// Bytes after the end, or an end that does not match.
@@ -16,19 +16,19 @@ pub(crate) enum RecvError {
 }
 
 #[derive(Debug)]
-pub(crate) struct RecvHalf {
-    pub(crate) queue: ByteQueue,
+pub(super) struct RecvHalf {
+    pub(super) queue: ByteQueue,
     /// Bytes received so far.
-    pub(crate) offset: u64,
+    pub(super) offset: u64,
     /// Offset granted to the peer.
-    pub(crate) limit: u64,
+    pub(super) limit: u64,
     /// Bytes that left for the socket, or were discarded.
-    pub(crate) released: u64,
-    pub(crate) window: u64,
+    pub(super) released: u64,
+    pub(super) window: u64,
     /// The direction's length, once the peer said so.
-    pub(crate) fin: Option<u64>,
+    pub(super) fin: Option<u64>,
     /// Bytes are discarded: the socket takes no more.
-    pub(crate) stopped: bool,
+    pub(super) stopped: bool,
     epoch: Epoch,
 }
 
@@ -41,7 +41,7 @@ struct Epoch {
 }
 
 impl RecvHalf {
-    pub(crate) fn new(now: Instant, limit: u64, window: u64) -> Self {
+    pub(super) fn new(now: Instant, limit: u64, window: u64) -> Self {
         Self {
             queue: ByteQueue::default(),
             offset: 0,
@@ -58,7 +58,7 @@ impl RecvHalf {
         }
     }
 
-    pub(crate) fn push(&mut self, bytes: Bytes) -> Result<(), RecvError> {
+    pub(super) fn push(&mut self, bytes: Bytes) -> Result<(), RecvError> {
         if self.fin.is_some() {
             return Err(RecvError::AfterEnd);
         }
@@ -75,7 +75,7 @@ impl RecvHalf {
         Ok(())
     }
 
-    pub(crate) fn finish(&mut self, final_offset: u64) -> Result<(), RecvError> {
+    pub(super) fn finish(&mut self, final_offset: u64) -> Result<(), RecvError> {
         if self.fin.is_some() || final_offset != self.offset {
             return Err(RecvError::AfterEnd);
         }
@@ -84,21 +84,21 @@ impl RecvHalf {
     }
 
     /// Notes that bytes were written to the socket; some may have been dropped meanwhile.
-    pub(crate) fn release(&mut self, count: usize) {
+    pub(super) fn release(&mut self, count: usize) {
         let count = count.min(self.queue.len());
         self.queue.advance(count);
         self.released += count as u64;
     }
 
     /// Discards everything now and later.
-    pub(crate) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.stopped = true;
         self.queue.clear();
         self.released = self.offset;
     }
 
     /// Copies what stays beyond the turn; a socket that leaves something is the brake.
-    pub(crate) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.queue.has_passing() {
             self.epoch.braked = true;
             self.queue.settle();
@@ -106,23 +106,23 @@ impl RecvHalf {
     }
 
     /// Tells whether the socket has left something lately: it is what limits.
-    pub(crate) const fn is_braked(&self) -> bool {
+    pub(super) const fn is_braked(&self) -> bool {
         self.epoch.braked
     }
 
     /// Tells whether the whole direction was received and has left.
-    pub(crate) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.fin.is_some() && self.queue.is_empty()
     }
 
     /// Tells whether a new limit is worth a frame: a quarter window has been freed.
-    pub(crate) const fn wants_credit(&self) -> bool {
+    pub(super) const fn wants_credit(&self) -> bool {
         self.fin.is_none() && self.target_limit() - self.limit >= self.window / 4
     }
 
     /// Returns the limit that a CREDIT sent now would carry. A window shrunk under memory pressure
     /// never takes back what was granted.
-    pub(crate) const fn target_limit(&self) -> u64 {
+    pub(super) const fn target_limit(&self) -> u64 {
         let target = self.released.saturating_add(self.window);
         if target > self.limit {
             target
@@ -131,8 +131,14 @@ impl RecvHalf {
         }
     }
 
+    /// Takes the limit that a CREDIT carries which is sent now.
+    pub(super) const fn grant(&mut self) -> u64 {
+        self.limit = self.target_limit();
+        self.limit
+    }
+
     /// Tells, once per window, whether it was used up so fast that it should double.
-    pub(crate) fn outgrown(&mut self, now: Instant, rtt: Option<Duration>) -> bool {
+    pub(super) fn outgrown(&mut self, now: Instant, rtt: Option<Duration>) -> bool {
         if self.released - self.epoch.released < self.window {
             return false;
         }

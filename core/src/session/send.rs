@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// How far the end of the direction has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fin {
+pub(super) enum Fin {
     /// More may be written.
     Open,
     /// The driver finished; HALF_CLOSE follows the last byte.
@@ -17,21 +17,23 @@ pub(crate) enum Fin {
 
 /// Offsets are absolute, so that credit cannot leak: it is `limit - offset`, nothing else.
 #[derive(Debug)]
-pub(crate) struct SendHalf {
-    pub(crate) queue: ByteQueue,
+pub(super) struct SendHalf {
+    pub(super) queue: ByteQueue,
     /// Bytes at the end of the queue that are not booked yet: they may not be framed.
-    pub(crate) unpaid: usize,
+    pub(super) unpaid: usize,
     /// Bytes framed so far.
-    pub(crate) offset: u64,
+    pub(super) offset: u64,
     /// Offset the peer allows.
-    pub(crate) limit: u64,
-    pub(crate) fin: Fin,
+    pub(super) limit: u64,
+    pub(super) fin: Fin,
     /// The peer reads no more.
-    pub(crate) stopped: bool,
+    pub(super) stopped: bool,
+    /// The driver found no room and waits for it.
+    pub(super) starved: bool,
 }
 
 impl SendHalf {
-    pub(crate) fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self {
             queue: ByteQueue::default(),
             unpaid: 0,
@@ -39,15 +41,16 @@ impl SendHalf {
             limit,
             fin: Fin::Open,
             stopped: false,
+            starved: false,
         }
     }
 
-    pub(crate) const fn credit(&self) -> u64 {
+    pub(super) const fn credit(&self) -> u64 {
         self.limit - self.offset
     }
 
     /// Returns how many bytes the driver may read from the socket for it.
-    pub(crate) fn room(&self, queue_max: usize) -> usize {
+    pub(super) fn room(&self, queue_max: usize) -> usize {
         if self.fin != Fin::Open || self.stopped {
             return 0;
         }
@@ -56,7 +59,7 @@ impl SendHalf {
     }
 
     /// Tells whether a frame could be made now.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         if self.queue.is_empty() {
             self.fin == Fin::Queued
         } else {
@@ -65,7 +68,7 @@ impl SendHalf {
     }
 
     /// Takes the bytes of the next frame.
-    pub(crate) fn take(&mut self, max: usize) -> Bytes {
+    pub(super) fn take(&mut self, max: usize) -> Bytes {
         let credit = usize::try_from(self.credit()).unwrap_or(usize::MAX);
         let paid = self.queue.len() - self.unpaid;
         let bytes = self.queue.take(max.min(credit).min(paid));
@@ -77,19 +80,65 @@ impl SendHalf {
         bytes
     }
 
+    /// Tells whether the next frame is the end of the direction.
+    pub(super) fn ends_now(&self) -> bool {
+        let overtakes = self.fin == Fin::Queued
+            && self.queue.len() > 8 << 10
+            && planted::on(Planted::FinBeforeData);
+        self.queue.is_empty() || overtakes
+    }
+
+    /// Tells, once, that a driver that waits for room has `room_min` or, with nothing left in the
+    /// queue, any.
+    pub(super) fn relieve(&mut self, queue_max: usize, room_min: usize) -> bool {
+        if !self.starved {
+            return false;
+        }
+        let room = self.room(queue_max);
+        let relieved = room > 0 && (room >= room_min || self.queue.is_empty());
+        self.starved = !relieved;
+        relieved
+    }
+
+    /// Notes that the peer reads no more. What waits is dropped, and the end of the direction follows.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+        self.clear();
+        if self.fin == Fin::Open {
+            self.fin = Fin::Queued;
+        }
+    }
+
+    /// Begins again towards another peer: what was framed for the former one goes before what waits.
+    pub(super) fn restart(
+        &mut self,
+        finished: bool,
+        again: impl DoubleEndedIterator<Item = Bytes>,
+    ) {
+        self.offset = 0;
+        self.limit = 0;
+        self.stopped = false;
+        self.fin = if finished { Fin::Queued } else { Fin::Open };
+        self.queue.prepend(again);
+    }
+
+    pub(super) fn lacks_credit(&self) -> bool {
+        self.credit() == 0 && self.fin == Fin::Open && self.offset > 0
+    }
+
     /// Drops what waits.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.queue.clear();
         self.unpaid = 0;
     }
 
-    pub(crate) fn raise(&mut self, limit: u64) {
+    pub(super) fn raise(&mut self, limit: u64) {
         if limit > self.limit {
             self.limit = limit + u64::from(planted::on(Planted::CreditOffByOne));
         }
     }
 
-    pub(crate) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.fin == Fin::Sent
     }
 }

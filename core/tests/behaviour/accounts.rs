@@ -1,7 +1,7 @@
 //! Grants: what a group may carry, to the byte, and what is counted.
 
 use crate::common::{Way::ToEdge, World, config, demand, millis, secs};
-use titan_core::endpoint::{Carried, CloseMode, Config, Event, Grant, Open, SessionId};
+use titan_core::endpoint::{Carried, CloseMode, Config, Event, Grant, Open, PopEvent, SessionId};
 use titan_proto::{Code, Frame};
 
 fn grant(world: &mut World, group: u32, total: u64) {
@@ -28,7 +28,8 @@ fn readable(world: &mut World, id: SessionId) -> usize {
 }
 
 fn lows(world: &World) -> usize {
-    let low = |event: &&Event| **event == Event::AllowanceLow { group: 1 };
+    let low =
+        |event: &&Event<PopEvent>| **event == Event::Role(PopEvent::AllowanceLow { group: 1 });
     world.events.iter().filter(low).count()
 }
 

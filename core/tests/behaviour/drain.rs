@@ -1,20 +1,22 @@
 //! Going away: nothing new is taken on, nothing that runs is cut off.
 
 use crate::common::{Way::ToPop, World, config, demand, encode, hello, millis, secs};
-use titan_core::endpoint::{CloseMode, Event};
+use titan_core::endpoint::{CloseMode, EdgeEvent, Event};
 use titan_core::exit::index::{Reason, Standing};
 use titan_proto::{Code, Frame, wire};
 
 /// Returns how many orders to drain an edge got.
 fn orders(world: &World, edge: usize) -> usize {
-    let drain = |event: &&Event| match event {
-        Event::Command { command, .. } => command.action() == wire::command::Action::Drain,
+    let drain = |event: &&Event<EdgeEvent>| match event {
+        Event::Role(EdgeEvent::Command { command, .. }) => {
+            command.action() == wire::command::Action::Drain
+        }
         _ => false,
     };
     world.edges[edge].events.iter().filter(drain).count()
 }
 
-fn drained(events: &[Event]) -> usize {
+fn drained<R: PartialEq>(events: &[Event<R>]) -> usize {
     events
         .iter()
         .filter(|event| **event == Event::Drained)
@@ -194,7 +196,7 @@ fn a_retired_uplink_lasts_as_long_as_its_tunnel() {
     world.send_down(0, edge, b"resumed");
     assert_eq!(world.read_down(pop), b"resumed");
 
-    let gone = Event::UplinkGone { uplink };
+    let gone = Event::Role(EdgeEvent::UplinkGone { uplink });
     assert!(!world.edges[0].events.contains(&gone));
     world.pop.farewell(world.now, Code::ShuttingDown);
     world.run();
@@ -219,7 +221,7 @@ fn an_edge_that_found_no_other_pop_looks_at_once_when_the_old_one_is_gone() {
     let asked = |world: &World| {
         let events = world.edges[0].events.iter();
         events
-            .filter(|event| **event == Event::Connect { uplink: second })
+            .filter(|event| **event == Event::Role(EdgeEvent::Connect { uplink: second }))
             .count()
     };
     for count in 1..12 {
@@ -246,7 +248,7 @@ fn a_retired_uplink_goes_after_the_grace_time() {
     let now = world.now;
     world.edges[0].core.retire_uplink(now, uplink);
     world.unplug(0);
-    let gone = Event::UplinkGone { uplink };
+    let gone = Event::Role(EdgeEvent::UplinkGone { uplink });
     world.wait(secs(29));
     assert!(!world.edges[0].events.contains(&gone));
     world.wait(secs(1));
@@ -271,7 +273,7 @@ fn a_retired_uplink_whose_resume_is_refused_is_gone() {
         ..wire::Bye::default()
     };
     world.inject(link, crate::common::Way::ToEdge, Frame::Bye(bye));
-    let gone = Event::UplinkGone { uplink };
+    let gone = Event::Role(EdgeEvent::UplinkGone { uplink });
     assert!(world.edges[0].events.contains(&gone));
 }
 
@@ -286,7 +288,7 @@ fn an_uplink_without_a_tunnel_is_retired_at_once() {
     assert!(
         world.edges[edge]
             .events
-            .contains(&Event::UplinkGone { uplink })
+            .contains(&Event::Role(EdgeEvent::UplinkGone { uplink }))
     );
     // The connection that was under way is of no use.
     let core = &mut world.edges[edge].core;

@@ -4,7 +4,7 @@ use crate::common::{Way::ToEdge, Way::ToPop, World, config, encode, hello, milli
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use titan_core::endpoint::{CloseMode, Config, Event};
+use titan_core::endpoint::{CloseMode, Config, Event, PopEvent};
 use titan_core::time::Duration;
 use titan_proto::{Code, Frame, wire};
 
@@ -543,6 +543,6 @@ fn what_an_edge_takes_on_is_told_again_to_every_tunnel_and_carrier() {
     assert_eq!(world.pop.open(world.now, demand), Err(Code::NoExit));
     assert!(matches!(
         world.events.last(),
-        Some(Event::NodeAttached { .. })
+        Some(Event::Role(PopEvent::NodeAttached { .. }))
     ));
 }

@@ -265,7 +265,7 @@ fn a_carrier_that_takes_nothing_is_told_once_per_episode() {
     let (pop, edge) = world.connect();
     let link = world.link(0);
     let told = |world: &World| {
-        let full = |event: &&Event| matches!(event, Event::CarrierFull { .. });
+        let full = |event: &&Event<_>| matches!(event, Event::CarrierFull { .. });
         world.events.iter().filter(full).count()
     };
     for episode in 1..3 {

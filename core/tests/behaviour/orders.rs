@@ -1,7 +1,7 @@
 //! What operators order: nodes that go at once, and nodes that go when their sessions are over.
 
 use crate::common::{Way, World, config, demand, millis, secs};
-use titan_core::endpoint::{CloseMode, Event, Open, Rates, UplinkId};
+use titan_core::endpoint::{CloseMode, EdgeEvent, Event, Open, PopEvent, Rates, UplinkId};
 use titan_core::exit::lease::{SessionName, Sticky};
 use titan_proto::{Code, Frame, wire};
 use wire::command::Action;
@@ -10,7 +10,7 @@ use wire::command::Action;
 fn orders(world: &World, edge: usize, action: Action) -> Vec<(Code, u64)> {
     let mut orders = Vec::new();
     for event in &world.edges[edge].events {
-        if let Event::Command { command, .. } = event
+        if let Event::Role(EdgeEvent::Command { command, .. }) = event
             && command.action() == action
         {
             orders.push((Code::from_wire(command.code), command.retry_after_ms));
@@ -229,7 +229,7 @@ fn a_node_that_is_sent_away_goes_when_its_last_session_is_over() {
     assert_eq!(world.ended(pop), Some(Code::Ok));
     assert_eq!(world.edge_ended(0, edge), Some(Code::Ok));
     assert_eq!(world.tunnel_gone(), Some(Code::Migrated));
-    let gone = Event::UplinkGone { uplink };
+    let gone = Event::Role(EdgeEvent::UplinkGone { uplink });
     assert!(world.edges[0].events.contains(&gone));
 }
 
@@ -243,13 +243,13 @@ fn one_without_sessions_goes_as_soon_as_it_knows() {
     world.plug_in(0);
     world.wait(secs(4));
     assert_eq!(orders(&world, 0, Action::Drain), [(Code::Migrated, 0)]);
-    let gone = |event: &&Event| {
+    let gone = |event: &&Event<PopEvent>| {
         matches!(
             event,
-            Event::NodeGone {
+            Event::Role(PopEvent::NodeGone {
                 code: Code::Migrated,
                 ..
-            }
+            })
         )
     };
     assert_eq!(world.events.iter().filter(gone).count(), 1);

@@ -9,8 +9,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{
-    Batch, CarrierId, Config, Dialled, Edge, Endpoint, Event, Item, Open, Pop, Role, SessionId,
-    UplinkId,
+    Batch, CarrierId, Config, Dialled, Edge, EdgeEvent, Endpoint, Event, Item, Open, Pop, PopEvent,
+    Role, SessionId, UplinkId,
 };
 use titan_core::exit::guard::Guard;
 use titan_core::target::{Host, Target};
@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) woken: Vec<SessionId>,
     pub(crate) edge_woken: Vec<(usize, SessionId)>,
     /// Everything the POP told its driver.
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<Event<PopEvent>>,
     pub(crate) rewrite: Option<Rewrite>,
     /// New carriers cannot be read on the way.
     pub(crate) encrypted: bool,
@@ -62,7 +62,7 @@ pub(crate) struct Site {
     pub(crate) online: bool,
     pub(crate) wants: bool,
     pub(crate) opened: Vec<SessionId>,
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<Event<EdgeEvent>>,
 }
 
 /// A carrier. An end that is `None` is gone, or played by the test.
@@ -272,8 +272,9 @@ impl World {
             let edges = self
                 .edges
                 .iter()
-                .filter_map(|site| site.core.poll_timeout());
-            let next = edges.chain(self.pop.poll_timeout()).map(|due| due.at).min();
+                .filter_map(|site| Some(site.core.poll_timeout()?.at));
+            let pop = self.pop.poll_timeout().map(|due| due.at);
+            let next = edges.chain(pop).min();
             self.now = next.unwrap_or(end).clamp(self.now, end);
             self.pop.handle_timeout(self.now);
             for site in &mut self.edges {
@@ -525,7 +526,7 @@ impl World {
 
     pub(crate) fn tunnel_gone(&self) -> Option<Code> {
         self.events.iter().rev().find_map(|event| match event {
-            Event::NodeGone { code, .. } => Some(*code),
+            Event::Role(PopEvent::NodeGone { code, .. }) => Some(*code),
             _ => None,
         })
     }
@@ -551,8 +552,10 @@ impl World {
             while let Some(event) = self.edges[edge].core.poll_event() {
                 moved = true;
                 match &event {
-                    Event::Connect { .. } => self.edges[edge].wants = true,
-                    Event::Opened { session } => self.edges[edge].opened.push(*session),
+                    Event::Role(EdgeEvent::Connect { .. }) => self.edges[edge].wants = true,
+                    Event::Role(EdgeEvent::Opened { session }) => {
+                        self.edges[edge].opened.push(*session)
+                    }
                     Event::Sever { carrier, .. } => {
                         let carrier = *carrier;
                         self.sever(|link| {
@@ -768,5 +771,5 @@ fn check<R: Role>(endpoint: &mut Endpoint<R>, now: Instant) {
         assert!(due.at > now, "{due:?} is not in the future of {now:?}");
     }
     assert_eq!(endpoint.poll_woken(), None);
-    assert_eq!(endpoint.poll_event(), None);
+    assert!(endpoint.poll_event().is_none());
 }

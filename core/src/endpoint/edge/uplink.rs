@@ -1,22 +1,20 @@
 //! The way to one POP: connect, greet, resume, and when to try again.
 
-use super::super::engine::{Engine, Lost};
-use super::super::event::Event;
-use super::super::pop::greet::{own_limits, peer_limits};
-use super::super::{EdgeRole, Endpoint};
+use super::EdgeDesk;
 use crate::arena::{CarrierId, TunnelId, UplinkId};
-use crate::carrier::Peer;
+use crate::endpoint::engine::{Engine, Life, Lost};
+use crate::endpoint::hello::{own_limits, peer_limits};
+use crate::endpoint::{EdgeEvent, EdgeRole, EdgeTimer, Endpoint};
 use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};
 use crate::timer::{Armed, Timer};
-use crate::tunnel::numbering::Numbering;
 use crate::tunnel::proof::{Claim, prove};
-use crate::tunnel::{AckState, Owner, Tunnel};
-use alloc::boxed::Box;
+use crate::tunnel::{Identity, Peer, Tunnel};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use titan_proto::{Code, limits, wire};
+use titan_proto::wire::command::Action;
+use titan_proto::{Code, Frame, limits, wire};
 
 /// The first reconnection happens within this time.
 const FIRST_JITTER: Duration = Duration::from_millis(200);
@@ -55,10 +53,60 @@ enum State {
     Connected(CarrierId),
 }
 
+/// Who is at the other end of a carrier: the way to the POP, and the tunnel to be resumed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    uplink: UplinkId,
+    resume: Option<TunnelId>,
+}
+
+/// The edge's part of a tunnel.
+#[derive(Debug)]
+pub(crate) struct Link {
+    uplink: UplinkId,
+    /// The latest STATUS not sent yet.
+    status: Option<wire::Status>,
+}
+
+impl Link {
+    /// Has the POP told how much this edge takes on.
+    pub(super) const fn report(&mut self, status: wire::Status) {
+        self.status = Some(status);
+    }
+}
+
+impl Peer for Link {
+    fn next_order(&mut self) -> Option<Frame> {
+        None
+    }
+
+    fn has_order(&self) -> bool {
+        false
+    }
+
+    fn next_notice(&mut self) -> Option<Frame> {
+        self.status.take().map(Frame::Status)
+    }
+
+    fn has_notice(&self) -> bool {
+        self.status.is_some()
+    }
+
+    fn leaves_at(&self) -> Option<Instant> {
+        None
+    }
+}
+
+impl Uplink {
+    pub(super) const fn timer(&self) -> Armed {
+        self.timer
+    }
+}
+
 impl Endpoint<EdgeRole> {
-    /// Adds a POP to hold a tunnel to. [`Event::Connect`] follows at once.
+    /// Adds a POP to hold a tunnel to. [`EdgeEvent::Connect`] follows at once.
     pub fn add_uplink(&mut self, now: Instant) -> UplinkId {
-        let now = self.enter(now);
+        self.enter(now);
         let id = self.role.uplinks.insert(Uplink {
             state: State::Waiting,
             tunnel: None,
@@ -68,12 +116,12 @@ impl Endpoint<EdgeRole> {
             retiring: false,
             timer: None,
         });
-        self.role.connect(&mut self.engine, now, id);
+        self.role.connect(&mut self.engine, id);
         id
     }
 
     /// Lets an uplink go with its tunnel: as long as that lives it is kept and resumed, and then the
-    /// uplink is gone ([`Event::UplinkGone`]) instead of starting anew; without a tunnel at once.
+    /// uplink is gone ([`EdgeEvent::UplinkGone`]) instead of starting anew; without a tunnel at once.
     /// False if it was to go already.
     pub fn retire_uplink(&mut self, now: Instant, uplink: UplinkId) -> bool {
         let now = self.enter(now);
@@ -136,27 +184,27 @@ impl Endpoint<EdgeRole> {
             .uplinks
             .get(uplink)
             .and_then(|uplink| self.engine.tunnels.get(uplink.tunnel?))
-            .is_some_and(|tunnel| tunnel.carrier.is_some())
+            .is_some_and(|tunnel| tunnel.carrier().is_some())
     }
 }
 
 impl EdgeRole {
     /// Asks the driver to connect.
-    pub(super) fn connect(&mut self, engine: &mut Engine, _: Instant, id: UplinkId) {
+    pub(super) fn connect(&mut self, engine: &mut Engine<EdgeDesk>, id: UplinkId) {
         let Some(uplink) = self.uplinks.get_mut(id) else {
             return;
         };
         uplink.timer = None;
-        if uplink.state == State::Waiting && !engine.gone_for_good {
+        if uplink.state == State::Waiting && engine.life != Life::Gone {
             uplink.state = State::Connecting;
-            engine.events.push_back(Event::Connect { uplink: id });
+            engine.agenda.tell(EdgeEvent::Connect { uplink: id });
         }
     }
 
     /// Greets the POP over a new carrier.
     fn connected(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         id: UplinkId,
         nonce: [u8; 16],
@@ -186,20 +234,20 @@ impl EdgeRole {
         if let Some(tunnel) = resume.and_then(|tunnel| engine.tunnels.get(tunnel)) {
             let claim = Claim {
                 nonce,
-                tunnel: tunnel.wire,
+                tunnel: tunnel.wire(),
                 epoch,
                 attempt,
             };
-            hello.tunnel = tunnel.wire;
-            hello.received = tunnel.numbering.received();
-            hello.proof = Bytes::copy_from_slice(&prove(&tunnel.key, claim));
+            hello.tunnel = tunnel.wire();
+            hello.received = tunnel.received();
+            hello.proof = Bytes::copy_from_slice(&prove(tunnel.key(), claim));
         }
-        let peer = Peer::Uplink { uplink: id, resume };
-        let carrier_id = engine.add_carrier(now, peer, nonce, encrypted);
+        let call = Call { uplink: id, resume };
+        let carrier_id = engine.add_carrier(now, call, nonce, encrypted);
         if let Some(carrier) = engine.carriers.get_mut(carrier_id) {
-            carrier.hello = Some(Box::new(hello));
+            carrier.greet(hello);
         }
-        engine.mark_carrier(carrier_id);
+        engine.call_carrier(carrier_id);
         if let Some(uplink) = self.uplinks.get_mut(id) {
             uplink.state = State::Connected(carrier_id);
         }
@@ -209,7 +257,7 @@ impl EdgeRole {
     /// Applies the POP's HELLO.
     pub(super) fn greeted(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         carrier_id: CarrierId,
         hello: &wire::Hello,
@@ -217,9 +265,7 @@ impl EdgeRole {
         let Some(carrier) = engine.carriers.get(carrier_id) else {
             return Ok(());
         };
-        let Peer::Uplink { uplink: id, resume } = carrier.peer else {
-            return Err(Code::Protocol);
-        };
+        let Call { uplink: id, resume } = *carrier.caller();
         if hello.version != limits::VERSION {
             return Err(Code::VersionUnsupported);
         }
@@ -229,31 +275,21 @@ impl EdgeRole {
         let peer = peer_limits(hello)?;
         let tunnel_id = match resume {
             Some(tunnel_id) => {
-                let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
+                let Some(agreed) = engine.change_tunnel(tunnel_id, |tunnel| {
+                    let agreed =
+                        hello.tunnel == tunnel.wire() && hello.next == tunnel.received() + 1;
+                    agreed && tunnel.rewind(hello.received).is_ok()
+                }) else {
                     // The grace time ran out while the answer was on its way: nobody's fault.
                     mark::hit(Mark::ResumeTooLate);
                     engine.dismiss(now, carrier_id, Code::ResumeRefused, Duration::ZERO);
                     return Ok(());
                 };
-                let agreed =
-                    hello.tunnel == tunnel.wire && hello.next == tunnel.numbering.received() + 1;
-                let owed = tunnel.is_owing();
-                let rewound = if agreed {
-                    tunnel.numbering.rewind(hello.received).ok()
-                } else {
-                    None
-                };
-                let Some(freed) = rewound else {
+                if !agreed {
                     mark::hit(Mark::Desync);
                     engine.end_tunnel(now, tunnel_id, Code::Desync, Duration::ZERO);
                     return Err(Code::Desync);
-                };
-                tunnel.key = key;
-                if tunnel.numbering.has_replay() {
-                    mark::hit(Mark::ResumeLossUp);
                 }
-                engine.memory.resend -= freed;
-                engine.owing -= usize::from(owed && !tunnel.is_owing());
                 engine.counters.resumes += 1;
                 tunnel_id
             }
@@ -261,29 +297,37 @@ impl EdgeRole {
                 if hello.tunnel == 0 || hello.received != 0 || hello.next != 1 {
                     return Err(Code::Desync);
                 }
-                let peer_resend_max = hello.limits.as_ref().map_or(0, |limits| limits.resend_max);
-                let numbering = Numbering::new(engine.config.resend_max, peer_resend_max);
-                let owner = Owner::Uplink(id);
+                let wire = hello.tunnel;
+                let link = Link {
+                    uplink: id,
+                    status: None,
+                };
+                let resend_max = engine.config.resend_max;
+                let until = now + engine.config.grace;
+                let identity = Identity { wire, key };
                 engine
                     .tunnels
-                    .insert(Tunnel::new(hello.tunnel, key, owner, numbering, peer))
+                    .insert(Tunnel::new(identity, link, peer, resend_max, until))
             }
         };
         engine.attach(now, tunnel_id, carrier_id);
-        if let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) {
+        let status = self.status;
+        engine.change_tunnel(tunnel_id, |tunnel| {
+            tunnel.rekey(key);
+            if tunnel.has_replay() {
+                mark::hit(Mark::ResumeLossUp);
+            }
             // The first acknowledgement tells the POP that its HELLO arrived.
-            tunnel.ack = AckState::Now;
-            tunnel.status = self.status;
-            tunnel.was_attached = true;
-        }
-        engine.mark(tunnel_id);
+            tunnel.ack_now();
+            tunnel.peer_mut().status = status;
+        });
         if let Some(uplink) = self.uplinks.get_mut(id) {
             uplink.tunnel = Some(tunnel_id);
             uplink.failures = 0;
             uplink.hint = Duration::ZERO;
             uplink.resume_address.clone_from(&hello.resume_address);
         }
-        engine.events.push_back(Event::UplinkAttached {
+        engine.agenda.tell(EdgeEvent::UplinkAttached {
             uplink: id,
             resumed: resume.is_some(),
         });
@@ -293,7 +337,7 @@ impl EdgeRole {
     /// Applies the POP's BYE.
     pub(super) fn dismissed(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         carrier: CarrierId,
         bye: &wire::Bye,
@@ -316,10 +360,35 @@ impl EdgeRole {
         engine.dismiss(now, carrier, code, Duration::ZERO);
     }
 
-    /// Obeys a POP that has the node go: whether its BYE still comes does not matter any more.
-    pub(super) fn kicked(
+    /// Obeys an order, and hands it to the driver.
+    pub(super) fn ordered(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
+        now: Instant,
+        carrier: CarrierId,
+        command: wire::Command,
+    ) {
+        let Some(uplink) = self.uplink_of(engine, carrier) else {
+            return;
+        };
+        match command.action() {
+            Action::Kick => self.kicked(engine, now, uplink, &command),
+            Action::Rate => {
+                if let Some(tunnel) = engine.tunnel_on(carrier) {
+                    let rate = command.download_rate;
+                    engine.change_tunnel(tunnel, |tunnel| tunnel.limit_rate(now, rate));
+                }
+            }
+            // What there is to do is up to the driver.
+            Action::None | Action::Drain => {}
+        }
+        engine.agenda.tell(EdgeEvent::Command { uplink, command });
+    }
+
+    /// Obeys a POP that has the node go: whether its BYE still comes does not matter any more.
+    fn kicked(
+        &mut self,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         uplink: UplinkId,
         command: &wire::Command,
@@ -337,25 +406,29 @@ impl EdgeRole {
         }
     }
 
-    pub(super) fn uplink_of(&self, engine: &Engine, carrier: CarrierId) -> Option<UplinkId> {
-        match engine.carriers.get(carrier)?.peer {
-            Peer::Uplink { uplink, .. } => Some(uplink),
-            Peer::Node(_) => None,
-        }
+    pub(super) fn uplink_of(
+        &self,
+        engine: &Engine<EdgeDesk>,
+        carrier: CarrierId,
+    ) -> Option<UplinkId> {
+        Some(engine.carriers.get(carrier)?.caller().uplink)
     }
 
     /// Handles the loss of a carrier.
-    pub(super) fn carrier_lost(&mut self, engine: &mut Engine, now: Instant, lost: &Lost) {
-        let Peer::Uplink { uplink: id, .. } = lost.peer else {
-            return;
-        };
+    pub(super) fn carrier_lost(
+        &mut self,
+        engine: &mut Engine<EdgeDesk>,
+        now: Instant,
+        lost: &Lost<Call>,
+    ) {
+        let id = lost.caller.uplink;
         let Some(uplink) = self.uplinks.get_mut(id) else {
             return;
         };
         if uplink.state != State::Connected(lost.carrier) {
             return;
         }
-        engine.events.push_back(Event::UplinkDetached {
+        engine.agenda.tell(EdgeEvent::UplinkDetached {
             uplink: id,
             code: lost.code,
         });
@@ -364,14 +437,12 @@ impl EdgeRole {
 
     pub(super) fn tunnel_gone(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<EdgeDesk>,
         now: Instant,
         tunnel_id: TunnelId,
-        tunnel: &Tunnel,
+        tunnel: &Tunnel<Link>,
     ) {
-        let Owner::Uplink(id) = tunnel.owner else {
-            return;
-        };
+        let id = tunnel.peer().uplink;
         let Some(uplink) = self.uplinks.get_mut(id) else {
             return;
         };
@@ -383,13 +454,13 @@ impl EdgeRole {
         }
     }
 
-    pub(in super::super) fn retire_all(&mut self, engine: &mut Engine, now: Instant) {
+    pub(super) fn retire_all(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant) {
         for id in self.uplinks.keys() {
             self.retire(engine, now, id);
         }
     }
 
-    fn retire(&mut self, engine: &mut Engine, now: Instant, id: UplinkId) -> bool {
+    fn retire(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant, id: UplinkId) -> bool {
         let Some(uplink) = self.uplinks.get_mut(id) else {
             return false;
         };
@@ -403,17 +474,16 @@ impl EdgeRole {
     }
 
     /// Forgets an uplink that has no tunnel.
-    fn remove(&mut self, engine: &mut Engine, now: Instant, id: UplinkId) {
+    fn remove(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant, id: UplinkId) {
         let Some(mut uplink) = self.uplinks.remove(id) else {
             return;
         };
-        engine
-            .timers
-            .arm(Timer::Uplink(id), &mut uplink.timer, None);
+        let timers = &mut engine.agenda.timers;
+        timers.arm(timer(id), &mut uplink.timer, None);
         if let State::Connected(carrier) = uplink.state {
             engine.dismiss(now, carrier, Code::ShuttingDown, Duration::ZERO);
         }
-        engine.events.push_back(Event::UplinkGone { uplink: id });
+        engine.agenda.tell(EdgeEvent::UplinkGone { uplink: id });
         // Whoever still looks for a POP looks at once: nothing else is left, and the one that went may
         // be back.
         for other in self.uplinks.keys() {
@@ -428,7 +498,7 @@ impl EdgeRole {
     }
 
     /// Sets the time of the next attempt.
-    fn retry(&mut self, engine: &mut Engine, now: Instant, id: UplinkId) {
+    fn retry(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant, id: UplinkId) {
         let Some(uplink) = self.uplinks.get_mut(id) else {
             return;
         };
@@ -454,8 +524,11 @@ impl EdgeRole {
         // Whoever was sent away together does not come back together.
         let spread = limit.max(hint / 8);
         let wait = (hint + engine.rng.jitter(spread)).min(HINT_MAX);
-        engine
-            .timers
-            .arm(Timer::Uplink(id), &mut uplink.timer, Some(now + wait));
+        let timers = &mut engine.agenda.timers;
+        timers.arm(timer(id), &mut uplink.timer, Some(now + wait));
     }
+}
+
+const fn timer(uplink: UplinkId) -> Timer<EdgeTimer> {
+    Timer::Role(EdgeTimer::Uplink(uplink))
 }

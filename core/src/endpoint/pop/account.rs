@@ -1,9 +1,9 @@
 //! What a POP's driver says and learns about groups.
 
-use super::super::Endpoint;
 use super::PopRole;
 use crate::account::{Carried, Grant, Rates};
 use crate::arena::SessionId;
+use crate::endpoint::Endpoint;
 use crate::time::Instant;
 use titan_proto::Code;
 
@@ -13,9 +13,8 @@ impl Endpoint<PopRole> {
     /// not limited.
     pub fn grant(&mut self, now: Instant, group: u32, grant: Grant) {
         let now = self.enter(now);
-        self.engine.groups.get_or_add(group).account.grant(grant);
-        self.engine.serve(now, group);
-        self.engine.warn_if_low(group);
+        self.engine.desk.groups.account_or_add(group).grant(grant);
+        self.engine.follow_account(now, group);
         self.leave(now);
     }
 
@@ -24,11 +23,10 @@ impl Endpoint<PopRole> {
     /// Does nothing to a group that was never granted anything.
     pub fn recall(&mut self, now: Instant, group: u32, grant: Grant) {
         let now = self.enter(now);
-        if let Some(group) = self.engine.groups.get_mut(group) {
-            group.account.recall(grant);
+        if let Some(account) = self.engine.desk.groups.account_mut(group) {
+            account.recall(grant);
         }
-        self.engine.warn_if_low(group);
-        self.engine.plan(now, group);
+        self.engine.follow_recall(now, group);
         self.leave(now);
     }
 
@@ -45,7 +43,7 @@ impl Endpoint<PopRole> {
     /// gather while nothing moves.
     pub fn limit_rate(&mut self, now: Instant, group: u32, rates: Rates) {
         let now = self.enter(now);
-        let account = &mut self.engine.groups.get_or_add(group).account;
+        let account = self.engine.desk.groups.account_or_add(group);
         account.limit_rate(now, rates);
         self.engine.serve(now, group);
         self.leave(now);
@@ -56,31 +54,33 @@ impl Endpoint<PopRole> {
     /// counted when its session ends before it is sent.
     #[must_use]
     pub fn carried(&self, group: u32) -> Carried {
-        let group = self.engine.groups.get(group);
-        group.map_or_else(Carried::default, |group| group.account.quota.carried())
+        let group = self.engine.desk.groups.get(group);
+        group.map_or_else(Carried::default, |group| group.account().quota.carried())
     }
 
     /// Returns how many bytes a group may still carry; `None` if nothing limits it.
     #[must_use]
     pub fn left(&self, group: u32) -> Option<u64> {
-        let left = self.engine.groups.get(group)?.account.quota.left();
+        let left = self.engine.desk.groups.get(group)?.account().quota.left();
         (left != u64::MAX).then_some(left)
     }
 
     /// Returns a group that has carried something since it was last returned here, with its totals.
     /// For reports of usage; no part of a turn.
     pub fn poll_carried(&mut self) -> Option<(u32, Carried)> {
-        self.engine.groups.poll_dirty()
+        self.engine.desk.groups.poll_dirty()
     }
 
     /// Forgets a group and returns its final totals; does nothing while it has sessions.
     pub fn forget_group(&mut self, group: u32) -> Option<Carried> {
-        self.engine.forget_group(group)
+        let engine = &mut self.engine;
+        let timers = &mut engine.agenda.timers;
+        engine.desk.groups.forget(timers, group)
     }
 
     /// Returns what one session has carried.
     #[must_use]
     pub fn session_carried(&self, session: SessionId) -> Option<Carried> {
-        Some(self.engine.sessions.get(session)?.pop()?.meter.carried)
+        Some(self.engine.sessions.get(session)?.flow().carried())
     }
 }

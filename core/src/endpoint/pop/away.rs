@@ -1,16 +1,18 @@
 //! What operators want of nodes (requirement W11): to go at once, to go when their sessions are over, to
 //! be slower.
 
-use super::super::engine::Engine;
-use super::super::{Endpoint, PopRole};
+use super::PopRole;
+use super::desk::PopDesk;
 use crate::account::Rates;
 use crate::arena::TunnelId;
+use crate::endpoint::Endpoint;
+use crate::endpoint::engine::Engine;
 use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use titan_proto::{Code, wire};
+use titan_proto::Code;
 
 /// The most nodes that are kept away at once. Beyond, those that may come back soonest may at once.
 const BARS_MAX: usize = 100_000;
@@ -89,27 +91,24 @@ impl Endpoint<PopRole> {
     pub fn send_away(&mut self, now: Instant, node: &str, patience: Duration) -> bool {
         let now = self.enter(now);
         let mut told = false;
+        let draining = self.engine.is_leaving();
         for id in self.role.tunnels_of(node) {
-            let Some(tunnel) = self.engine.tunnels.get_mut(id) else {
-                continue;
-            };
-            if tunnel.leaving.is_some() {
-                continue;
+            let sent = self.engine.change_tunnel(id, |tunnel| {
+                if tunnel.peer().is_leaving() {
+                    return false;
+                }
+                let node = tunnel.tell_peer();
+                node.leave_by(now + patience);
+                // One that drains has told so already.
+                if !draining {
+                    node.order_drain(Code::Migrated);
+                }
+                true
+            });
+            if sent == Some(true) {
+                told = true;
+                self.role.refresh(&self.engine, now, id);
             }
-            told = true;
-            tunnel.leaving = Some(now + patience);
-            let order = wire::Command {
-                action: wire::command::Action::Drain as i32,
-                code: Code::Migrated.wire(),
-                ..wire::Command::default()
-            };
-            // One that drains has told so already.
-            if !self.engine.draining {
-                tunnel.commands.insert(order.action, order);
-            }
-            self.engine.arm_tunnel(id);
-            self.engine.mark(id);
-            self.role.refresh(&self.engine, now, id);
         }
         self.leave(now);
         told
@@ -131,22 +130,32 @@ impl Endpoint<PopRole> {
     }
 }
 
-impl Engine {
+impl Endpoint<PopRole> {
+    /// Takes on no session and no node any more, and tells every edge to look for another POP.
+    /// [`Event::Drained`](crate::endpoint::Event::Drained) follows when the last session is over and its
+    /// edge knows.
+    ///
+    /// The order is told once per tunnel: like every numbered frame it arrives, over whatever carrier.
+    pub fn drain(&mut self, now: Instant) {
+        let now = self.enter(now);
+        if self.engine.begin_drain() {
+            for id in self.engine.tunnels.keys() {
+                self.engine.change_tunnel(id, |tunnel| {
+                    tunnel.tell_peer().order_drain(Code::ShuttingDown);
+                });
+            }
+        }
+        self.leave(now);
+    }
+}
+
+impl Engine<PopDesk> {
     /// Holds a node to its rates, and tells it.
     pub(super) fn limit_node(&mut self, now: Instant, id: TunnelId, rates: Rates) {
-        let Some(tunnel) = self.tunnels.get_mut(id) else {
-            return;
-        };
-        let order = wire::Command {
-            action: wire::command::Action::Rate as i32,
-            upload_rate: rates.up,
-            download_rate: rates.down,
-            ..wire::Command::default()
-        };
-        tunnel.limit_rate(now, rates.up);
-        tunnel.commands.insert(order.action, order);
-        self.arm_tunnel(id);
-        self.mark(id);
+        self.change_tunnel(id, |tunnel| {
+            tunnel.limit_rate(now, rates.up);
+            tunnel.tell_peer().order_rates(rates);
+        });
     }
 }
 
@@ -160,11 +169,11 @@ impl PopRole {
     }
 
     /// Ends the tunnel of a node that was sent away, once that cuts nothing off.
-    pub(super) fn let_leave(engine: &mut Engine, now: Instant, id: TunnelId) {
+    pub(super) fn let_leave(engine: &mut Engine<PopDesk>, now: Instant, id: TunnelId) {
         let leaves = engine
             .tunnels
             .get(id)
-            .is_some_and(|tunnel| tunnel.leaving.is_some() && tunnel.is_idle());
+            .is_some_and(|tunnel| tunnel.peer().is_leaving() && tunnel.is_idle());
         if leaves {
             mark::hit(Mark::SentAway);
             engine.end_tunnel(now, id, Code::Migrated, Duration::ZERO);

@@ -1,23 +1,26 @@
 //! HELLO, as a POP answers it: who may bear which tunnel.
 
-use super::super::drain::NEWCOMER_RETRY;
-use super::super::engine::Engine;
-use super::super::event::Event;
+use super::desk::PopDesk;
+use super::node::Node;
 use super::{PopRole, exit_state, key_of};
 use crate::account::Rates;
 use crate::arena::{CarrierId, TunnelId};
-use crate::carrier::Peer;
 use crate::config::DUPLICATE_RETRY;
+use crate::endpoint::engine::Engine;
+use crate::endpoint::event::PopEvent;
+use crate::endpoint::hello::{own_limits, peer_limits};
 use crate::mark::{self, Mark};
-use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
-use crate::tunnel::numbering::Numbering;
+use crate::tunnel::numbering::Contradiction;
 use crate::tunnel::proof::{Claim, verify};
-use crate::tunnel::{Owner, PeerLimits, Tunnel};
-use alloc::boxed::Box;
+use crate::tunnel::{Identity, PeerLimits, Tunnel};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 use titan_proto::{Code, limits, wire};
+
+/// What a node without a tunnel is asked to wait by a draining POP: long enough that whoever sends
+/// nodes here has heard of it, short because the node is not wanted elsewhere for it.
+const NEWCOMER_RETRY: Duration = Duration::from_secs(1);
 
 /// Replaced processes of one node that are remembered.
 const REPLACED_MAX: usize = 8;
@@ -58,7 +61,7 @@ impl PopRole {
     /// Answers an edge's HELLO: by HELLO, or by BYE on this carrier alone.
     pub(super) fn greet(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<PopDesk>,
         now: Instant,
         carrier: CarrierId,
         hello: &wire::Hello,
@@ -70,7 +73,7 @@ impl PopRole {
 
     fn admit(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<PopDesk>,
         now: Instant,
         carrier_id: CarrierId,
         hello: &wire::Hello,
@@ -78,10 +81,8 @@ impl PopRole {
         let Some(carrier) = engine.carriers.get(carrier_id) else {
             return Ok(());
         };
-        let Peer::Node(node) = carrier.peer.clone() else {
-            return Err(Code::Protocol.into());
-        };
-        let (nonce, encrypted) = (carrier.nonce, carrier.encrypted);
+        let node = carrier.caller().clone();
+        let (nonce, encrypted) = (carrier.nonce(), carrier.is_encrypted());
         if hello.version != limits::VERSION {
             return Err(Code::VersionUnsupported.into());
         }
@@ -106,22 +107,21 @@ impl PopRole {
                 })?
         };
         engine.attach(now, id, carrier_id);
-        let config = &engine.config;
-        let Some(tunnel) = engine.tunnels.get_mut(id) else {
+        let Some(tunnel) = engine.tunnels.get(id) else {
             return Ok(());
         };
         let reply = wire::Hello {
             version: limits::VERSION,
-            tunnel: tunnel.wire,
-            received: tunnel.numbering.received(),
-            next: tunnel.numbering.next(),
-            limits: Some(own_limits(config)),
-            resume_key: Bytes::copy_from_slice(&tunnel.key),
+            tunnel: tunnel.wire(),
+            received: tunnel.received(),
+            next: tunnel.next_number(),
+            limits: Some(own_limits(&engine.config)),
+            resume_key: Bytes::copy_from_slice(tunnel.key()),
             resume_address: self.resume_address.clone(),
             ..wire::Hello::default()
         };
         if let Some(carrier) = engine.carriers.get_mut(carrier_id) {
-            carrier.hello = Some(Box::new(reply));
+            carrier.greet(reply);
         }
         self.refresh(engine, now, id);
         Ok(())
@@ -156,13 +156,13 @@ impl PopRole {
 
     fn admit_new(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<PopDesk>,
         now: Instant,
         node: &str,
         hello: &wire::Hello,
         peer: PeerLimits,
     ) -> Result<TunnelId, Refusal> {
-        if engine.draining {
+        if engine.is_leaving() {
             // Before anything of an earlier tunnel is touched: its sessions go on.
             return Err(Refusal {
                 code: Code::ShuttingDown,
@@ -171,10 +171,8 @@ impl PopRole {
         }
         let entry = self.nodes.entry(node.into()).or_default();
         for known in [entry.tunnel, entry.pending].into_iter().flatten() {
-            let same = engine.tunnels.get(known).is_some_and(
-                |tunnel| matches!(tunnel.owner, Owner::Node { epoch, .. } if epoch == hello.epoch),
-            );
-            if same {
+            let tunnel = engine.tunnels.get(known);
+            if tunnel.is_some_and(|tunnel| tunnel.peer().epoch() == hello.epoch) {
                 newer(engine, known, hello)?;
                 // The process has lost its side of that tunnel.
                 mark::hit(Mark::Anew);
@@ -193,20 +191,15 @@ impl PopRole {
             }
         };
         let key = engine.rng.bytes();
-        let owner = Owner::Node {
-            name: node.into(),
-            epoch: hello.epoch,
-            attempt: hello.attempt,
-            confirmed: false,
-            accepting: true,
-            draining: false,
-            sessions_max: peer.sessions_max,
-        };
-        let peer_resend_max = hello.limits.as_ref().map_or(0, |limits| limits.resend_max);
-        let numbering = Numbering::new(engine.config.resend_max, peer_resend_max);
-        let id = engine
-            .tunnels
-            .insert(Tunnel::new(wire, key, owner, numbering, peer));
+        let identity = Identity { wire, key };
+        let until = now + engine.config.grace;
+        let id = engine.tunnels.insert(Tunnel::new(
+            identity,
+            Node::new(node, hello, peer.sessions_max),
+            peer,
+            engine.config.resend_max,
+            until,
+        ));
         self.by_wire.insert(wire, id);
         self.index
             .insert(now, key_of(id), exit_state(peer.sessions_max));
@@ -227,7 +220,7 @@ impl PopRole {
 
     fn admit_resumed(
         &self,
-        engine: &mut Engine,
+        engine: &mut Engine<PopDesk>,
         now: Instant,
         node: &str,
         hello: &wire::Hello,
@@ -242,106 +235,90 @@ impl PopRole {
         let Some(&id) = self.by_wire.get(&hello.tunnel) else {
             return Err(refused);
         };
-        let Some(tunnel) = engine.tunnels.get_mut(id) else {
+        let Some(tunnel) = engine.tunnels.get(id) else {
             return Err(refused);
         };
-        let Owner::Node { name, epoch, .. } = &tunnel.owner else {
-            return Err(refused);
-        };
-        if **name != *node || *epoch != hello.epoch || !verify(&tunnel.key, claim, &hello.proof) {
+        let known = tunnel.peer();
+        if known.name() != node
+            || known.epoch() != hello.epoch
+            || !verify(tunnel.key(), claim, &hello.proof)
+        {
             return Err(refused);
         }
         newer(engine, id, hello)?;
-        let Some(tunnel) = engine.tunnels.get_mut(id) else {
-            return Err(refused);
-        };
-        let owed = tunnel.is_owing();
-        match tunnel.numbering.rewind(hello.received) {
-            Ok(freed) => {
-                engine.memory.resend -= freed;
-                engine.owing -= usize::from(owed && !tunnel.is_owing());
-            }
-            Err(_) => {
-                mark::hit(Mark::Desync);
-                engine.end_tunnel(now, id, Code::Desync, Duration::ZERO);
-                return Err(Code::Desync.into());
-            }
-        }
-        if let Owner::Node {
-            attempt, confirmed, ..
-        } = &mut tunnel.owner
-        {
-            if tunnel.was_attached && tunnel.carrier.is_some() && !*confirmed {
+        let rewound = engine.change_tunnel(id, |tunnel| {
+            tunnel.rewind(hello.received)?;
+            let borne = tunnel.carrier().is_some();
+            if tunnel.peer_mut().greet_again(hello.attempt) && borne {
                 mark::hit(Mark::ResumeUnconfirmed);
             }
-            *attempt = hello.attempt;
-            *confirmed = false;
+            if tunnel.has_replay() {
+                mark::hit(Mark::ResumeLossDown);
+            }
+            Ok(())
+        });
+        match rewound {
+            Some(Ok(())) => {
+                engine.counters.resumes += 1;
+                Ok(id)
+            }
+            Some(Err(Contradiction)) => {
+                mark::hit(Mark::Desync);
+                engine.end_tunnel(now, id, Code::Desync, Duration::ZERO);
+                Err(Code::Desync.into())
+            }
+            None => Err(refused),
         }
-        if tunnel.numbering.has_replay() {
-            mark::hit(Mark::ResumeLossDown);
-        }
-        engine.counters.resumes += 1;
-        Ok(id)
     }
 
     /// Handles an acknowledgement: the first on a carrier shows that the edge got our HELLO.
-    pub(super) fn confirm(&mut self, engine: &mut Engine, now: Instant, id: TunnelId) {
+    pub(super) fn confirm(&mut self, engine: &mut Engine<PopDesk>, now: Instant, id: TunnelId) {
         let Some(tunnel) = engine.tunnels.get_mut(id) else {
             return;
         };
-        let resumed = tunnel.was_attached;
-        let Owner::Node {
-            name, confirmed, ..
-        } = &mut tunnel.owner
-        else {
+        let node = tunnel.peer_mut();
+        let Some(confirmed) = node.confirm() else {
             return;
         };
-        if core::mem::replace(confirmed, true) {
-            return;
-        }
-        tunnel.was_attached = true;
-        let Some(entry) = self.nodes.get_mut(&**name) else {
+        let Some(entry) = self.nodes.get_mut(node.name()) else {
             return;
         };
         if entry.pending == Some(id) {
             entry.pending = None;
-            let old = entry.tunnel.replace(id);
-            if let Some(old) = old
-                && let Some(Owner::Node { epoch, .. }) =
-                    engine.tunnels.get(old).map(|tunnel| &tunnel.owner)
+            if let Some(old) = entry.tunnel.replace(id)
+                && let Some(tunnel) = engine.tunnels.get(old)
             {
                 if entry.replaced.len() == REPLACED_MAX {
                     entry.replaced.pop_front();
                 }
                 mark::hit(Mark::Takeover);
-                entry.replaced.push_back((*epoch, now + DUPLICATE_RETRY));
+                let until = now + DUPLICATE_RETRY;
+                entry.replaced.push_back((tunnel.peer().epoch(), until));
                 engine.end_tunnel(now, old, Code::DuplicateNode, DUPLICATE_RETRY);
             }
         }
         self.refresh(engine, now, id);
-        engine.events.push_back(Event::NodeAttached {
+        engine.agenda.tell(PopEvent::NodeAttached {
             tunnel: id,
-            resumed,
+            resumed: confirmed.resumed,
         });
     }
 
     /// Forgets a tunnel that has ended.
     pub(super) fn tunnel_gone(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut Engine<PopDesk>,
         id: TunnelId,
-        tunnel: Tunnel,
+        tunnel: &Tunnel<Node>,
         code: Code,
     ) {
-        self.by_wire.remove(&tunnel.wire);
+        self.by_wire.remove(&tunnel.wire());
         let slot_taken = engine.tunnels.key_at(key_of(id).0).is_some();
         if !slot_taken {
             self.index.remove(key_of(id));
         }
-        let Owner::Node { name, .. } = &tunnel.owner else {
-            return;
-        };
-        if let Some(entry) = self.nodes.get_mut(&**name) {
+        let node = tunnel.peer();
+        if let Some(entry) = self.nodes.get_mut(node.name()) {
             if entry.tunnel == Some(id) {
                 entry.tunnel = entry.pending.take();
             }
@@ -349,51 +326,26 @@ impl PopRole {
                 entry.pending = None;
             }
             if entry.tunnel.is_none() && entry.replaced.is_empty() {
-                self.nodes.remove(&**name);
+                self.nodes.remove(node.name());
             }
         }
-        if tunnel.was_attached {
-            engine.events.extend(Event::gone(id, &tunnel, code));
+        if node.was_attached() {
+            engine.agenda.tell(PopEvent::NodeGone {
+                tunnel: id,
+                node: node.name().into(),
+                code,
+            });
         }
     }
 }
 
 /// Requires a HELLO to be later than the last accepted one of its tunnel.
-fn newer(engine: &Engine, id: TunnelId, hello: &wire::Hello) -> Result<(), Refusal> {
-    match engine.tunnels.get(id).map(|tunnel| &tunnel.owner) {
-        Some(Owner::Node { attempt, .. })
-            if hello.attempt <= *attempt && !planted::on(Planted::LateHelloTaken) =>
-        {
+fn newer(engine: &Engine<PopDesk>, id: TunnelId, hello: &wire::Hello) -> Result<(), Refusal> {
+    match engine.tunnels.get(id) {
+        Some(tunnel) if !tunnel.peer().is_newer(hello.attempt) => {
             mark::hit(Mark::StaleAttempt);
             Err(Code::StaleAttempt.into())
         }
-        _ => Ok(()),
-    }
-}
-
-/// Reads what the peer says about itself, within what makes sense.
-pub(crate) fn peer_limits(hello: &wire::Hello) -> Result<PeerLimits, Code> {
-    let told = hello.limits.as_ref().ok_or(Code::Malformed)?;
-    if told.resend_max < RESEND_MIN || told.data_max < DATA_MIN {
-        return Err(Code::Malformed);
-    }
-    Ok(PeerLimits {
-        data_max: (told.data_max as usize).min(limits::DATA_MAX),
-        early_max: told.early_max,
-        sessions_max: told.sessions_max,
-    })
-}
-
-/// Smallest limits that a peer may set: below, every frame would be a special case.
-const RESEND_MIN: u64 = 64 << 10;
-const DATA_MIN: u32 = 1 << 10;
-
-/// Returns what this side tells about itself.
-pub(crate) fn own_limits(config: &crate::config::Config) -> wire::Limits {
-    wire::Limits {
-        data_max: u32::try_from(limits::DATA_MAX).unwrap_or(u32::MAX),
-        resend_max: config.resend_max,
-        early_max: config.early_max,
-        sessions_max: config.sessions_max,
+        Some(_) | None => Ok(()),
     }
 }

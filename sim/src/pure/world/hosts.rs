@@ -9,7 +9,7 @@ use super::{Action, World};
 use core::hash::Hash as _;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{
-    CarrierId, Edge, Endpoint, Event, Pop, Rates, Role, SessionId, UplinkId,
+    CarrierId, Edge, EdgeEvent, Endpoint, Event, Pop, PopEvent, Rates, Role, SessionId, UplinkId,
 };
 use titan_core::exit::guard::Guard;
 use titan_core::mark::{self, Mark};
@@ -335,20 +335,10 @@ impl World {
             self.note(|| format!("pop {pop}: {event:?}"));
             match event {
                 Event::Sever { carrier, .. } => self.severed(Host::Pop(pop), carrier),
-                Event::NodeAttached { .. }
-                | Event::NodeDetached { .. }
-                | Event::NodeGone { .. } => {
-                    self.judge_node(pop, &event);
-                }
-                Event::AllowanceLow { group } => self.allowance_low(pop, group),
+                Event::Role(PopEvent::AllowanceLow { group }) => self.allowance_low(pop, group),
+                Event::Role(event) => self.judge_node(pop, &event),
                 Event::Drained => self.judge_drained(pop),
-                Event::Connect { .. }
-                | Event::UplinkAttached { .. }
-                | Event::UplinkDetached { .. }
-                | Event::UplinkGone { .. }
-                | Event::Opened { .. }
-                | Event::Command { .. }
-                | Event::CarrierFull { .. } => {}
+                Event::CarrierFull { .. } => {}
             }
         }
         moved
@@ -365,10 +355,10 @@ impl World {
             event.hash(&mut self.trace);
             self.note(|| format!("edge {edge}: {event:?}"));
             match event {
-                Event::Connect { uplink } => self.connect(edge, uplink),
-                Event::Opened { session } => self.opened(edge, session),
+                Event::Role(EdgeEvent::Connect { uplink }) => self.connect(edge, uplink),
+                Event::Role(EdgeEvent::Opened { session }) => self.opened(edge, session),
                 Event::Sever { carrier, .. } => self.severed(Host::Edge(edge), carrier),
-                Event::UplinkAttached { uplink, resumed } => {
+                Event::Role(EdgeEvent::UplinkAttached { uplink, resumed }) => {
                     self.record.uplink_attached(edge, uplink);
                     let pop = self.edges[edge].uplinks.get(&uplink).copied();
                     let lost = pop.and_then(|pop| self.edges[edge].lost.remove(&pop));
@@ -376,7 +366,7 @@ impl World {
                         mark::note(Mark::ResumeLossBoth);
                     }
                 }
-                Event::UplinkDetached { uplink, code } => {
+                Event::Role(EdgeEvent::UplinkDetached { uplink, code }) => {
                     self.record.uplink_detached(edge, uplink, self.now);
                     let host = &self.edges[edge];
                     if code == Code::AckWithheld
@@ -385,16 +375,13 @@ impl World {
                         self.judge_withheld(Host::Edge(edge), host.node, pop);
                     }
                 }
-                Event::Command { uplink, command } => self.commanded(edge, uplink, command),
-                Event::UplinkGone { uplink } => {
+                Event::Role(EdgeEvent::Command { uplink, command }) => {
+                    self.commanded(edge, uplink, command)
+                }
+                Event::Role(EdgeEvent::UplinkGone { uplink }) => {
                     self.edges[edge].uplinks.remove(&uplink);
                 }
-                Event::Drained
-                | Event::NodeAttached { .. }
-                | Event::NodeDetached { .. }
-                | Event::NodeGone { .. }
-                | Event::AllowanceLow { .. }
-                | Event::CarrierFull { .. } => {}
+                Event::Drained | Event::CarrierFull { .. } => {}
             }
         }
         moved

@@ -9,7 +9,7 @@ use super::hosts::Host;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use titan_core::endpoint::{
-    CarrierId, Counters, Edge, Endpoint, Event, Pop, Role, SessionId, TunnelId, UplinkId, Usage,
+    CarrierId, Counters, Edge, Endpoint, Pop, PopEvent, Role, SessionId, TunnelId, UplinkId, Usage,
 };
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
@@ -220,19 +220,15 @@ impl World {
     // --- When something ends ----------------------------------------------------------------------
 
     /// A tunnel ends only when its reason to live is gone.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "what is not about a node says nothing here"
-    )]
-    pub(super) fn judge_node(&mut self, pop: usize, event: &Event) {
+    pub(super) fn judge_node(&mut self, pop: usize, event: &PopEvent) {
         match *event {
-            Event::NodeAttached { tunnel, .. } => {
+            PopEvent::NodeAttached { tunnel, .. } => {
                 self.record.pop_detached.remove(&(pop, tunnel));
             }
-            Event::NodeDetached { tunnel, .. } => {
+            PopEvent::NodeDetached { tunnel, .. } => {
                 self.record.pop_detached.insert((pop, tunnel), self.now);
             }
-            Event::NodeGone {
+            PopEvent::NodeGone {
                 tunnel,
                 ref node,
                 code,

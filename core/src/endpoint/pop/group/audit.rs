@@ -1,25 +1,25 @@
 //! Accounts, counted again from their sessions.
 
-use super::super::engine::Engine;
+use super::super::desk::PopDesk;
 use crate::account::{Carried, Way};
-use crate::session::Phase;
+use crate::endpoint::engine::Engine;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 
-impl Engine {
+impl Engine<PopDesk> {
     /// Checks what holds about groups (I9), by counting again.
-    pub(in crate::endpoint) fn audit_groups(&self, now: Instant) {
+    pub(in crate::endpoint::pop) fn audit_groups(&self, now: Instant) {
+        let groups = &self.desk.groups;
         let mut sums = BTreeMap::<u32, (Carried, usize)>::new();
         let mut tickets = 0;
         for (id, session) in self.sessions.iter() {
-            let Some(side) = session.pop() else { continue };
-            let (meter, send) = (&side.meter, &session.send);
-            let group = self.groups.get(session.group).expect("a session's group");
+            let meter = &session.flow().meter;
+            let group = groups.get(session.group()).expect("a session's group");
             assert!(
                 group.sessions.contains(&id) || group.ending.contains(&id),
                 "I9: {id:?} is of no group"
             );
-            let (sum, count) = sums.entry(session.group).or_default();
+            let (sum, count) = sums.entry(session.group()).or_default();
             sum.add(Way::Up, meter.carried.up);
             sum.add(Way::Down, meter.carried.down);
             *count += 1;
@@ -32,30 +32,22 @@ impl Engine {
                     );
                 }
             }
-            let live = matches!(session.phase, Phase::Dialling | Phase::Open);
-            if live && !send.stopped {
-                assert!(
-                    meter.carried.up + send.unpaid as u64 == send.offset + send.queue.len() as u64,
-                    "I9: {id:?} counts what its client sent once"
-                );
-            }
-            if live && !session.recv.stopped {
-                assert!(
-                    meter.carried.down == session.recv.released,
-                    "I9: {id:?} counts what its client got once"
-                );
-            }
+            let (taken, given) = session.counted();
             assert!(
-                send.unpaid <= send.queue.len(),
-                "I9: {id:?} owes for bytes that are gone"
+                taken.is_none_or(|taken| taken == meter.carried.up),
+                "I9: {id:?} counts what its client sent once"
             );
             assert!(
-                send.unpaid == 0 || meter.place(Way::Up).ticket.is_some(),
+                given.is_none_or(|given| given == meter.carried.down),
+                "I9: {id:?} counts what its client got once"
+            );
+            assert!(
+                session.unpaid() == 0 || meter.place(Way::Up).ticket.is_some(),
                 "I6: {id:?} owes and does not wait"
             );
         }
         let mut queued = 0;
-        for (number, group) in &self.groups.by_number {
+        for (number, group) in &groups.by_number {
             let (mut sum, count) = sums.get(number).copied().unwrap_or_default();
             sum.add(Way::Up, group.past.up);
             sum.add(Way::Down, group.past.down);

@@ -1,0 +1,89 @@
+//! What the engine asks of a POP in passing, and leaves to it.
+
+use super::flow::{Grip, PopFlow};
+use super::group::Groups;
+use super::node::Node;
+use crate::account::Way;
+use crate::arena::{SessionId, TunnelId};
+use crate::endpoint::desk::Desk;
+use crate::endpoint::engine::Agenda;
+use crate::endpoint::event::{PopEvent, PopTimer};
+use crate::session::Session;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use titan_proto::Code;
+
+#[derive(Debug, Default)]
+pub(crate) struct PopDesk {
+    pub(super) groups: Groups,
+    /// Sessions that were dialling over what is gone.
+    pub(super) orphaned: VecDeque<(SessionId, Code)>,
+    /// Tunnels that have a session less.
+    pub(super) left: Vec<TunnelId>,
+    /// Grips on leases of sessions that are gone.
+    pub(super) ungripped: Vec<Grip>,
+}
+
+impl Desk for PopDesk {
+    type Flow = PopFlow;
+    type Peer = Node;
+    /// The node that the token names.
+    type Caller = Box<str>;
+    type Event = PopEvent;
+    type Timer = PopTimer;
+
+    fn allowance(&self, now: Instant, session: &Session<PopFlow>, way: Way, wanted: usize) -> u64 {
+        self.groups.allowance(now, session, way, wanted)
+    }
+
+    fn carry(
+        &mut self,
+        now: Instant,
+        agenda: &mut Agenda<Self>,
+        session: &mut Session<PopFlow>,
+        way: Way,
+        bytes: u64,
+    ) {
+        self.groups.carry(now, agenda, session, way, bytes);
+    }
+
+    fn queue_up(
+        &mut self,
+        now: Instant,
+        agenda: &mut Agenda<Self>,
+        id: SessionId,
+        session: &mut Session<PopFlow>,
+        way: Way,
+    ) {
+        self.groups.queue_up(now, agenda, id, session, way);
+    }
+
+    fn is_held_up(session: &Session<PopFlow>) -> bool {
+        session.flow().meter.waits()
+    }
+
+    fn left(&mut self, tunnel: TunnelId) {
+        self.left.push(tunnel);
+    }
+
+    fn adopt(&mut self, id: SessionId, code: Code) -> bool {
+        self.orphaned.push_back((id, code));
+        true
+    }
+
+    fn over(&mut self, id: SessionId, session: Session<PopFlow>) {
+        let group = session.group();
+        let flow = session.into_flow();
+        self.groups.leave(id, group, &flow.meter);
+        self.ungripped.extend(flow.grip.map(|grip| *grip));
+    }
+}
+
+impl PopDesk {
+    /// Tells whether anything waits for the role to take it up.
+    pub(super) fn has_mail(&self) -> bool {
+        !(self.left.is_empty() && self.ungripped.is_empty() && self.orphaned.is_empty())
+    }
+}

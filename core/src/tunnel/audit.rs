@@ -1,0 +1,30 @@
+//! Checks of everything that must hold of one tunnel.
+
+use super::{Peer, Tunnel};
+use crate::arena::TunnelId;
+use alloc::collections::BTreeMap;
+
+/// What is kept for resending, and whether any of it is a session's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) resend: u64,
+    pub(crate) owing: bool,
+}
+
+impl<P: Peer> Tunnel<P> {
+    /// Checks the tunnel against what its sessions hold, by group.
+    pub(crate) fn audit(&self, id: TunnelId, waiting: &BTreeMap<u32, u64>) -> Kept {
+        assert!(self.numbering.is_consistent(), "I2: {id:?} numbering");
+        assert!(self.roll.numbers_are_opened(), "{id:?} numbers grow");
+        assert_eq!(
+            self.roll.waiting(),
+            waiting.values().sum::<u64>(),
+            "I4: {id:?} waiting"
+        );
+        assert_eq!(self.roll.by_group(), waiting, "I4: {id:?} waiting by group");
+        Kept {
+            resend: self.numbering.charge(),
+            owing: self.is_owing(),
+        }
+    }
+}
