@@ -1,8 +1,9 @@
 //! What a group may still do: how many bytes, and how fast.
 //!
-//! Plain arithmetic over totals and time, without sessions: an account can be shared by several
-//! endpoints without a change to it.
+//! An [`Account`] is plain arithmetic over totals and time, without sessions: it can be shared by
+//! several endpoints without a change to it. The [`ledger`] says what is granted to it.
 
+pub mod ledger;
 pub(crate) mod quota;
 pub(crate) mod rate;
 

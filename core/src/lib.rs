@@ -9,7 +9,7 @@
 
 extern crate alloc;
 
-mod account;
+pub mod account;
 mod arena;
 mod carrier;
 mod config;

@@ -166,6 +166,14 @@ marks! {
     // Accounts and leases.
     /// A group has little left of its grant.
     AllowanceLow = "allowance-low",
+    /// A user had nothing left but what other POPs held, and waited for it.
+    OthersAwaited = "others-lease-awaited",
+    /// A grant was lowered and more was carried than had been known.
+    RecallLate = "lease-recalled-late",
+    /// A lease had to be asked for again.
+    LeaseRetried = "lease-retried",
+    /// A user came back whose totals were kept.
+    UserReturned = "user-came-back",
     /// Bytes were taken from a client before they could be booked.
     WriteUnpaid = "write-unpaid",
     /// A session name was bound to another node because its own was gone.

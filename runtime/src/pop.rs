@@ -183,10 +183,10 @@ pub async fn run<E: Env, S: Store>(
         .tasks
         .spawn(follow::follow(Rc::clone(&shared), cursor));
     shared.tasks.spawn(keys::keep(Rc::clone(&shared)));
-    shared.tasks.spawn(account::report(Rc::clone(&shared)));
+    shared.tasks.spawn(account::keep_time(Rc::clone(&shared)));
     shared
         .tasks
-        .spawn(account::watch_windows(Rc::clone(&shared)));
+        .spawn(account::keep_journal(Rc::clone(&shared)));
     shared
         .tasks
         .spawn(client::accept(Rc::clone(&shared), socks));
@@ -262,7 +262,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
             Event::Drained => shared.drain.core_is_done(),
-            Event::Role(PopEvent::AllowanceLow { group }) => account::ask(&shared, group),
+            Event::Role(PopEvent::AllowanceLow { group }) => account::low(&shared, group),
             Event::Sever { .. } => {}
         }
     }

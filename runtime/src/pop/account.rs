@@ -1,306 +1,186 @@
 //! What users of this POP may do, while they do it: quotas, rates, sessions, and the switch.
 //!
 //! ```text
-//!  login ──admit──▶ Held ──grant, limit_rate, exhaust──▶ core
-//!                    ▲ ▲                                  │
-//!  change stream ────┘ └──lease, report── store ◀─────────┘ AllowanceLow, poll_carried
+//!  login ──admit──▶ ledger ──instructions──▶ endpoint
+//!                    ▲ ▲                        │
+//!  change stream ────┘ └──questions── store     │ AllowanceLow, poll_carried
+//!                    ▲                          │
+//!                    └──────────────────────────┘
 //! ```
 //!
-//! Each user has a number, the core's *group*, from the first session until nothing of the last one
-//! is left to be reported. The core moves nothing that was not granted; the store is asked for more
-//! before that is used up, and never by whoever moves bytes.
+//! The rules are [`titan_core::account::ledger`]'s. Here is its driver: calls to the store, a timer, names
+//! of users, the journal. [`turn`] is the only way in: what it has carried is handed in before, and what
+//! follows is done after, so that nothing moves by a grant that counts no more.
 
 mod admit;
-mod held;
 mod journal;
-mod lease;
+mod keep;
+mod names;
 mod record;
-mod report;
+mod tell;
 
 pub(super) use admit::admit;
-pub(super) use lease::ask;
+pub(super) use keep::keep_journal;
 pub(super) use record::{aged, refresh};
-pub(super) use report::{leave, report, wake_reports};
+pub(super) use tell::leave;
 
 use super::Shared;
 use crate::env::Env;
-use crate::store::{Holder, Store, User};
+use crate::store::{Holder, Store};
 use core::cell::{Cell, RefCell};
-use core::time::Duration;
-use held::{Held, Past};
-use std::collections::{BTreeMap, BTreeSet};
+use keep::Outcome;
+use names::Names;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use titan_core::account::ledger::{Config, Event, Instruction, Ledger, PlaceId};
+use titan_core::endpoint::Pop;
 use titan_core::time::Instant;
 use titan_proto::Code;
-use tokio::sync::Notify;
-
-/// How often windows of validity are looked at.
-const WINDOWS_INTERVAL: Duration = Duration::from_millis(200);
+use tokio::sync::{Notify, oneshot};
 
 /// The users that this POP has something of.
 #[derive(Debug)]
 pub(super) struct Accounts {
     holder: Holder,
-    state: RefCell<State>,
-    /// Somebody wants the store to hear of sessions, or of what is given back, soon.
-    urgent: Notify,
-    /// Until when the store is not asked for the number of sessions.
-    count_retry: Cell<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    held: BTreeMap<u32, Held>,
-    by_user: BTreeMap<u64, u32>,
-    by_name: BTreeMap<String, BTreeSet<u32>>,
-    /// Users who are not held now, by id.
-    past: BTreeMap<u64, Past>,
-    /// When a window of validity opens or closes, in Unix seconds.
-    windows: BTreeSet<(u64, u32)>,
-    next: u32,
-}
-
-impl State {
-    /// Finds the number of a user, or gives it one that nobody has.
-    fn number(&mut self, record: &Arc<User>, now: Instant) -> u32 {
-        if let Some(&group) = self.by_user.get(&record.id) {
-            return group;
-        }
-        while self.held.contains_key(&self.next) {
-            self.next = self.next.wrapping_add(1);
-        }
-        let group = self.next;
-        self.next = self.next.wrapping_add(1);
-        let held = Held::new(Arc::clone(record), now);
-        let held = match self.past.remove(&record.id) {
-            Some(past) => held.resume(past),
-            None => held,
-        };
-        self.held.insert(group, held);
-        self.by_user.insert(record.id, group);
-        let namesakes = self.by_name.entry(record.name.clone()).or_default();
-        namesakes.insert(group);
-        self.watch(group, record);
-        group
-    }
-
-    /// Notes when the window of a user opens and closes.
-    fn watch(&mut self, group: u32, record: &User) {
-        let times = [record.starts_at, record.expires_at];
-        let times = times.into_iter().flatten();
-        self.windows.extend(times.map(|at| (at, group)));
-    }
-
-    /// Forgets the window of a record that counts no more.
-    fn unwatch(&mut self, group: u32, record: &User) {
-        let times = [record.starts_at, record.expires_at];
-        for at in times.into_iter().flatten() {
-            self.windows.remove(&(at, group));
-        }
-    }
-
-    fn remove(&mut self, group: u32) {
-        let Some(held) = self.held.remove(&group) else {
-            return;
-        };
-        self.by_user.remove(&held.record.id);
-        // Also of one that the store says is no more: it may have said so for a moment only.
-        self.past.insert(held.record.id, held.past());
-        if let Some(namesakes) = self.by_name.get_mut(&held.record.name) {
-            namesakes.remove(&group);
-            if namesakes.is_empty() {
-                self.by_name.remove(&held.record.name);
-            }
-        }
-        self.unwatch(group, &held.record);
-    }
+    ledger: RefCell<Ledger>,
+    names: RefCell<Names>,
+    /// Sessions that wait to be let in.
+    waiting: RefCell<BTreeMap<PlaceId, oneshot::Sender<Result<(), Code>>>>,
+    /// Places that were left since the last turn.
+    left: RefCell<Vec<PlaceId>>,
+    /// The deadline the timer task sleeps until.
+    armed: Cell<Option<Instant>>,
+    /// The timer task has something to do before that.
+    rearm: Notify,
+    outcome: Outcome,
 }
 
 impl Accounts {
     pub(super) fn new(holder: Holder) -> Self {
         Self {
             holder,
-            state: RefCell::default(),
-            urgent: Notify::new(),
-            count_retry: Cell::new(Instant::EPOCH),
+            ledger: RefCell::new(Ledger::new(Config::default(), 0)),
+            names: RefCell::default(),
+            waiting: RefCell::default(),
+            left: RefCell::default(),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
+            outcome: Outcome::default(),
         }
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.state.borrow().by_name.keys().cloned().collect()
+        self.names.borrow().all()
     }
 
     /// Tells whether there is something of a user of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.state.borrow().by_name.contains_key(name)
-    }
-
-    fn groups_of(&self, name: &str) -> Vec<u32> {
-        let state = self.state.borrow();
-        let groups = state.by_name.get(name);
-        groups.map_or_else(Vec::new, |groups| groups.iter().copied().collect())
+        self.names.borrow().has(name)
     }
 }
 
-/// Takes in what reading a user's record has found, for the sessions that run.
-fn apply<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, found: Option<User>) {
+/// Calls the ledger and does what follows from it.
+fn turn<E: Env, S: Store, T>(
+    shared: &Rc<Shared<E, S>>,
+    call: impl FnOnce(&mut Ledger, Instant, u64) -> T,
+) -> T {
+    let accounts = &shared.accounts;
     let unix_time = shared.env.unix_time().as_secs();
-    let mut state = shared.accounts.state.borrow_mut();
-    let Some(held) = state.held.get_mut(&group) else {
-        return;
-    };
-    held.read_at = Some(shared.env.now());
-    let Some(record) = found.filter(|record| record.id == held.record.id) else {
-        held.gone = true;
-        held.off = true;
-        let in_core = held.in_core;
-        drop(state);
-        let shut = |core: &mut titan_core::endpoint::Pop, now| {
-            core.exhaust(now, group, Code::UserDisabled);
-        };
-        if in_core {
-            shared.shard.drive(shut);
+    let out = shared.shard.drive(|core, now| {
+        let mut ledger = accounts.ledger.borrow_mut();
+        count(core, &mut ledger);
+        for place in accounts.left.take() {
+            ledger.leave(now, place);
         }
-        return;
-    };
-    held.gone = false;
-    let record = Arc::new(record);
-    let old = core::mem::replace(&mut held.record, Arc::clone(&record));
-    let renewed = old.credential_version != record.credential_version;
-    let was_off = core::mem::replace(&mut held.off, !record.is_on(unix_time));
-    let (off, rates, in_core) = (held.off, held.rates(), held.in_core);
-    let relimited = old.traffic_limit.is_some() != held.is_limited();
-    let dry = held.dry && held.is_limited();
-    if relimited {
-        held.dry = false;
-    }
-    let reopen = !off && !dry && (was_off || renewed || relimited);
-    let grant = held.grant(0);
-    let needy = held.is_limited() && !off && (dry || reopen);
-    let excess = held.read();
-    state.unwatch(group, &old);
-    state.watch(group, &record);
-    drop(state);
-    if !in_core {
-        return;
-    }
-    shared.shard.drive(|core, now| {
-        core.limit_rate(now, group, rates);
-        if off && !was_off {
-            core.exhaust(now, group, Code::UserDisabled);
-        } else if renewed {
-            core.exhaust(now, group, Code::BadCredentials);
+        let out = call(&mut ledger, now, unix_time);
+        while let Some(instruction) = ledger.poll_instruction() {
+            follow(core, now, &mut ledger, instruction);
         }
-        if reopen {
-            core.grant(now, group, grant);
-        }
+        out
     });
-    give_back(shared, group, excess);
-    if needy {
-        ask(shared, group);
+    let mut ledger = accounts.ledger.borrow_mut();
+    while let Some(ask) = ledger.poll_ask() {
+        shared.tasks.spawn(tell::tell(Rc::clone(shared), ask));
+    }
+    while let Some(event) = ledger.poll_event() {
+        heed(accounts, event);
+    }
+    let due = ledger.poll_timeout();
+    if due.is_some_and(|due| accounts.armed.get().is_none_or(|armed| due < armed)) {
+        accounts.rearm.notify_one();
+    }
+    out
+}
+
+/// Hands in what groups have carried since the last turn.
+fn count(core: &mut Pop, ledger: &mut Ledger) {
+    while let Some((group, carried)) = core.poll_carried() {
+        ledger.handle_carried(group, carried);
     }
 }
 
-/// Gives back up to so many bytes of what a user holds here and has not spent. The core spends them
-/// no more when this returns, and the store hears of it soon.
-fn give_back<E: Env, S: Store>(shared: &Shared<E, S>, group: u32, bytes: u64) {
-    if bytes == 0 {
-        return;
-    }
-    let given = shared.shard.drive(|core, now| {
-        let mut state = shared.accounts.state.borrow_mut();
-        let held = state.held.get_mut(&group).filter(|held| held.in_core)?;
-        held.count(core.carried(group));
-        let less = held.lessen(bytes)?;
-        core.recall(now, group, less);
-        Some(())
-    });
-    if given.is_some() {
-        shared.accounts.urgent.notify_one();
+/// Has the endpoint do what the ledger says.
+fn follow(core: &mut Pop, now: Instant, ledger: &mut Ledger, instruction: Instruction) {
+    match instruction {
+        Instruction::LimitRate { group, rates } => core.limit_rate(now, group, rates),
+        Instruction::Grant { group, grant } => core.grant(now, group, grant),
+        Instruction::Recall { group, grant } => {
+            core.recall(now, group, grant);
+            ledger.handle_recalled(now, group, core.carried(group));
+        }
+        Instruction::Exhaust { group, code } => core.exhaust(now, group, code),
+        Instruction::Forget { group } => {
+            let last = core.forget_group(group);
+            ledger.handle_forgotten(now, group, last);
+        }
     }
 }
 
-/// Lets and shuts users in and out as their windows of validity open and close.
-pub(super) async fn watch_windows<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
+fn heed(accounts: &Accounts, event: Event) {
+    match event {
+        Event::Admitted { place, outcome } => {
+            let waiting = accounts.waiting.borrow_mut().remove(&place);
+            if let Some(waiting) = waiting {
+                // The client may have gone.
+                let _ = waiting.send(outcome);
+            }
+        }
+        Event::Released { group } => accounts.names.borrow_mut().remove(group),
+        Event::Told => accounts.outcome.set(true),
+        Event::Untold => accounts.outcome.set(false),
+    }
+}
+
+/// The endpoint says that little is left of what a group was granted.
+pub(super) fn low<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32) {
+    turn(shared, |ledger, now, _| ledger.handle_low(now, group));
+}
+
+/// Has everything be told again, to a store that may have forgotten it.
+pub(super) fn reassert<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) {
+    turn(shared, |ledger, now, _| ledger.reassert(now));
+}
+
+/// Does what is due, for ever.
+pub(super) async fn keep_time<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
+    let accounts = &shared.accounts;
     loop {
-        shared
-            .env
-            .sleep_until(shared.env.now() + WINDOWS_INTERVAL)
-            .await;
-        let now = shared.env.unix_time().as_secs();
-        loop {
-            let due = {
-                let mut state = shared.accounts.state.borrow_mut();
-                let due = state.windows.first().filter(|(at, _)| *at <= now).copied();
-                due.and_then(|due| {
-                    state.windows.remove(&due);
-                    let held = state.held.get(&due.1)?;
-                    Some((due.1, User::clone(&held.record)))
-                })
-            };
-            let Some((group, record)) = due else { break };
-            judge(&shared, group, &record, now);
-        }
-    }
-}
-
-/// Shuts or opens a group as its record says at this time.
-fn judge<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, record: &User, unix_time: u64) {
-    let off = !record.is_on(unix_time);
-    let mut state = shared.accounts.state.borrow_mut();
-    let Some(held) = state.held.get_mut(&group).filter(|held| !held.gone) else {
-        return;
-    };
-    if core::mem::replace(&mut held.off, off) == off || !held.in_core {
-        return;
-    }
-    let grant = held.grant(0);
-    let needy = held.is_limited() && !off;
-    drop(state);
-    shared.shard.drive(|core, now| {
-        if off {
-            core.exhaust(now, group, Code::UserDisabled);
-        } else {
-            core.grant(now, group, grant);
-        }
-    });
-    if needy {
-        ask(shared, group);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{Embedded, Location, Mode, NewUser, Standing};
-    use titan_core::endpoint::Carried;
-
-    #[tokio::test]
-    async fn who_was_missed_for_a_moment_spends_nothing_twice() {
-        let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
-        let mut user = NewUser::new("ann".to_owned(), String::new(), 0);
-        user.traffic_limit = Some(100);
-        let record = Arc::new(store.create_user(user).await.unwrap());
-        let now = Instant::EPOCH;
-        let standing = Standing {
-            granted: 60,
-            charged: 60,
-            limit: Some(100),
-            sessions_elsewhere: 0,
-            held_elsewhere: 0,
+        let due = accounts.ledger.borrow().poll_timeout();
+        accounts.armed.set(due);
+        let late = async {
+            match due {
+                Some(due) => shared.env.sleep_until(due).await,
+                None => core::future::pending().await,
+            }
         };
-        let mut state = State::default();
-        for round in 0..2 {
-            let group = state.number(&record, now);
-            let held = state.held.get_mut(&group).unwrap();
-            held.in_core = true;
-            held.stand(&standing, now);
-            assert_eq!(held.rest(), if round == 0 { 60 } else { 0 });
-            held.forgotten(Carried { up: 60, down: 0 });
-            // The store answered once that there is no such user.
-            held.gone = true;
-            state.remove(group);
+        tokio::select! {
+            biased;
+            () = accounts.rearm.notified() => {
+                if !accounts.left.borrow().is_empty() {
+                    turn(&shared, |_, _, _| ());
+                }
+            }
+            () = late => turn(&shared, Ledger::handle_timeout),
         }
     }
 }

@@ -94,7 +94,7 @@ async fn turn<E: Env, S: Store>(
     Ok(more || !reader.stale.is_empty() || aged.len() == RECORDS_PER_TURN)
 }
 
-fn note<E: Env, S: Store>(shared: &Shared<E, S>, reader: &mut Reader, changes: &Changes) {
+fn note<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, reader: &mut Reader, changes: &Changes) {
     if changes.reload {
         // Orders that were missed are not obeyed: nobody knows how old they are.
         let names = shared.accounts.names();
@@ -102,7 +102,7 @@ fn note<E: Env, S: Store>(shared: &Shared<E, S>, reader: &mut Reader, changes: &
         reader.stale.extend(names);
         reader.lists_stale = true;
         if reader.cursor.run != changes.cursor.run {
-            account::wake_reports(&shared.accounts);
+            account::reassert(shared);
             shared.registrar.tell_again();
         }
     }

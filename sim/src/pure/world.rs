@@ -1,6 +1,8 @@
 //! The queue of actions and what each does.
 
 mod carriers;
+mod charges;
+mod desk;
 mod faults;
 mod flows;
 mod hosts;

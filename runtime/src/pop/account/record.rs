@@ -1,10 +1,12 @@
 //! Reading records of users again.
 
-use super::{Shared, apply};
+use super::{Shared, turn};
 use crate::env::Env;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, User};
 use core::time::Duration;
 use std::rc::Rc;
+use titan_core::account::ledger::Terms;
+use titan_core::endpoint::Rates;
 
 /// How old the record of a user with sessions may get without a change being announced.
 const AGE_MAX: Duration = Duration::from_secs(30);
@@ -15,20 +17,40 @@ pub(in crate::pop) async fn refresh<E: Env, S: Store>(
     name: &str,
 ) -> Result<(), StoreError> {
     let found = shared.store.user(name).await?;
-    for group in shared.accounts.groups_of(name) {
-        apply(shared, group, found.clone());
+    let namesakes = shared.accounts.names.borrow().namesakes(name);
+    for (group, id) in namesakes {
+        let terms = found.as_ref().filter(|record| record.id == id).map(terms);
+        turn(shared, |ledger, now, unix_time| {
+            ledger.handle_terms(now, unix_time, group, terms);
+        });
     }
     Ok(())
 }
 
 /// Returns at most so many users whose records are too old.
 pub(in crate::pop) fn aged<E: Env, S: Store>(shared: &Shared<E, S>, most: usize) -> Vec<String> {
-    let now = shared.env.now();
-    let state = shared.accounts.state.borrow();
-    let held = state.held.values();
-    let old = |at| now.since(at) > AGE_MAX;
-    held.filter(|held| !held.gone && held.read_at.is_none_or(old))
-        .take(most)
-        .map(|held| held.record.name.clone())
+    let ledger = shared.accounts.ledger.borrow();
+    let names = shared.accounts.names.borrow();
+    let groups = ledger.aged(shared.env.now(), AGE_MAX).take(most);
+    groups
+        .filter_map(|group| names.name(group).map(str::to_owned))
         .collect()
+}
+
+/// Returns what a record lets its user do.
+pub(super) fn terms(record: &User) -> Terms {
+    Terms {
+        limit: record.traffic_limit,
+        charged: record.charged,
+        spent: record.uploaded.saturating_add(record.downloaded),
+        rates: Rates {
+            up: record.upload_rate.unwrap_or(0),
+            down: record.download_rate.unwrap_or(0),
+        },
+        sessions_max: record.sessions_max,
+        enabled: record.enabled,
+        starts_at: record.starts_at,
+        ends_at: record.expires_at,
+        password: record.credential_version,
+    }
 }

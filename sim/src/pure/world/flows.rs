@@ -42,6 +42,10 @@ impl World {
             self.enter_in(250, Action::Start { flow: index });
             return;
         };
+        let (group, place) = match self.admit(pop, flow.group) {
+            Ok(admitted) => admitted,
+            Err(code) => return self.flow_ended(index, code),
+        };
         // The address names the flow; the guard of the edges allows just this range.
         let address = if flow.private {
             PRIVATE
@@ -53,7 +57,7 @@ impl World {
                 host: Name::Ip(IpAddr::V4(address)),
                 port: 80,
             },
-            group: flow.group,
+            group,
             weight: 1,
             family: wire::create::Family::Any,
             country: None,
@@ -67,6 +71,7 @@ impl World {
         host.touched = true;
         let opened = core.open(now, open);
         self.note(|| format!("flow {index} asks pop {pop}: {opened:?}"));
+        self.seat(pop, flow.group, place, opened.ok());
         match opened {
             Ok(id) => {
                 let mut client = Peer::client(index, &flow, self.heals_at());
@@ -215,6 +220,9 @@ impl World {
                     session,
                 },
             );
+        }
+        if !ended.is_empty() {
+            self.unseat(pop);
         }
         for client in ended {
             self.book_client(pop, &client);

@@ -4,7 +4,8 @@ use super::super::chooser::{Chooser, mix};
 use super::super::oracle::stuck;
 use super::super::peer::Peer;
 use super::super::scenario::Answer;
-use super::store::Books;
+use super::charges::Books;
+use super::desk::Desk;
 use super::{Action, World};
 use core::hash::Hash as _;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub(super) struct PopHost {
     pub(super) touched: bool,
     pub(super) draining: bool,
     pub(super) books: Books,
+    /// The ledger of each account.
+    pub(super) desks: Vec<Desk>,
     /// The process is suspended until then.
     pub(super) suspended_until: Instant,
     /// It takes no carriers until then, and asks for this wait.
@@ -91,6 +94,17 @@ impl PopHost {
     /// Tells whether it has something to do and runs.
     fn acts(&self, now: Instant) -> bool {
         self.touched && self.core.is_some() && self.suspended_until <= now
+    }
+
+    /// Returns when there is something to do for the endpoint or a ledger.
+    fn due(&self) -> Option<Instant> {
+        let core = self.core.as_ref().and_then(|core| core.poll_timeout());
+        let desks = self.desks.iter();
+        let desks = desks.filter_map(|desk| desk.ledger.poll_timeout());
+        core.map(|deadline| deadline.at)
+            .into_iter()
+            .chain(desks)
+            .min()
     }
 }
 
@@ -169,6 +183,7 @@ impl World {
             }
         }
         self.bearers.retain(|&(host, _), _| host != Host::Pop(pop));
+        self.pops[pop].desks.clear();
         let clients = core::mem::take(&mut self.pops[pop].clients);
         for client in clients.peers.into_values() {
             self.flow_ended(client.flow, Code::ShuttingDown);
@@ -241,11 +256,11 @@ impl World {
         let now = self.now;
         let pops = self.pops.iter().filter(|host| host.suspended_until <= now);
         let edges = self.edges.iter().filter(|host| host.suspended_until <= now);
-        let pops = pops.filter_map(|host| host.core.as_ref());
+        let pops = pops.filter(|host| host.core.is_some());
+        let pops = pops.filter_map(PopHost::due);
         let edges = edges.filter_map(|host| host.core.as_ref());
-        let pops = pops.filter_map(|core| core.poll_timeout());
         let edges = edges.filter_map(|core| core.poll_timeout());
-        pops.chain(edges).map(|deadline| deadline.at).min()
+        pops.chain(edges.map(|deadline| deadline.at)).min()
     }
 
     pub(super) fn handle_timeouts(&mut self) {
@@ -255,6 +270,11 @@ impl World {
                 && host.suspended_until <= now
             {
                 host.touched |= is_due(core, now);
+            }
+        }
+        for pop in 0..self.pops.len() {
+            if self.pops[pop].suspended_until <= now {
+                self.desk_timeouts(pop);
             }
         }
         for host in &mut self.edges {

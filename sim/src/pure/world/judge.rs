@@ -58,6 +58,8 @@ pub(super) struct Record {
     tunnel_lost: bool,
     /// Targets that were sent a byte, per flow.
     reached: BTreeMap<usize, usize>,
+    /// What processes that are gone had carried, by account.
+    pub(super) carried: BTreeMap<usize, u64>,
     /// Bytes each failed client had sent.
     client_failed: BTreeMap<usize, u64>,
     /// Bytes each failed target had sent, by flow, edge and life of the edge: an exit that a flow has
@@ -87,6 +89,7 @@ impl Record {
             nodes_miscounted: BTreeSet::new(),
             tunnel_lost: false,
             reached: BTreeMap::new(),
+            carried: BTreeMap::new(),
             client_failed: BTreeMap::new(),
             target_failed: BTreeMap::new(),
             progress: BTreeMap::new(),
@@ -193,6 +196,7 @@ impl World {
         let edges = edges.filter_map(|host| host.core.as_ref());
         let pops = pops.filter_map(|core| core.poll_timeout());
         let edges = edges.filter_map(|core| core.poll_timeout());
+        self.judge_ledgers(earliest);
         for due in pops.chain(edges) {
             if due.at < earliest {
                 violated(6, format_args!("{due:?} has passed at {:?}", self.now));
@@ -496,6 +500,9 @@ impl World {
     pub(super) fn judge_the_end(&mut self) {
         for pop in 0..self.pops.len() {
             self.close_accounts(pop);
+            if self.pops[pop].core.is_some() {
+                self.judge_told(pop);
+            }
             let Some(core) = self.pops[pop].core.take() else {
                 continue;
             };

@@ -1,0 +1,564 @@
+//! One user at this POP.
+
+mod audit;
+
+use super::books::Books;
+use super::lease::Asking;
+use super::line::{Gate, Line, Told, Wish};
+use super::message::{Config, Instruction, Standing, Terms, Totals};
+use super::need::Need;
+use crate::account::{Carried, Grant};
+use crate::planted::{self, Planted};
+use crate::time::{Duration, Instant};
+use titan_proto::Code;
+
+/// How long a user without sessions keeps the rest of a lease for the next one.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// What a store that fails may forget of its last words, amply.
+const FORGETS: Duration = Duration::from_secs(5);
+
+/// Whether the user may have sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Permission {
+    On,
+    /// The switch or the window of validity says no.
+    Off,
+    /// The store knows the user no more, or said so once.
+    Gone,
+}
+
+/// Whether the store has something for the user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Supply {
+    Flowing,
+    /// Everything is spent, or held by nobody who would give it back.
+    Dry,
+}
+
+/// Whether somebody is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Presence {
+    Here { sessions: u32 },
+    Away { since: Instant },
+}
+
+/// What the store has taken over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// Nothing, or it may have forgotten it.
+    Nothing,
+    /// These totals, since then. The number of sessions is in doubt if another message may have come
+    /// after it with another.
+    Totals {
+        totals: Totals,
+        sessions_sure: bool,
+        at: Instant,
+    },
+}
+
+/// Messages about the user that are under way. In which order the store takes them is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Flight {
+    count: u32,
+    /// The number of sessions that the last one tells.
+    sessions: u32,
+    /// Not all of them tell the same.
+    mixed: bool,
+}
+
+/// What the store said of sessions at other POPs, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Elsewhere {
+    Untold,
+    Told { sessions: u64, at: Instant },
+}
+
+/// What becomes of the sessions of a user whose terms were read again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reread {
+    /// They go on.
+    Unchanged,
+    /// The user is to be asked for: there may be something for it now.
+    Needy,
+}
+
+/// A user with sessions, or with something to be told.
+#[derive(Debug)]
+pub(super) struct User {
+    id: u64,
+    terms: Terms,
+    /// None for terms that a login came with: they may be older than the last change.
+    read_at: Option<Instant>,
+    permission: Permission,
+    presence: Presence,
+    supply: Supply,
+    elsewhere: Elsewhere,
+    books: Books,
+    known: Known,
+    flight: Flight,
+    need: Need,
+    pub(super) asking: Asking,
+    line: Line,
+    /// The endpoint is warned below this, in bytes.
+    low: u64,
+    /// An answer brought something, or was to.
+    afresh: bool,
+    /// What is to be given back when the endpoint has lowered what it may spend.
+    surplus: u64,
+    /// Why all sessions are to end.
+    expel: Option<Code>,
+    /// Nobody needs the group in the endpoint.
+    idle: bool,
+}
+
+impl User {
+    pub(super) fn new(
+        now: Instant,
+        unix_time: u64,
+        id: u64,
+        terms: Terms,
+        past: Option<Books>,
+        config: &Config,
+    ) -> Self {
+        let limit = terms.limit.unwrap_or(u64::MAX);
+        let books = past.unwrap_or_default().reopened();
+        let is_on = terms.is_on(unix_time);
+        Self {
+            id,
+            read_at: None,
+            permission: if is_on {
+                Permission::On
+            } else {
+                Permission::Off
+            },
+            presence: Presence::Away { since: now },
+            supply: if terms.spent >= limit {
+                Supply::Dry
+            } else {
+                Supply::Flowing
+            },
+            elsewhere: Elsewhere::Untold,
+            books,
+            known: Known::Nothing,
+            flight: Flight::default(),
+            need: Need::new(
+                now,
+                limit.saturating_sub(terms.charged),
+                books.spent(),
+                config,
+            ),
+            asking: Asking::Idle,
+            line: Line::Down,
+            low: 0,
+            afresh: false,
+            surplus: 0,
+            expel: None,
+            idle: false,
+            terms,
+        }
+    }
+
+    // --- Looks ------------------------------------------------------------------------------------
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Returns the totals, for when the user comes back.
+    pub(super) const fn books(&self) -> Books {
+        self.books
+    }
+
+    pub(super) const fn sessions(&self) -> u32 {
+        match self.presence {
+            Presence::Here { sessions } => sessions,
+            Presence::Away { .. } => 0,
+        }
+    }
+
+    pub(super) const fn totals(&self) -> Totals {
+        self.books.totals(self.sessions())
+    }
+
+    const fn is_limited(&self) -> bool {
+        self.terms.limit.is_some()
+    }
+
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.permission, Permission::Gone)
+    }
+
+    /// Tells whether the user may have sessions, and as far as is known with the password of this
+    /// number.
+    pub(super) const fn may(&self, password: u64) -> Result<(), Code> {
+        if password < self.terms.password {
+            return Err(Code::BadCredentials);
+        }
+        match self.permission {
+            Permission::On => Ok(()),
+            Permission::Off | Permission::Gone => Err(Code::UserDisabled),
+        }
+    }
+
+    /// Tells whether somebody here could use a lease.
+    pub(super) const fn is_needy(&self) -> bool {
+        self.line.is_up() && matches!(self.permission, Permission::On) && self.is_limited()
+    }
+
+    /// Tells whether the terms were read so long ago, or were never.
+    pub(super) fn is_older(&self, now: Instant, age: Duration) -> bool {
+        !self.is_gone() && self.read_at.is_none_or(|at| now.since(at) > age)
+    }
+
+    pub(super) const fn elsewhere(&self) -> Elsewhere {
+        self.elsewhere
+    }
+
+    pub(super) fn sessions_elsewhere(&self) -> u64 {
+        match self.elsewhere {
+            Elsewhere::Untold => 0,
+            Elsewhere::Told { sessions, .. } => sessions,
+        }
+    }
+
+    /// Tells whether session `number` here is not one too many, as far as is known.
+    pub(super) fn has_room(&self, number: u32) -> bool {
+        // Sessions before it may have ended meanwhile.
+        let here = u64::from(number.min(self.sessions()));
+        let max = self.terms.sessions_max.map(u64::from);
+        max.is_none_or(|max| here.saturating_add(self.sessions_elsewhere()) <= max)
+    }
+
+    // --- Sessions ---------------------------------------------------------------------------------
+
+    /// Takes one more place; returns how many there are with it.
+    pub(super) fn take_place(&mut self) -> u32 {
+        let sessions = self.sessions().saturating_add(1);
+        self.presence = Presence::Here { sessions };
+        self.idle = false;
+        sessions
+    }
+
+    pub(super) fn free_place(&mut self, now: Instant) {
+        self.presence = match self.sessions().saturating_sub(1) {
+            0 => Presence::Away { since: now },
+            sessions => Presence::Here { sessions },
+        };
+    }
+
+    /// Lets the endpoint know of a user who has a session. True if a lease is needed.
+    pub(super) fn enter(&mut self, now: Instant) -> bool {
+        let fresh = !self.line.is_up();
+        if fresh {
+            self.line = Line::Up(Told::default());
+            self.low = 0;
+        }
+        let dry = self.supply == Supply::Dry;
+        let told = match self.elsewhere {
+            Elsewhere::Told { at, .. } => now.since(at) < super::lease::DRY_AGE_MAX,
+            Elsewhere::Untold => false,
+        };
+        // Somebody else may have given something back, or an operator.
+        self.is_needy() && (fresh || dry) && !(dry && told)
+    }
+
+    // --- Terms ------------------------------------------------------------------------------------
+
+    /// Takes in what reading the user's record has found, for the sessions that run.
+    pub(super) fn read(&mut self, now: Instant, unix_time: u64, terms: Terms) -> Reread {
+        self.read_at = Some(now);
+        let was_off = self.permission != Permission::On;
+        let is_on = terms.is_on(unix_time);
+        self.permission = if is_on {
+            Permission::On
+        } else {
+            Permission::Off
+        };
+        let old = core::mem::replace(&mut self.terms, terms);
+        let renewed = old.password != self.terms.password;
+        let relimited = old.limit.is_some() != self.is_limited();
+        if relimited {
+            self.supply = Supply::Flowing;
+        }
+        if renewed && is_on && self.line.is_up() {
+            self.expel = Some(Code::BadCredentials);
+        }
+        let dry = self.supply == Supply::Dry;
+        let reopens = is_on && !dry && (was_off || renewed || relimited);
+        if reopens {
+            self.low = 0;
+            self.afresh = true;
+        }
+        let limit = self.terms.limit.unwrap_or(u64::MAX);
+        self.need.stand(limit.saturating_sub(self.terms.charged));
+        self.give_back(self.terms.charged.saturating_sub(limit));
+        if self.is_needy() && (dry || reopens) {
+            Reread::Needy
+        } else {
+            Reread::Unchanged
+        }
+    }
+
+    /// The store knows the user no more.
+    pub(super) fn lose(&mut self) {
+        self.permission = Permission::Gone;
+    }
+
+    /// The store was asked for the record and knows none.
+    pub(super) fn lose_read(&mut self, now: Instant) {
+        self.read_at = Some(now);
+        self.lose();
+    }
+
+    /// Looks at the window of validity again.
+    pub(super) fn judge(&mut self, unix_time: u64) -> Reread {
+        let permission = match (self.permission, self.terms.is_on(unix_time)) {
+            (Permission::Gone, _) => return Reread::Unchanged,
+            (_, true) => Permission::On,
+            (_, false) => Permission::Off,
+        };
+        let changed = core::mem::replace(&mut self.permission, permission) != permission;
+        if changed && self.is_needy() {
+            self.low = 0;
+            return Reread::Needy;
+        }
+        Reread::Unchanged
+    }
+
+    // --- The store --------------------------------------------------------------------------------
+
+    /// Returns how much to be granted in all.
+    pub(super) fn want(&mut self, now: Instant, config: &Config) -> u64 {
+        self.books.want(self.need.ask(now, config))
+    }
+
+    /// Takes in how the user stands, with what was granted in an answer that was lost.
+    pub(super) fn stand(&mut self, now: Instant, standing: &Standing) {
+        self.elsewhere = Elsewhere::Told {
+            sessions: standing.sessions_elsewhere,
+            at: now,
+        };
+        self.books.grant(standing.granted);
+        let limit = standing.limit.unwrap_or(u64::MAX);
+        self.need.stand(limit.saturating_sub(standing.charged));
+        if self.line.is_up() {
+            self.give_back(standing.charged.saturating_sub(limit));
+        } else {
+            self.books.give_back(self.books.rest());
+        }
+    }
+
+    /// Returns what may still be spent when what is surplus is given back.
+    pub(super) const fn usable(&self) -> u64 {
+        self.books.rest().saturating_sub(self.surplus)
+    }
+
+    /// Tells whether nothing is left of a limit here.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.usable() == 0 && self.is_limited()
+    }
+
+    pub(super) fn is_dry(&self) -> bool {
+        self.supply == Supply::Dry
+    }
+
+    /// An answer came that counts: there is something to spend, or there is nothing.
+    pub(super) fn supplied(&mut self, supply: Supply) {
+        self.supply = supply;
+        // Half of it is the time to get the next one. With nothing more to be had only the end counts.
+        let low = if self.need.has_left() {
+            self.usable() / 2
+        } else {
+            0
+        };
+        self.low = low.max(1);
+        self.afresh = true;
+    }
+
+    /// Notes what the store has taken over, and when it said so.
+    pub(super) fn known(&mut self, now: Instant, totals: Totals) {
+        let totals = if planted::on(Planted::LaterTold) {
+            self.totals()
+        } else {
+            totals
+        };
+        self.known = Known::Totals {
+            totals,
+            sessions_sure: !self.flight.mixed,
+            at: now,
+        };
+    }
+
+    /// A message with the totals as they stand is under way.
+    pub(super) fn sent(&mut self) {
+        let sessions = self.sessions();
+        self.flight = Flight {
+            count: self.flight.count + 1,
+            sessions,
+            mixed: self.flight.count > 0 && (self.flight.mixed || self.flight.sessions != sessions),
+        };
+    }
+
+    /// A message is under way no more; the store may have taken it, with this number of sessions.
+    pub(super) fn landed(&mut self, sessions: u32) {
+        self.flight.count = self.flight.count.saturating_sub(1);
+        self.flight.mixed &= self.flight.count > 0;
+        if let Known::Totals {
+            totals,
+            sessions_sure,
+            ..
+        } = &mut self.known
+        {
+            *sessions_sure &= totals.sessions == sessions;
+        }
+    }
+
+    /// The store may have forgotten everything.
+    pub(super) fn reassert(&mut self) {
+        self.known = Known::Nothing;
+    }
+
+    /// Tells whether the store does not know the totals as they stand. What was granted the store
+    /// knows better.
+    pub(super) fn is_unreported(&self) -> bool {
+        let now = self.totals();
+        match self.known {
+            _ if self.is_gone() => false,
+            Known::Nothing => true,
+            Known::Totals {
+                totals,
+                sessions_sure,
+                ..
+            } => {
+                let granted = totals.granted;
+                !sessions_sure || totals != (Totals { granted, ..now })
+            }
+        }
+    }
+
+    /// Tells whether the store knows everything for so long that it does not forget it when it fails.
+    fn is_settled(&self, now: Instant) -> bool {
+        let since = match self.known {
+            Known::Nothing => return false,
+            Known::Totals { at, .. } => at,
+        };
+        !self.is_unreported() && now.since(since) >= FORGETS
+    }
+
+    // --- The endpoint -----------------------------------------------------------------------------
+
+    /// Takes over what the group has carried.
+    pub(super) fn carried(&mut self, carried: Carried) {
+        if self.line.is_up() {
+            self.books.count(carried);
+        }
+    }
+
+    /// Has up to so many bytes given back, once the endpoint can spend them no more.
+    fn give_back(&mut self, bytes: u64) {
+        if self.line.is_up() && self.is_limited() {
+            self.surplus = self.surplus.saturating_add(bytes).min(self.books.rest());
+        }
+    }
+
+    /// Gives back what the user does not need, and everything if it has been without sessions for a
+    /// while. True if nothing is left of it.
+    pub(super) fn tidy(&mut self, now: Instant, config: &Config) -> bool {
+        if !matches!(self.asking, Asking::Idle) {
+            return false;
+        }
+        if self.line.is_up() && self.surplus == 0 {
+            let (spent, rest) = (self.books.spent(), self.books.rest());
+            let idle = self.need.idle(now, spent, rest, config);
+            self.give_back(idle);
+        }
+        let over = match self.presence {
+            Presence::Here { .. } => false,
+            Presence::Away { since } => self.is_gone() || now.since(since) >= LINGER,
+        };
+        self.idle = over && self.line.is_up();
+        let at_rest = !self.line.is_up() && self.flight.count == 0;
+        over && at_rest && (self.is_gone() || self.is_settled(now))
+    }
+
+    /// Returns what the endpoint is to be told next.
+    pub(super) fn instruct(&mut self, group: u32) -> Option<Instruction> {
+        let surplus = self.surplus.min(self.books.rest());
+        self.surplus = surplus;
+        let gate = match (self.permission, self.supply) {
+            (Permission::Off | Permission::Gone, _) => Gate::Shut(Code::UserDisabled),
+            (Permission::On, Supply::Dry) if self.is_limited() => Gate::Shut(Code::QuotaExceeded),
+            (Permission::On, Supply::Dry | Supply::Flowing) => Gate::Open,
+        };
+        let low = if surplus > 0 {
+            (self.usable() / 2).max(1)
+        } else {
+            self.low
+        };
+        let wish = Wish {
+            rates: self.terms.rates,
+            gate,
+            grant: Grant {
+                total: self.is_limited().then_some(self.books.ceiling()),
+                low,
+            },
+            afresh: self.afresh,
+            surplus,
+            expel: self.expel,
+            idle: self.idle,
+        };
+        let next = self.line.next(group, &wish);
+        match next {
+            Some(Instruction::Recall { .. }) => {
+                self.surplus = 0;
+                self.low = low;
+            }
+            Some(Instruction::Exhaust { .. }) => self.expel = None,
+            Some(Instruction::Grant { .. }) => self.afresh = false,
+            Some(Instruction::LimitRate { .. } | Instruction::Forget { .. }) | None => {}
+        }
+        next
+    }
+
+    /// The endpoint has lowered what the group may carry, and this is what it had carried by then. True
+    /// if it was told to.
+    pub(super) fn recalled(&mut self, carried: Carried) -> bool {
+        let Some((ceiling, kept)) = self.line.recalled() else {
+            return false;
+        };
+        self.books.recalled(ceiling, kept, carried);
+        true
+    }
+
+    /// The endpoint has forgotten the group, or still has sessions of it. True if it has.
+    pub(super) fn forgotten(&mut self, last: Option<Carried>) -> bool {
+        self.idle = false;
+        let forgotten = self.line.forgotten(last);
+        if forgotten {
+            self.close(last.unwrap_or_default());
+        }
+        forgotten
+    }
+
+    /// Gives everything back that is not spent: nothing can spend it any more.
+    pub(super) fn close(&mut self, last: Carried) {
+        self.line = Line::Down;
+        self.books.close(last);
+        self.surplus = 0;
+        self.afresh = false;
+        self.expel = None;
+    }
+
+    /// The process ends.
+    pub(super) fn leave(&mut self, now: Instant) {
+        self.presence = Presence::Away { since: now };
+        self.asking = Asking::Idle;
+        self.flight = Flight::default();
+        self.close(Carried::default());
+    }
+}
