@@ -10,9 +10,11 @@ pub(super) use view::{NOT_IN_FORCE, RouteModeView, RouteView, UserPage, UserView
 
 use super::Api;
 use super::answer::{Created, Done, Json};
+use super::input::Act;
 use super::input::{Body, Name, Paging, Query};
-use super::operation::{Access, Act, Call, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem, WINDOW};
+use super::routes::{Call, Routes};
 use crate::auth::{Cost, PASSWORD_MAX, hash_password, is_user_name};
 use crate::env::Env;
 use crate::store::{COUNT_MAX, NewUser, ReplyMode, Role, Route, RouteMode, Store, User};

@@ -8,8 +8,8 @@ use crate::manager::Api;
 use crate::manager::answer::Json;
 use crate::manager::input::{Body, Query};
 use crate::manager::nodes::{check_pops, known};
-use crate::manager::operation::{Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
+use crate::manager::routes::{Call, Routes};
 use crate::manager::users::{
     RouteModeView, RouteView, UserCreation, UserPatch, create_user, delete_user, find, modify,
     set_password,
