@@ -87,14 +87,14 @@ impl State {
 
     /// Notes when the window of a user opens and closes.
     fn watch(&mut self, group: u32, record: &User) {
-        let times = [record.starts_at, record.expires_at];
+        let times = [record.settings.starts_at, record.settings.expires_at];
         let times = times.into_iter().flatten();
         self.windows.extend(times.map(|at| (at, group)));
     }
 
     /// Forgets the window of a record that counts no more.
     fn unwatch(&mut self, group: u32, record: &User) {
-        let times = [record.starts_at, record.expires_at];
+        let times = [record.settings.starts_at, record.settings.expires_at];
         for at in times.into_iter().flatten() {
             self.windows.remove(&(at, group));
         }
@@ -168,9 +168,9 @@ fn apply<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, found: Option<
     let record = Arc::new(record);
     let old = core::mem::replace(&mut held.record, Arc::clone(&record));
     let renewed = old.credential_version != record.credential_version;
-    let was_off = core::mem::replace(&mut held.off, !record.is_on(unix_time));
+    let was_off = core::mem::replace(&mut held.off, !record.settings.is_on(unix_time));
     let (off, rates, in_core) = (held.off, held.rates(), held.in_core);
-    let relimited = old.traffic_limit.is_some() != held.is_limited();
+    let relimited = old.settings.traffic_limit.is_some() != held.is_limited();
     let dry = held.dry && held.is_limited();
     if relimited {
         held.dry = false;
@@ -247,7 +247,7 @@ pub(super) async fn watch_windows<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
 
 /// Shuts or opens a group as its record says at this time.
 fn judge<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, record: &User, unix_time: u64) {
-    let off = !record.is_on(unix_time);
+    let off = !record.settings.is_on(unix_time);
     let mut state = shared.accounts.state.borrow_mut();
     let Some(held) = state.held.get_mut(&group).filter(|held| !held.gone) else {
         return;
@@ -273,14 +273,14 @@ fn judge<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32, record: &User,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Embedded, Location, Mode, NewUser, Standing};
+    use crate::store::{Embedded, Location, Mode, NewUser, Standing, Users as _};
     use titan_core::endpoint::Carried;
 
     #[tokio::test]
     async fn who_was_missed_for_a_moment_spends_nothing_twice() {
         let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
         let mut user = NewUser::new("ann".to_owned(), String::new(), 0);
-        user.traffic_limit = Some(100);
+        user.settings.traffic_limit = Some(100);
         let record = Arc::new(store.create_user(user).await.unwrap());
         let now = Instant::EPOCH;
         let standing = Standing {

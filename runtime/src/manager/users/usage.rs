@@ -158,7 +158,7 @@ async fn usage<E: Env, S: Store>(
         charged: user.charged,
         uploaded: user.uploaded,
         downloaded: user.downloaded,
-        traffic_limit: user.traffic_limit,
+        traffic_limit: user.settings.traffic_limit,
         holders: holders.into_iter().map(HolderView::from).collect(),
     }))
 }
@@ -176,7 +176,7 @@ async fn stats<E: Env, S: Store>(
         uploaded: user.uploaded,
         downloaded: user.downloaded,
         charged: user.charged,
-        traffic_limit: user.traffic_limit,
+        traffic_limit: user.settings.traffic_limit,
         sessions,
     }))
 }

@@ -39,7 +39,7 @@ impl<E: Env, S: Store> Drop for Place<E, S> {
         if let Some(held) = accounts.state.borrow_mut().held.get_mut(&self.group) {
             held.sessions -= 1;
             held.idle_since = self.shared.env.now();
-            if held.record.sessions_max.is_some() {
+            if held.record.settings.sessions_max.is_some() {
                 accounts.urgent.notify_one();
             }
         }
@@ -71,7 +71,7 @@ pub(in crate::pop) async fn admit<E: Env, S: Store>(
     let (place, number) = {
         let mut state = shared.accounts.state.borrow_mut();
         let held = state.held.get_mut(&group).ok_or(Code::Internal)?;
-        let max = held.record.sessions_max;
+        let max = held.record.settings.sessions_max;
         if max.is_some_and(|max| held.sessions >= max) {
             return Err(Code::SessionLimit);
         }
@@ -161,7 +161,7 @@ fn look<E: Env, S: Store>(shared: &Shared<E, S>, group: u32, number: u32) -> Roo
     let Some(held) = state.held.get_mut(&group) else {
         return Room::None;
     };
-    let Some(max) = held.record.sessions_max.map(u64::from) else {
+    let Some(max) = held.record.settings.sessions_max.map(u64::from) else {
         return Room::Enough;
     };
     shared.accounts.urgent.notify_one();

@@ -77,7 +77,7 @@ pub(super) struct Past {
 
 impl Held {
     pub(super) fn new(record: Arc<User>, now: Instant) -> Self {
-        let limit = record.traffic_limit.unwrap_or(u64::MAX);
+        let limit = record.settings.traffic_limit.unwrap_or(u64::MAX);
         let spent = record.uploaded.saturating_add(record.downloaded);
         Self {
             totals: Totals::new(record.name.clone(), record.id),
@@ -127,13 +127,13 @@ impl Held {
 
     pub(super) fn rates(&self) -> Rates {
         Rates {
-            up: self.record.upload_rate.unwrap_or(0),
-            down: self.record.download_rate.unwrap_or(0),
+            up: self.record.settings.upload_rate.unwrap_or(0),
+            down: self.record.settings.download_rate.unwrap_or(0),
         }
     }
 
     pub(super) fn is_limited(&self) -> bool {
-        self.record.traffic_limit.is_some()
+        self.record.settings.traffic_limit.is_some()
     }
 
     /// Takes over what the core has counted for the group as it is now.
@@ -237,13 +237,13 @@ impl Held {
     pub(super) fn has_room(&self, number: u32) -> bool {
         // Sessions before it may have ended meanwhile.
         let here = u64::from(number.min(self.sessions));
-        let max = self.record.sessions_max.map(u64::from);
+        let max = self.record.settings.sessions_max.map(u64::from);
         max.is_none_or(|max| here.saturating_add(self.elsewhere) <= max)
     }
 
     /// Takes in what the record says is left, and returns how much more than the limit is charged.
     pub(super) fn read(&mut self) -> u64 {
-        let limit = self.record.traffic_limit.unwrap_or(u64::MAX);
+        let limit = self.record.settings.traffic_limit.unwrap_or(u64::MAX);
         self.left = limit.saturating_sub(self.record.charged);
         self.record.charged.saturating_sub(limit)
     }
@@ -297,13 +297,13 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::{Carried, Held, Instant, Standing, User};
-    use crate::store::{Embedded, Location, Mode, NewUser, Store as _};
+    use crate::store::{Embedded, Location, Mode, NewUser, Users as _};
     use std::sync::Arc;
 
     async fn record() -> Arc<User> {
         let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
         let mut user = NewUser::new("ann".to_owned(), String::new(), 0);
-        user.traffic_limit = Some(100);
+        user.settings.traffic_limit = Some(100);
         Arc::new(store.create_user(user).await.unwrap())
     }
 
