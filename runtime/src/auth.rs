@@ -20,7 +20,7 @@ pub(crate) use table::Table;
 pub(crate) use throttle::Throttle;
 
 use crate::env::Env;
-use crate::store::{Store, User};
+use crate::store::{User, Users};
 use core::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use known::{KnownUsers, Sighting};
@@ -100,7 +100,7 @@ pub struct Account {
     pub truthful: bool,
 }
 
-/// Verifies users against a [`Store`] and remembers them. Clones share what is remembered.
+/// Verifies users against a store and remembers them. Clones share what is remembered.
 pub struct Authenticator<E, S>(Arc<Inner<E, S>>);
 
 type Fingerprint = [u8; 32];
@@ -122,7 +122,7 @@ struct State {
     store_retry_at: Instant,
 }
 
-impl<E: Env, S: Store> Authenticator<E, S> {
+impl<E: Env, S: Users> Authenticator<E, S> {
     /// Creates an authenticator that remembers nobody yet.
     #[must_use]
     pub fn new(env: E, store: S, config: AuthConfig) -> Self {
@@ -197,7 +197,7 @@ impl<E, S> core::fmt::Debug for Authenticator<E, S> {
     }
 }
 
-impl<E: Env, S: Store> Inner<E, S> {
+impl<E: Env, S: Users> Inner<E, S> {
     async fn verify(
         &self,
         name: &str,

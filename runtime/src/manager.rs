@@ -1,7 +1,7 @@
 //! The control plane: REST for users, nodes, blacklists, tokens and the audit log, and where edges ask
 //! which POP to connect to (requirements W1, W2).
 //!
-//! Every operation is declared once, in `operation`: from the declaration come the route, the
+//! Every operation is declared once, as `operation` says; `routes` makes of the declaration the route, the
 //! check of rights, the audit record and the OpenAPI document.
 
 mod access;
@@ -9,6 +9,7 @@ mod allocate;
 mod answer;
 mod audit;
 mod blacklist;
+mod description;
 mod enrol;
 mod input;
 mod legacy;
@@ -19,7 +20,9 @@ mod page;
 mod pops;
 mod problem;
 mod proxies;
+mod record;
 mod refusals;
+mod routes;
 mod serve;
 mod tokens;
 mod users;
@@ -33,10 +36,11 @@ use crate::token::{KeyRing, Secret, SecretError, Signer};
 use access::Bearer;
 use axum::{Router, middleware};
 use core::time::Duration;
-use operation::{Access, Call, Method, Operation, Routes};
+use operation::{Access, Method, Operation};
 use problem::{ApiCode, Problem};
 use proxies::Proxies;
 use refusals::Refusals;
+use routes::{Call, Routes};
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
@@ -50,9 +54,6 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 
 /// The file of the join secret in the data directory.
 pub const JOIN_SECRET_FILE: &str = "join.secret";
-
-/// The longest request body, in bytes: no request of ours comes near.
-const BODY_MAX: usize = 64 * 1024;
 
 /// How long a request may take: reading it, the store, a password hash, and the delay after failed
 /// logins all fit in.
@@ -218,7 +219,7 @@ fn router<E: Env, S: Store>(api: Api<E, S>) -> Router {
     page::routes(&openapi::document(&described))
         .merge(router)
         .method_not_allowed_fallback(|| async { Problem::new(ApiCode::MethodNotAllowed) })
-        .fallback(operation::nowhere::<E, S>)
+        .fallback(routes::nowhere::<E, S>)
         .layer(middleware::from_fn_with_state(
             api.clone(),
             access::limit_time::<E, S>,

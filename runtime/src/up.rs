@@ -9,7 +9,7 @@ use crate::daemon::{Stop, Stopping, interrupted, spawn, stopped};
 use crate::env::Env as _;
 use crate::env::tokio::TokioEnv;
 use crate::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
-use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, Store as _, UserChange};
+use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange, Users as _};
 use crate::tls::{Authority, client_config, server_config};
 use crate::token::Secret;
 use crate::{edge, manager, pop};
@@ -308,10 +308,8 @@ async fn make_user(
     };
     if store.change_user(&name, change).await?.is_none() {
         let created_at = env.unix_time().as_secs();
-        let user = NewUser {
-            reply,
-            ..NewUser::new(name.clone(), password_hash, created_at)
-        };
+        let mut user = NewUser::new(name.clone(), password_hash, created_at);
+        user.settings.reply = reply;
         store.create_user(user).await?;
     }
     Ok((name, password))

@@ -43,7 +43,7 @@ use titan_runtime::config::{EdgeConfig, Limits, ManagerConfig, PopConfig};
 use titan_runtime::daemon::{Stop, spawn, stopped};
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::manager::JOIN_SECRET_FILE;
-use titan_runtime::store::{Embedded, Location, Mode, NewUser, Store as _};
+use titan_runtime::store::{Embedded, Location, Mode, NewUser, Users as _};
 use titan_runtime::token::Secret;
 use titan_runtime::{edge, manager, pop};
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};

@@ -34,7 +34,9 @@ use titan_runtime::edge::{self, EdgeCensus};
 use titan_runtime::env::Env as _;
 use titan_runtime::manager::{self, ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use titan_runtime::pop::{self, PopCensus};
-use titan_runtime::store::{Embedded, Location, Mode, NewUser, Page, ReplyMode, Store as _};
+use titan_runtime::store::{
+    Embedded, Location, Mode, NewUser, Nodes as _, Page, ReplyMode, Users as _,
+};
 use titan_runtime::token::{Secret, Signer};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -96,10 +98,8 @@ impl Overlay {
                 passes: 1,
             };
             let hash = hash_password(PASSWORD, [3; 16], cheap);
-            let user = NewUser {
-                reply,
-                ..NewUser::new(name.to_owned(), hash, 0)
-            };
+            let mut user = NewUser::new(name.to_owned(), hash, 0);
+            user.settings.reply = reply;
             store.create_user(user).await.expect("the name is free");
         }
         let pop_config = PopConfig {

@@ -134,10 +134,10 @@ impl KnownUsers {
 
 impl Known {
     fn judge(&self, name: &Arc<str>, index: u32, unix_time: u64) -> Result<Account, Code> {
-        if !self.record.is_on(unix_time) {
+        if !self.record.settings.is_on(unix_time) {
             return Err(Code::UserDisabled);
         }
-        let truthful = self.record.reply == ReplyMode::Truthful;
+        let truthful = self.record.settings.reply == ReplyMode::Truthful;
         Ok(Account {
             name: Arc::clone(name),
             index,

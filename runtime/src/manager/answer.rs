@@ -1,6 +1,6 @@
 //! What handlers answer, and how the document describes it.
 
-use super::openapi::Description;
+use super::description::Description;
 use axum::body::Body as HttpBody;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;

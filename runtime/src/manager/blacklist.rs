@@ -2,9 +2,11 @@
 
 use super::Api;
 use super::answer::{Done, Json};
+use super::input::Act;
 use super::input::{Body, Name, Paging, Query};
-use super::operation::{Access, Act, Call, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem};
+use super::routes::{Call, Routes};
 use crate::env::Env;
 use crate::store::{BATCH_MAX, BlacklistEntry, REASON_MAX, Role, Store, Subject, SubjectKind};
 use crate::token::is_id;

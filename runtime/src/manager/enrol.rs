@@ -3,8 +3,9 @@
 use super::allocate::{Asking, Step};
 use super::answer::Json;
 use super::input::Query;
-use super::operation::{Access, Call, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem};
+use super::routes::{Call, Routes};
 use crate::env::Env;
 use crate::store::Store;
 use crate::token::is_id;

@@ -1,8 +1,6 @@
 //! What handlers take from requests, with our errors, and how the document describes it.
 
-use super::BODY_MAX;
-use super::openapi::Description;
-use super::operation::Act;
+use super::description::Description;
 use super::problem::{ApiCode, Problem};
 use crate::store::{PAGE_MAX, Page};
 use axum::body::Body as HttpBody;
@@ -16,6 +14,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+
+/// The longest request body, in bytes: no request of ours comes near.
+const BODY_MAX: usize = 64 * 1024;
 
 /// How many entries a page has unless the client says.
 pub(super) const PAGE_DEFAULT: u32 = 100;
@@ -33,6 +34,16 @@ pub(super) trait Input: Send + Sized + 'static {
 
     /// Describes it.
     fn describe(description: &mut Description);
+}
+
+/// What an act is done to, for the audit log.
+pub(super) trait Act {
+    /// To whom or what.
+    fn subject(&self) -> String;
+    /// What was asked for, without secrets.
+    fn detail(&self) -> Value {
+        Value::Null
+    }
 }
 
 /// A JSON body, and it again as it was sent.

@@ -9,8 +9,9 @@ mod stats;
 mod users;
 
 use super::answer::Json;
-use super::operation::{Access, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::Problem;
+use super::routes::Routes;
 use crate::env::Env;
 use crate::store::{Listing, PAGE_MAX, Page, Role, Store, StoreError};
 use core::future::Future;

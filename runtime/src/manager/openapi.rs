@@ -1,36 +1,24 @@
 //! The OpenAPI document, made from the declarations of the operations.
 
 use super::answer::Answer;
+use super::description::Description;
 use super::input::Input;
 use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, ProblemView};
 use crate::store::Role;
 use std::collections::BTreeMap;
+use utoipa::PartialSchema as _;
 use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder};
-use utoipa::openapi::path::{ParameterIn, Paths};
-use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterIn, Paths};
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
-    Schema,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref,
 };
-use utoipa::{IntoParams, PartialSchema as _, ToSchema};
 
 /// The security schemes' names.
 const ADMIN_TOKEN: &str = "admin_token";
 const JOIN_SECRET: &str = "join_secret";
-
-/// What the types of an operation say about it.
-#[derive(Default)]
-pub(super) struct Description {
-    parameters: Vec<Parameter>,
-    body: Option<RequestBody>,
-    answer: Option<(&'static str, RefOr<Schema>)>,
-    schemas: Vec<(String, RefOr<Schema>)>,
-}
 
 /// An operation and its description.
 pub(super) struct Described {
@@ -39,51 +27,6 @@ pub(super) struct Described {
     status: u16,
     input: Description,
     answer: Description,
-}
-
-impl Description {
-    pub(super) fn body<T: ToSchema>(&mut self) {
-        let content = ContentBuilder::new().schema(Some(self.schema::<T>()));
-        self.body = Some(
-            RequestBodyBuilder::new()
-                .required(Some(Required::True))
-                .content("application/json", content.build())
-                .build(),
-        );
-    }
-
-    pub(super) fn query<T: IntoParams>(&mut self) {
-        self.parameters
-            .extend(T::into_params(|| Some(ParameterIn::Query)));
-    }
-
-    /// The name in the path; what it is called there is filled in later.
-    pub(super) fn name(&mut self) {
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
-        self.parameters.push(
-            ParameterBuilder::new()
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(text))
-                .build(),
-        );
-    }
-
-    pub(super) fn answer<T: ToSchema>(&mut self) {
-        self.answer = Some(("application/json", self.schema::<T>()));
-    }
-
-    pub(super) fn answer_text(&mut self, kind: &'static str) {
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
-        self.answer = Some((kind, text.into()));
-    }
-
-    /// Keeps a schema and those it needs, and returns a reference to it.
-    fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(&mut self.schemas);
-        Ref::from_schema_name(T::name()).into()
-    }
 }
 
 impl Described {

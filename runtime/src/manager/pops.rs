@@ -3,8 +3,9 @@
 use super::answer::{Accepted, Json};
 use super::input::Name;
 use super::nodes::{live_pop, live_pops};
-use super::operation::{Access, Call, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::Problem;
+use super::routes::{Call, Routes};
 use crate::env::Env;
 use crate::store::{PopStatus, Role, Store};
 use serde::Serialize;

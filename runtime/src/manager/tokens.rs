@@ -2,9 +2,11 @@
 
 use super::access::BOOTSTRAP;
 use super::answer::{Created, Json};
+use super::input::Act;
 use super::input::{Body, Name, Paging, Query};
-use super::operation::{Access, Act, Call, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem};
+use super::routes::{Call, Routes};
 use crate::env::Env;
 use crate::store::{AdminToken, COUNT_MAX, Role, Store};
 use crate::token::Secret;

@@ -1,91 +1,32 @@
 //! Users: `/v1/users`.
 
 mod change;
+mod settings;
 mod usage;
 mod view;
 
-pub(super) use change::{UserPatch, modify, set_password};
+pub(super) use change::{modify, set_password};
+pub(super) use settings::{UserCreation, UserPatch, UserView, not_in_force};
 pub(super) use usage::{chart, rates, routes as usage_routes, sessions};
-pub(super) use view::{NOT_IN_FORCE, RouteModeView, RouteView, UserPage, UserView};
+pub(super) use view::{RouteModeView, RouteView, UserPage};
 
 use super::Api;
 use super::answer::{Created, Done, Json};
+use super::input::Act;
 use super::input::{Body, Name, Paging, Query};
-use super::operation::{Access, Act, Call, Method, Operation, Routes};
+use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem, WINDOW};
+use super::routes::{Call, Routes};
 use crate::auth::{Cost, PASSWORD_MAX, hash_password, is_user_name};
 use crate::env::Env;
-use crate::store::{COUNT_MAX, NewUser, ReplyMode, Role, Route, RouteMode, Store, User};
+use crate::store::{NewUser, Role, Route, RouteMode, Store, User, UserSettings};
 use crate::token::{Secret, is_id};
-use serde::Deserialize;
-use utoipa::ToSchema;
-
-use view::ReplyView;
 
 /// How many hexadecimal digits a password made here has: 96 random bits.
 const PASSWORD_DIGITS: usize = 24;
 
 /// The longest interval of a timed route: a year.
 const INTERVAL_MAX: u32 = 365 * 24 * 60;
-
-/// A user to be created.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct UserCreation {
-    /// 1 to 64 of `A-Z a-z 0-9 . _ @`, the first a letter or digit.
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = "^[A-Za-z0-9][A-Za-z0-9._@]*$"
-    )]
-    pub(super) name: String,
-    /// Without one, one is made and shown this once.
-    #[schema(min_length = 1, max_length = 255)]
-    pub(super) password: Option<String>,
-    /// Whether the user may connect; true unless given.
-    pub(super) enabled: Option<bool>,
-    /// From when on the user may connect, in Unix seconds.
-    #[schema(maximum = 9_007_199_254_740_991u64)]
-    pub(super) starts_at: Option<u64>,
-    /// From when on the user may no longer connect, in Unix seconds.
-    #[schema(maximum = 9_007_199_254_740_991u64)]
-    pub(super) expires_at: Option<u64>,
-    /// How many bytes the user may transfer; none is no limit.
-    #[schema(maximum = 9_007_199_254_740_991u64)]
-    pub(super) traffic_limit: Option<u64>,
-    /// In bytes per second; none is no limit.
-    #[schema(minimum = 1, maximum = 9_007_199_254_740_991u64)]
-    pub(super) upload_rate: Option<u64>,
-    /// In bytes per second; none is no limit.
-    #[schema(minimum = 1, maximum = 9_007_199_254_740_991u64)]
-    pub(super) download_rate: Option<u64>,
-    /// How many sessions at once, over all POPs; none is no limit.
-    #[schema(minimum = 1, maximum = 4_294_967_295u64)]
-    pub(super) sessions_max: Option<u32>,
-    /// When clients are answered; `fast` unless given.
-    pub(super) reply: Option<ReplyView>,
-    /// How the user is routed; `auto` unless given.
-    pub(super) route: Option<RouteView>,
-}
-
-impl UserCreation {
-    /// A user of this name with nothing set.
-    pub(super) const fn new(name: String) -> Self {
-        Self {
-            name,
-            password: None,
-            enabled: None,
-            starts_at: None,
-            expires_at: None,
-            traffic_limit: None,
-            upload_rate: None,
-            download_rate: None,
-            sessions_max: None,
-            reply: None,
-            route: None,
-        }
-    }
-}
 
 pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
     const READ: Access = Access::Role(Role::ReadOnly);
@@ -179,36 +120,26 @@ pub(super) async fn create_user<E: Env, S: Store>(
              contain '-'",
         ));
     }
-    check_window(creation.starts_at, creation.expires_at)?;
-    check_rates([creation.upload_rate, creation.download_rate])?;
-    check_sessions(creation.sessions_max)?;
-    check_counts([
-        creation.starts_at,
-        creation.expires_at,
-        creation.traffic_limit,
-    ])?;
-    let now = api.env.unix_time().as_secs();
-    let route = match creation.route {
-        Some(route) => checked_route(api, route, None, now).await?,
-        None => Route::default(),
-    };
-    let reply = creation.reply.map_or_else(ReplyMode::default, Into::into);
+    let (name, mut patch) = creation.split();
+    patch.check()?;
+    let password = patch.password.take();
+    let mut settings = UserSettings::default();
+    patch.change(api, None).await?.apply(&mut settings);
+    if !settings.has_window() {
+        return Err(Problem::bad_request(WINDOW));
+    }
     // Cheaper than to hash in vain; the store decides all the same.
-    if api.store.user(&creation.name).await?.is_some() {
+    if api.store.user(&name).await?.is_some() {
         return Err(Problem::new(ApiCode::UserExists));
     }
-    let (password, made) = password_or_new(api, creation.password)?;
+    let (password, made) = password_or_new(api, password)?;
     let user = NewUser {
-        enabled: creation.enabled.unwrap_or(true),
-        starts_at: creation.starts_at,
-        expires_at: creation.expires_at,
-        traffic_limit: creation.traffic_limit,
-        upload_rate: creation.upload_rate,
-        download_rate: creation.download_rate,
-        sessions_max: creation.sessions_max,
-        reply,
-        route,
-        ..NewUser::new(creation.name, hash(api, password).await, now)
+        settings,
+        ..NewUser::new(
+            name,
+            hash(api, password).await,
+            api.env.unix_time().as_secs(),
+        )
     };
     let user = api.store.create_user(user).await;
     let user = user.map_err(Problem::creating(ApiCode::UserExists))?;
@@ -316,40 +247,6 @@ pub(super) async fn checked_route<E: Env, S: Store>(
         utc_minute_of_day: route.utc_minute_of_day,
         switched_at,
     })
-}
-
-fn check_window(starts_at: Option<u64>, expires_at: Option<u64>) -> Result<(), Problem> {
-    match (starts_at, expires_at) {
-        (Some(start), Some(end)) if start >= end => Err(Problem::bad_request(WINDOW)),
-        _ => Ok(()),
-    }
-}
-
-fn check_rates(rates: [Option<u64>; 2]) -> Result<(), Problem> {
-    if rates.contains(&Some(0)) {
-        return Err(Problem::bad_request(
-            "a rate must be at least 1; without a limit it is null",
-        ));
-    }
-    check_counts(rates)
-}
-
-fn check_sessions(sessions_max: Option<u32>) -> Result<(), Problem> {
-    if sessions_max == Some(0) {
-        return Err(Problem::bad_request(
-            "sessions_max must be at least 1; without a limit it is null",
-        ));
-    }
-    Ok(())
-}
-
-fn check_counts<const N: usize>(counts: [Option<u64>; N]) -> Result<(), Problem> {
-    if counts.into_iter().flatten().any(|count| count > COUNT_MAX) {
-        return Err(Problem::bad_request(format!(
-            "a number must be at most {COUNT_MAX}"
-        )));
-    }
-    Ok(())
 }
 
 impl Act for UserCreation {

@@ -6,7 +6,7 @@
 use super::Shared;
 use crate::carrier::handshake::Refusal;
 use crate::env::Env;
-use crate::store::{Listing, PAGE_MAX, Page, Store, StoreError, Subject, SubjectKind};
+use crate::store::{Blacklists, Listing, PAGE_MAX, Page, Store, StoreError, Subject, SubjectKind};
 use core::cell::RefCell;
 use core::time::Duration;
 use http::StatusCode;
@@ -49,7 +49,7 @@ pub(super) struct Visitor<'a> {
 
 impl Lists {
     /// Reads both lists.
-    pub(super) async fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub(super) async fn read<S: Blacklists>(store: &S) -> Result<Self, StoreError> {
         let mut all = HashSet::new();
         for kind in [SubjectKind::Node, SubjectKind::Ip] {
             let mut page = Page::first(PAGE_MAX);

@@ -3,6 +3,7 @@
 //! Each record is hashed together with the hash of the one before. Whoever changes, removes or inserts
 //! a record changes every hash after it, and with them the head that someone may have noted elsewhere.
 
+use super::StoreError;
 use sha2::{Digest as _, Sha256};
 
 /// The most records in one answer.
@@ -10,6 +11,23 @@ pub const AUDIT_MAX: u32 = 1_000;
 
 /// The longest a record may be in all its texts together, in bytes.
 pub const AUDIT_RECORD_MAX: usize = 16 * 1024;
+
+subject! {
+    /// The record of administrative acts.
+    pub trait AuditLog {
+        /// Records an administrative act as the next of the chain and returns the record.
+        ///
+        /// # Errors
+        /// [`StoreError::TooLarge`] if it is longer than [`AUDIT_RECORD_MAX`].
+        fn audit_append(&self, act: NewAudit) -> AuditRecord;
+
+        /// Returns the records after place `after`, oldest first, at most `limit` and [`AUDIT_MAX`].
+        fn audit(&self, after: u64, limit: u32) -> Vec<AuditRecord>;
+
+        /// Returns the end of the chain of records.
+        fn audit_head(&self) -> AuditHead;
+    }
+}
 
 /// An act to be recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]

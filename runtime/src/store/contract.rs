@@ -1,14 +1,18 @@
 //! What every [`Store`] must do.
 
-mod account;
-mod admin;
+mod accounts;
+mod audit;
+mod blacklist;
 mod changes;
 pub(crate) mod cost;
+mod meta;
 mod nodes;
+mod pops;
 mod race;
+mod tokens;
 mod users;
 
-use super::{NewUser, NodeEntry, Page, PopEntry, Store, StoreError};
+use super::{NewUser, NodeEntry, Nodes, Page, PopEntry, Store};
 
 pub(crate) const NOW: u64 = 1_700_000_000;
 
@@ -17,17 +21,15 @@ pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     users::all(&mut open).await;
     names_do_not_collide(open()).await;
     pages_cover_everything_once(open()).await;
-    nodes_belong_to_their_pop(open()).await;
-    generations_order_one_pop(open()).await;
-    leases_end(open()).await;
-    restarts_take_over(open()).await;
-    draining_lasts_as_long_as_the_process(open()).await;
-    meta_is_shared(open()).await;
+    pops::all(&mut open).await;
     nodes::all(&mut open).await;
+    blacklist::all(&mut open).await;
     changes::all(&mut open).await;
-    account::all(&mut open).await;
+    accounts::all(&mut open).await;
     race::all(&mut open).await;
-    admin::all(&mut open).await;
+    tokens::all(&mut open).await;
+    audit::all(&mut open).await;
+    meta::all(&mut open).await;
 }
 
 /// A user as the tests create it.
@@ -55,6 +57,19 @@ pub(crate) fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
         online_since: NOW,
         rtt_ms: None,
     }
+}
+
+async fn online<S: Nodes>(store: &S, now: u64) -> Vec<(String, String)> {
+    let listing = store.nodes(Page::first(100), now).await.unwrap();
+    listing
+        .items
+        .into_iter()
+        .map(|node| (node.id, node.pop))
+        .collect()
+}
+
+fn at(node: &str, pop: &str) -> (String, String) {
+    (node.to_owned(), pop.to_owned())
 }
 
 async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
@@ -159,167 +174,4 @@ async fn pages_cover_everything_once<S: Store>((a, b): (S, S)) {
                 .collect::<Vec<_>>()
         );
     }
-}
-
-async fn online<S: Store>(store: &S, now: u64) -> Vec<(String, String)> {
-    let listing = store.nodes(Page::first(100), now).await.unwrap();
-    listing
-        .items
-        .into_iter()
-        .map(|node| (node.id, node.pop))
-        .collect()
-}
-
-fn at(node: &str, pop: &str) -> (String, String) {
-    (node.to_owned(), pop.to_owned())
-}
-
-async fn nodes_belong_to_their_pop<S: Store>((a, b): (S, S)) {
-    assert_eq!(
-        a.node_online(node("n", "p", 1)).await,
-        Err(StoreError::Superseded)
-    );
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
-    b.pop_alive(pop("q", 20), NOW, NOW + 9).await.unwrap();
-    a.node_online(node("n", "p", 11)).await.unwrap();
-    let mut moved = node("n", "q", 20);
-    moved.online_since = NOW + 1;
-    moved.rtt_ms = Some(7);
-    b.node_online(moved.clone()).await.unwrap();
-    assert_eq!(a.nodes(Page::first(9), NOW).await.unwrap().items, [moved]);
-    // The POP it left may be late to notice, and must not take it offline where it went.
-    a.node_offline("n", "p", 11).await.unwrap();
-    assert_eq!(online(&a, NOW).await, [at("n", "q")]);
-    b.node_online(node("n", "p", 12)).await.unwrap();
-    b.node_offline("n", "q", 20).await.unwrap();
-    assert_eq!(online(&a, NOW).await, [at("n", "p")]);
-    let counts: Vec<_> = a
-        .pops(NOW)
-        .await
-        .unwrap()
-        .iter()
-        .map(|pop| pop.node_count)
-        .collect();
-    assert_eq!(counts, [1, 0]);
-}
-
-async fn generations_order_one_pop<S: Store>((a, b): (S, S)) {
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
-    let mut newer = node("n", "p", 12);
-    newer.version = "2".to_owned();
-    a.node_online(newer.clone()).await.unwrap();
-    b.node_online(node("n", "p", 11)).await.unwrap();
-    b.node_offline("n", "p", 11).await.unwrap();
-    assert_eq!(
-        a.nodes(Page::first(9), NOW).await.unwrap().items,
-        std::slice::from_ref(&newer)
-    );
-    newer.rtt_ms = Some(30);
-    a.node_online(newer.clone()).await.unwrap();
-    assert_eq!(b.nodes(Page::first(9), NOW).await.unwrap().items, [newer]);
-    assert_eq!(b.pops(NOW).await.unwrap()[0].node_count, 1);
-    b.node_offline("n", "p", 12).await.unwrap();
-    assert_eq!(a.pops(NOW).await.unwrap()[0].node_count, 0);
-    b.node_offline("n", "p", 12).await.unwrap();
-    assert_eq!(a.pops(NOW).await.unwrap()[0].node_count, 0);
-}
-
-async fn leases_end<S: Store>((a, b): (S, S)) {
-    a.pop_alive(pop("p", 1), NOW, NOW + 9).await.unwrap();
-    a.pop_alive(pop("q", 1), NOW, NOW + 5).await.unwrap();
-    a.node_online(node("m", "p", 1)).await.unwrap();
-    let mut newer = node("m", "q", 1);
-    newer.online_since = NOW + 1;
-    a.node_online(newer).await.unwrap();
-    a.node_online(node("n", "q", 1)).await.unwrap();
-    assert_eq!(online(&b, NOW + 4).await, [at("m", "q"), at("n", "q")]);
-    // What the dead POP says no longer hides what the living one says.
-    assert_eq!(online(&b, NOW + 5).await, [at("m", "p")]);
-    assert_eq!(b.pops(NOW + 5).await.unwrap().len(), 1);
-    // It was only cut off: its nodes are back with its lease.
-    a.pop_alive(pop("q", 1), NOW + 6, NOW + 20).await.unwrap();
-    assert_eq!(online(&b, NOW + 7).await.len(), 2);
-    // A week later it is forgotten.
-    let later = NOW + 30 + super::POP_FORGOTTEN_AFTER;
-    a.pop_alive(pop("p", 1), later, later + 9).await.unwrap();
-    assert_eq!(
-        a.node_online(node("n", "q", 1)).await,
-        Err(StoreError::Superseded)
-    );
-}
-
-async fn restarts_take_over<S: Store>((a, b): (S, S)) {
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
-    a.node_online(node("left", "p", 10)).await.unwrap();
-    b.pop_alive(pop("p", 20), NOW, NOW + 9).await.unwrap();
-    assert_eq!(online(&a, NOW).await, []);
-    assert_eq!(
-        a.node_online(node("late", "p", 11)).await,
-        Err(StoreError::Superseded)
-    );
-    assert_eq!(
-        a.pop_alive(pop("p", 10), NOW, NOW + 9).await,
-        Err(StoreError::Superseded)
-    );
-    b.node_online(node("n", "p", 20)).await.unwrap();
-    a.pop_gone("p", 10).await.unwrap();
-    assert_eq!(online(&a, NOW).await, [at("n", "p")]);
-    b.pop_gone("p", 20).await.unwrap();
-    assert_eq!(online(&a, NOW).await, []);
-    assert_eq!(a.pops(NOW).await.unwrap(), []);
-}
-
-async fn draining_lasts_as_long_as_the_process<S: Store>((a, b): (S, S)) {
-    let draining = async |store: &S| -> Vec<bool> {
-        let pops = store.pops(NOW).await.unwrap();
-        pops.iter().map(|pop| pop.draining).collect()
-    };
-    assert!(!a.drain_pop("p", 10).await.unwrap());
-    assert!(!a.is_pop_draining("p", 10).await.unwrap());
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
-    a.pop_alive(pop("q", 10), NOW, NOW + 9).await.unwrap();
-    // Not for one that came before or that comes after.
-    for other in [9, 11] {
-        assert!(!b.drain_pop("p", other).await.unwrap());
-    }
-    assert_eq!(draining(&a).await, [false, false]);
-    for _ in 0..2 {
-        assert!(b.drain_pop("p", 10).await.unwrap());
-        assert_eq!(draining(&a).await, [true, false]);
-    }
-    assert!(a.is_pop_draining("p", 10).await.unwrap());
-    assert!(!a.is_pop_draining("p", 11).await.unwrap());
-    assert!(!a.is_pop_draining("q", 10).await.unwrap());
-    // A renewal does not end it, a restart does.
-    a.pop_alive(pop("p", 10), NOW, NOW + 19).await.unwrap();
-    assert_eq!(draining(&b).await, [true, false]);
-    assert_eq!(b.pops(NOW).await.unwrap()[0].lease_until, NOW + 19);
-    a.pop_alive(pop("p", 20), NOW, NOW + 9).await.unwrap();
-    assert_eq!(draining(&b).await, [false, false]);
-    assert!(!a.is_pop_draining("p", 20).await.unwrap());
-}
-
-async fn meta_is_shared<S: Store>((a, b): (S, S)) {
-    assert_eq!(a.meta("key").await.unwrap(), None);
-    let swap = async |store: &S, expected: Option<&str>, value: &str| {
-        let expected = expected.map(str::to_owned);
-        store.swap_meta("key", expected, value.to_owned()).await
-    };
-    assert_eq!(swap(&a, None, "one").await, Ok(true));
-    assert_eq!(swap(&a, Some("one"), "two").await, Ok(true));
-    assert_eq!(b.meta("key").await.unwrap().as_deref(), Some("two"));
-    assert_eq!(swap(&a, None, "three").await, Ok(false));
-    assert_eq!(swap(&a, Some("one"), "three").await, Ok(false));
-    assert_eq!(swap(&a, Some("two"), "three").await, Ok(true));
-    assert_eq!(swap(&b, Some("two"), "four").await, Ok(false));
-    assert_eq!(b.meta("key").await.unwrap().as_deref(), Some("three"));
-    let long = "x".repeat(super::META_MAX + 1);
-    assert_eq!(
-        swap(&b, Some("three"), &long).await,
-        Err(StoreError::TooLarge)
-    );
-    assert_eq!(a.meta("key").await.unwrap().as_deref(), Some("three"));
-    let first = |store: S| async move { store.swap_meta("new", None, "x".to_owned()).await };
-    assert_eq!(first(a.clone()).await, Ok(true));
-    assert_eq!(first(b).await, Ok(false));
 }

@@ -1,11 +1,12 @@
 //! The store of one host: a SQLite file that its daemons share.
 
-mod account;
+mod accounts;
 mod audit;
 mod blacklist;
 mod changes;
+mod meta;
 mod nodes;
-mod operations;
+mod pops;
 mod schema;
 mod tokens;
 mod traffic;
@@ -228,7 +229,9 @@ fn open_file(directory: &Path) -> Result<Connection, StoreError> {
 mod tests {
     use super::*;
     use crate::store::contract::NOW;
-    use crate::store::{Holder, Resolution, Store as _, Totals, contract};
+    use crate::store::{
+        Accounts as _, Holder, Meta as _, Pops as _, Resolution, Totals, Users as _, contract,
+    };
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[tokio::test]

@@ -4,18 +4,29 @@
 //! whole or not at all. Scripts make keys out of names, so a cluster of servers cannot hold them:
 //! one server does, with replicas if wanted.
 
-mod account;
-mod link;
-mod operations;
-mod records;
-mod reply;
+#[macro_use]
 mod scripts;
+
+mod accounts;
+mod audit;
+mod blacklist;
+mod changes;
+mod link;
+mod meta;
+mod nodes;
+mod pops;
+mod reply;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod users;
 
-use super::StoreError;
+use super::{Page, StoreError};
+use ::redis::{Script, ToRedisArgs, Value};
 use link::Link;
+
+/// The arguments of a script that takes none.
+const NOTHING: &[&str] = &[];
 
 /// A store in a Redis server, version 7.0 or later.
 ///
@@ -34,10 +45,22 @@ impl Redis {
     pub fn new(url: &str) -> Result<Self, StoreError> {
         Link::new(url).map(Self)
     }
+
+    async fn run<A: ToRedisArgs>(&self, script: &Script, args: A) -> Result<Value, StoreError> {
+        Ok(self.0.run(script, args).await?.value)
+    }
 }
 
 impl core::fmt::Debug for Redis {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Redis").finish_non_exhaustive()
+    }
+}
+
+/// Where in the order of names a page begins.
+fn begin(page: &Page) -> String {
+    match &page.after {
+        Some(after) => format!("({after}"),
+        None => "-".to_owned(),
     }
 }

@@ -4,7 +4,7 @@
 //! accept what any of them signed.
 
 use super::{TokenError, Verifier};
-use crate::store::{META_NODE_TOKEN_KEYS, Store, StoreError};
+use crate::store::{META_NODE_TOKEN_KEYS, Meta, StoreError};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// Fails as the store does.
-    pub async fn publish<S: Store>(
+    pub async fn publish<S: Meta>(
         store: &S,
         key: &str,
         now: u64,
@@ -66,7 +66,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// Fails as the store does.
-    pub async fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub async fn read<S: Meta>(store: &S) -> Result<Self, StoreError> {
         let found = store.meta(META_NODE_TOKEN_KEYS).await?;
         Ok(found.as_deref().map_or_else(Self::default, Self::decode))
     }

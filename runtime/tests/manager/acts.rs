@@ -5,7 +5,7 @@ use crate::world;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use titan_runtime::store::{AuditHead, Store as _};
+use titan_runtime::store::{AuditHead, AuditLog as _, Users as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

@@ -6,7 +6,9 @@ use http::StatusCode;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use titan_runtime::config::{ManagerConfig, StaticPop};
-use titan_runtime::store::{BlacklistEntry, Gate, Gated, Store, StoreError, Subject};
+use titan_runtime::store::{
+    BlacklistEntry, Blacklists as _, Gate, Gated, Nodes as _, Pops as _, StoreError, Subject,
+};
 
 /// Fails the operations named in it.
 #[derive(Clone, Default)]

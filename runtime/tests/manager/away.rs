@@ -4,7 +4,7 @@ use titan_runtime::config::ManagerConfig;
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::manager;
 use titan_runtime::store::{Embedded, Gate, Gated, Location, META_NODE_TOKEN_KEYS, Mode};
-use titan_runtime::store::{Store as _, StoreError};
+use titan_runtime::store::{Meta as _, StoreError};
 use tokio::sync::{oneshot, watch};
 
 /// A store that is away until it is let in.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 use titan_runtime::config::{ManagerConfig, StaticPop, TlsFiles};
 use titan_runtime::manager;
-use titan_runtime::store::{Embedded, Location, Mode, Store};
+use titan_runtime::store::{Embedded, Location, Mode, Users as _};
 use titan_runtime::tls::{Authority, client_config};
 use titan_runtime::token::{KeyRing, Verifier};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -10,7 +10,10 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 use titan_runtime::config::ManagerConfig;
 use titan_runtime::manager::{self, ManagerError};
-use titan_runtime::store::{Embedded, Location, Mode, NewUser, NodeEntry, PopEntry, Store};
+use titan_runtime::store::{
+    Embedded, Location, Mode, NewUser, NodeEntry, Nodes as _, PopEntry, Pops as _, Store,
+    Users as _,
+};
 use titan_runtime::token::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;

@@ -5,7 +5,7 @@ use crate::world;
 use http::StatusCode;
 use serde_json::{Value, json};
 use titan_runtime::config::StaticPop;
-use titan_runtime::store::{Change, Order, Store as _};
+use titan_runtime::store::{Change, ChangeLog as _, Nodes as _, Order, Pops as _, Users as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -51,7 +51,11 @@ async fn users_have_the_fields_and_defaults_of_before() {
     it.post("/user/create", open).await;
     let bob = it.store.user("bob").await.unwrap().unwrap();
     assert_eq!(
-        (bob.traffic_limit, bob.upload_rate, bob.download_rate),
+        (
+            bob.settings.traffic_limit,
+            bob.settings.upload_rate,
+            bob.settings.download_rate
+        ),
         (None, None, None)
     );
 

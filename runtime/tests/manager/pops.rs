@@ -4,7 +4,7 @@ use crate::harness::Manager;
 use crate::world;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use titan_runtime::store::Store as _;
+use titan_runtime::store::Pops as _;
 
 #[tokio::test]
 async fn pops_are_listed_and_sent_away() {

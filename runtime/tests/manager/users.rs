@@ -4,7 +4,7 @@ use crate::harness::{Answer, Manager};
 use crate::world;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use titan_runtime::store::{Holder, Store as _, Totals};
+use titan_runtime::store::{Accounts as _, Holder, Pops as _, Totals, Users as _};
 
 async fn ask(it: &Manager, method: Method, path: &str, body: Value) -> Answer {
     let body = body.to_string();

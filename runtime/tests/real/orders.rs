@@ -8,7 +8,7 @@ use serde_json::json;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
-use titan_runtime::store::{Order, Store as _, StoreError, Subject};
+use titan_runtime::store::{Blacklists as _, ChangeLog as _, Order, StoreError, Subject};
 
 /// How soon an order takes effect.
 const SOON: Duration = Duration::from_secs(1);

@@ -23,7 +23,7 @@ use std::rc::Rc;
 use tempfile::TempDir;
 use titan_runtime::auth::{Cost, hash_password};
 use titan_runtime::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
-use titan_runtime::store::{Embedded, Location, Mode, NewUser, ReplyMode, Store as _};
+use titan_runtime::store::{Embedded, Location, Mode, NewUser, ReplyMode, Users as _};
 use titan_runtime::token::Secret;
 
 /// The port of POPs for applications.
@@ -219,10 +219,8 @@ fn add_users(scenario: &Scenario, store: &Embedded) {
     };
     for (name, reply) in [(FAST, ReplyMode::Fast), (TRUTHFUL, ReplyMode::Truthful)] {
         let hash = hash_password(PASSWORD, [3; 16], cheap);
-        let user = NewUser {
-            reply,
-            ..NewUser::new(name.to_owned(), hash, 0)
-        };
+        let mut user = NewUser::new(name.to_owned(), hash, 0);
+        user.settings.reply = reply;
         let created = at_once(store.create_user(user));
         created.expect("the name is free");
     }

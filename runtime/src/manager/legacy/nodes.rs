@@ -3,10 +3,11 @@
 use super::{DONE, Outcome, act, by_index, check_range, look};
 use crate::env::Env;
 use crate::manager::answer::{Csv, Json, csv_row};
+use crate::manager::input::Act;
 use crate::manager::input::{Body, Form, Query};
 use crate::manager::nodes::{kick_node, live_pop, live_pops, move_some, rows};
-use crate::manager::operation::{Act, Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
+use crate::manager::routes::{Call, Routes};
 use crate::store::{NodeEntry, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -8,11 +8,11 @@ use crate::manager::Api;
 use crate::manager::answer::Json;
 use crate::manager::input::{Body, Query};
 use crate::manager::nodes::{check_pops, known};
-use crate::manager::operation::{Call, Routes};
 use crate::manager::problem::{ApiCode, Problem};
+use crate::manager::routes::{Call, Routes};
 use crate::manager::users::{
     RouteModeView, RouteView, UserCreation, UserPatch, create_user, delete_user, find, modify,
-    set_password,
+    not_in_force, set_password,
 };
 use crate::store::{RouteMode, Store, User};
 use shape::{
@@ -113,12 +113,7 @@ async fn create<E: Env, S: Store>(
         ..UserCreation::new(body.user_name)
     };
     let (user, _) = create_user(api, creation).await?;
-    let not_in_force = match user.route.mode {
-        RouteMode::Auto => Vec::new(),
-        RouteMode::Manual | RouteMode::Timed | RouteMode::Custom | RouteMode::Polling => {
-            vec![crate::manager::users::NOT_IN_FORCE]
-        }
-    };
+    let not_in_force = not_in_force(user.settings.route.mode);
     let view = view(api, user).await?;
     Ok(Json(CreatedUser {
         user_name: view.user_name,
@@ -216,7 +211,7 @@ async fn switch<E: Env, S: Store>(
 ) -> Result<Json<Outcome>, Problem> {
     let user = find(&call.api, &body.user_name).await?;
     let node = body.node_id.filter(|id| !id.is_empty());
-    let route = match (user.route.mode, node) {
+    let route = match (user.settings.route.mode, node) {
         (RouteMode::Manual, None) => {
             return Err(Problem::bad_request(
                 "a manual route needs a node_id: nodes are not handed out to users yet",
@@ -224,7 +219,7 @@ async fn switch<E: Env, S: Store>(
         }
         (RouteMode::Timed | RouteMode::Manual, node) => RouteView {
             node,
-            ..user.route.into()
+            ..user.settings.route.into()
         },
         // A node asked for is what a manual route is.
         (RouteMode::Auto | RouteMode::Custom | RouteMode::Polling, Some(node)) => RouteView {
@@ -244,7 +239,7 @@ async fn switch<E: Env, S: Store>(
 }
 
 async fn view<E: Env, S: Store>(api: &Api<E, S>, user: User) -> Result<LegacyUser, Problem> {
-    let node = match &user.route.node {
+    let node = match &user.settings.route.node {
         Some(id) => known(api, id).await.ok(),
         None => None,
     };
@@ -253,17 +248,17 @@ async fn view<E: Env, S: Store>(api: &Api<E, S>, user: User) -> Result<LegacyUse
         user_name: user.name,
         pop_id: "",
         traffic_limit: TrafficLimit {
-            start_time: user.starts_at.unwrap_or(user.created_at),
-            end_time: user.expires_at.unwrap_or(0),
-            total_traffic: Some(user.traffic_limit.unwrap_or(0)),
+            start_time: user.settings.starts_at.unwrap_or(user.created_at),
+            end_time: user.settings.expires_at.unwrap_or(0),
+            total_traffic: Some(user.settings.traffic_limit.unwrap_or(0)),
         },
-        last_route_switch_time: user.route.switched_at.unwrap_or(0),
-        route: user.route.into(),
+        last_route_switch_time: user.settings.route.switched_at.unwrap_or(0),
+        route: user.settings.route.into(),
         node_ip: node_ip.map_or_else(String::new, |ip| ip.to_string()),
         node_online: node.is_some_and(|node| node.online.is_some()),
         current_traffic: user.uploaded.saturating_add(user.downloaded),
-        off: !user.enabled,
-        upload_rate_limit: user.upload_rate.unwrap_or(0),
-        download_rate_limit: user.download_rate.unwrap_or(0),
+        off: !user.settings.enabled,
+        upload_rate_limit: user.settings.upload_rate.unwrap_or(0),
+        download_rate_limit: user.settings.download_rate.unwrap_or(0),
     })
 }

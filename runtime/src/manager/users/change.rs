@@ -1,51 +1,18 @@
 //! Changing users.
 
-use super::{
-    ReplyView, RouteView, UserView, check_counts, check_rates, check_sessions, checked_route, find,
-    hash, password_or_new,
-};
+use super::{UserPatch, UserView, find, hash, password_or_new};
 use crate::auth::is_user_name;
 use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::answer::Json;
-use crate::manager::input::{Body, Name, present};
-use crate::manager::operation::{Access, Call, Method, Operation, Routes};
+use crate::manager::input::{Body, Name};
+use crate::manager::operation::{Access, Method, Operation};
 use crate::manager::problem::Problem;
+use crate::manager::routes::{Call, Routes};
 use crate::store::{Adjustment, AdjustmentKind, COUNT_MAX, Role, Store, User, UserChange};
 use crate::token::{Secret, is_id};
 use serde::Deserialize;
 use utoipa::ToSchema;
-
-/// What to change of a user: what is left out stays, null removes a limit.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::manager) struct UserPatch {
-    #[schema(min_length = 1, max_length = 255)]
-    pub(in crate::manager) password: Option<String>,
-    /// Whether the user may connect: false stops it, running sessions included.
-    pub(in crate::manager) enabled: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991u64)]
-    pub(in crate::manager) starts_at: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991u64)]
-    pub(in crate::manager) expires_at: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>, maximum = 9_007_199_254_740_991u64)]
-    pub(in crate::manager) traffic_limit: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_991u64)]
-    pub(in crate::manager) upload_rate: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_991u64)]
-    pub(in crate::manager) download_rate: Option<Option<u64>>,
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_294_967_295u64)]
-    pub(in crate::manager) sessions_max: Option<Option<u32>>,
-    pub(in crate::manager) reply: Option<ReplyView>,
-    /// The new route, as a whole.
-    pub(in crate::manager) route: Option<RouteView>,
-}
 
 /// A new password.
 #[derive(Deserialize, ToSchema)]
@@ -154,42 +121,16 @@ async fn adjust<E: Env, S: Store>(
 pub(in crate::manager) async fn modify<E: Env, S: Store>(
     api: &Api<E, S>,
     name: &str,
-    patch: UserPatch,
+    mut patch: UserPatch,
 ) -> Result<User, Problem> {
-    check_rates([patch.upload_rate.flatten(), patch.download_rate.flatten()])?;
-    check_sessions(patch.sessions_max.flatten())?;
-    check_counts([
-        patch.starts_at.flatten(),
-        patch.expires_at.flatten(),
-        patch.traffic_limit.flatten(),
-    ])?;
+    patch.check()?;
     let user = find(api, name).await?;
-    let route = match patch.route {
-        Some(route) => {
-            let now = api.env.unix_time().as_secs();
-            Some(checked_route(api, route, Some(&user.route), now).await?)
-        }
-        None => None,
-    };
-    let password_hash = match patch.password {
-        Some(password) => {
-            let (password, _) = password_or_new(api, Some(password))?;
-            Some(hash(api, password).await)
-        }
-        None => None,
-    };
-    let change = UserChange {
-        password_hash,
-        enabled: patch.enabled,
-        starts_at: patch.starts_at,
-        expires_at: patch.expires_at,
-        traffic_limit: patch.traffic_limit,
-        upload_rate: patch.upload_rate,
-        download_rate: patch.download_rate,
-        sessions_max: patch.sessions_max,
-        reply: patch.reply.map(Into::into),
-        route,
-    };
+    let password = patch.password.take();
+    let mut change = patch.change(api, Some(&user.settings.route)).await?;
+    if let Some(password) = password {
+        let (password, _) = password_or_new(api, Some(password))?;
+        change.password_hash = Some(hash(api, password).await);
+    }
     let user = api.store.change_user(name, change).await?;
     user.ok_or_else(|| Problem::unknown("user", name))
 }

@@ -6,8 +6,9 @@ use crate::manager::Api;
 use crate::manager::answer::Json;
 use crate::manager::input::{Name, Query};
 use crate::manager::nodes::live_pops;
-use crate::manager::operation::{Access, Call, Method, Operation, Routes};
+use crate::manager::operation::{Access, Method, Operation};
 use crate::manager::problem::Problem;
+use crate::manager::routes::{Call, Routes};
 use crate::store::{COUNT_MAX, Holder, HolderUsage, Resolution, Role, Store, TrafficBucket};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -157,7 +158,7 @@ async fn usage<E: Env, S: Store>(
         charged: user.charged,
         uploaded: user.uploaded,
         downloaded: user.downloaded,
-        traffic_limit: user.traffic_limit,
+        traffic_limit: user.settings.traffic_limit,
         holders: holders.into_iter().map(HolderView::from).collect(),
     }))
 }
@@ -175,7 +176,7 @@ async fn stats<E: Env, S: Store>(
         uploaded: user.uploaded,
         downloaded: user.downloaded,
         charged: user.charged,
-        traffic_limit: user.traffic_limit,
+        traffic_limit: user.settings.traffic_limit,
         sessions,
     }))
 }

@@ -1,11 +1,12 @@
-//! Users as clients see them.
+//! Parts of users as clients see them.
 
-use crate::store::{ReplyMode, Route, RouteMode, User};
+use super::settings::UserView;
+use crate::store::{ReplyMode, Route, RouteMode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What POPs do not obey yet of a route that is not automatic: they choose the exit themselves.
-pub(in crate::manager) const NOT_IN_FORCE: &str = "route";
+pub(super) const NOT_IN_FORCE: &str = "route";
 
 /// When clients are answered.
 #[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -52,82 +53,12 @@ pub(in crate::manager) struct RouteView {
     pub(in crate::manager) utc_minute_of_day: Option<u16>,
 }
 
-/// A user.
-#[derive(Serialize, ToSchema)]
-#[schema(as = User)]
-pub(in crate::manager) struct UserView {
-    pub(in crate::manager) name: String,
-    enabled: bool,
-    created_at: u64,
-    starts_at: Option<u64>,
-    expires_at: Option<u64>,
-    traffic_limit: Option<u64>,
-    upload_rate: Option<u64>,
-    download_rate: Option<u64>,
-    sessions_max: Option<u32>,
-    reply: ReplyView,
-    route: RouteView,
-    /// When the route's node was changed last.
-    route_switched_at: Option<u64>,
-    /// Bytes charged against the limit: transferred, or granted to POPs and not yet returned.
-    charged: u64,
-    /// Bytes that POPs have reported.
-    uploaded: u64,
-    /// Bytes that POPs have reported.
-    downloaded: u64,
-    /// Which of these settings are kept but not obeyed by this version.
-    not_in_force: Vec<&'static str>,
-    /// Only where it was made here, and only this once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<String>,
-}
-
 /// A page of users.
 #[derive(Serialize, ToSchema)]
 pub(in crate::manager) struct UserPage {
     pub(in crate::manager) users: Vec<UserView>,
     /// `cursor` of the next page; none at the end.
     pub(in crate::manager) next_cursor: Option<String>,
-}
-
-impl UserView {
-    /// A user, and its password if that was made here.
-    pub(in crate::manager) fn with_password(user: User, password: Option<String>) -> Self {
-        Self {
-            password,
-            ..user.into()
-        }
-    }
-}
-
-impl From<User> for UserView {
-    fn from(user: User) -> Self {
-        let not_in_force = match user.route.mode {
-            RouteMode::Auto => Vec::new(),
-            RouteMode::Manual | RouteMode::Timed | RouteMode::Custom | RouteMode::Polling => {
-                vec![NOT_IN_FORCE]
-            }
-        };
-        Self {
-            name: user.name,
-            enabled: user.enabled,
-            created_at: user.created_at,
-            starts_at: user.starts_at,
-            expires_at: user.expires_at,
-            traffic_limit: user.traffic_limit,
-            upload_rate: user.upload_rate,
-            download_rate: user.download_rate,
-            sessions_max: user.sessions_max,
-            reply: user.reply.into(),
-            route_switched_at: user.route.switched_at,
-            route: user.route.into(),
-            charged: user.charged,
-            uploaded: user.uploaded,
-            downloaded: user.downloaded,
-            not_in_force,
-            password: None,
-        }
-    }
 }
 
 impl From<Route> for RouteView {

@@ -3,7 +3,7 @@
 //! One file per process: the totals of every account that the store does not know, replaced as a
 //! whole. Totals only grow and count as maxima, so delivering a file twice does no harm.
 
-use crate::store::{Holder, REPORT_MAX, Store, StoreError, Totals};
+use crate::store::{Accounts, Holder, REPORT_MAX, StoreError, Totals};
 use crate::token::create_private;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -142,7 +142,7 @@ pub(super) fn left(data: &Path, own: &Holder) -> io::Result<Vec<Left>> {
 }
 
 /// Tells the store what an ended process has left, under that process's name.
-pub(super) async fn deliver<S: Store>(store: &S, left: &Left) -> Result<(), StoreError> {
+pub(super) async fn deliver<S: Accounts>(store: &S, left: &Left) -> Result<(), StoreError> {
     for accounts in left.accounts.chunks(REPORT_MAX) {
         let holder = left.holder.clone();
         store.report(holder, accounts.to_vec(), left.at).await?;
@@ -153,7 +153,9 @@ pub(super) async fn deliver<S: Store>(store: &S, left: &Left) -> Result<(), Stor
 #[cfg(test)]
 mod tests {
     use super::{deliver, left, path, remove, save};
-    use crate::store::{Embedded, Holder, Location, Mode, NewUser, Store as _, Totals};
+    use crate::store::{
+        Accounts as _, Embedded, Holder, Location, Mode, NewUser, Totals, Users as _,
+    };
     use std::fs;
 
     fn holder(pop: &str, incarnation: u64) -> Holder {

@@ -1,22 +1,68 @@
-//! Nodes beyond being online, and blacklists.
+//! Nodes: where they are online, and where they belong.
 
 use super::{NOW, at, node, online, pop};
-use crate::store::{
-    BATCH_MAX, BlacklistEntry, NODE_FORGOTTEN_AFTER, NodeRtt, Page, REASON_MAX, Store, StoreError,
-    Subject, SubjectKind,
-};
-use std::net::IpAddr;
+use crate::store::{BATCH_MAX, NODE_FORGOTTEN_AFTER, NodeRtt, Nodes, Page, Pops, StoreError};
 
-pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
+pub(super) async fn all<S: Nodes + Pops>(open: &mut impl FnMut() -> (S, S)) {
+    nodes_belong_to_their_pop(open()).await;
+    generations_order_one_pop(open()).await;
     round_trips_are_batched(open()).await;
     a_pop_lists_its_own(open()).await;
     nodes_have_a_home(open()).await;
     many_nodes_of_a_dead_pop_leave(open()).await;
-    blacklists_turn_away(open()).await;
-    blacklists_are_paged(open()).await;
 }
 
-async fn round_trips_are_batched<S: Store>((a, b): (S, S)) {
+async fn nodes_belong_to_their_pop<S: Nodes + Pops>((a, b): (S, S)) {
+    assert_eq!(
+        a.node_online(node("n", "p", 1)).await,
+        Err(StoreError::Superseded)
+    );
+    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
+    b.pop_alive(pop("q", 20), NOW, NOW + 9).await.unwrap();
+    a.node_online(node("n", "p", 11)).await.unwrap();
+    let mut moved = node("n", "q", 20);
+    moved.online_since = NOW + 1;
+    moved.rtt_ms = Some(7);
+    b.node_online(moved.clone()).await.unwrap();
+    assert_eq!(a.nodes(Page::first(9), NOW).await.unwrap().items, [moved]);
+    // The POP it left may be late to notice, and must not take it offline where it went.
+    a.node_offline("n", "p", 11).await.unwrap();
+    assert_eq!(online(&a, NOW).await, [at("n", "q")]);
+    b.node_online(node("n", "p", 12)).await.unwrap();
+    b.node_offline("n", "q", 20).await.unwrap();
+    assert_eq!(online(&a, NOW).await, [at("n", "p")]);
+    let counts: Vec<_> = a
+        .pops(NOW)
+        .await
+        .unwrap()
+        .iter()
+        .map(|pop| pop.node_count)
+        .collect();
+    assert_eq!(counts, [1, 0]);
+}
+
+async fn generations_order_one_pop<S: Nodes + Pops>((a, b): (S, S)) {
+    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
+    let mut newer = node("n", "p", 12);
+    newer.version = "2".to_owned();
+    a.node_online(newer.clone()).await.unwrap();
+    b.node_online(node("n", "p", 11)).await.unwrap();
+    b.node_offline("n", "p", 11).await.unwrap();
+    assert_eq!(
+        a.nodes(Page::first(9), NOW).await.unwrap().items,
+        std::slice::from_ref(&newer)
+    );
+    newer.rtt_ms = Some(30);
+    a.node_online(newer.clone()).await.unwrap();
+    assert_eq!(b.nodes(Page::first(9), NOW).await.unwrap().items, [newer]);
+    assert_eq!(b.pops(NOW).await.unwrap()[0].node_count, 1);
+    b.node_offline("n", "p", 12).await.unwrap();
+    assert_eq!(a.pops(NOW).await.unwrap()[0].node_count, 0);
+    b.node_offline("n", "p", 12).await.unwrap();
+    assert_eq!(a.pops(NOW).await.unwrap()[0].node_count, 0);
+}
+
+async fn round_trips_are_batched<S: Nodes + Pops>((a, b): (S, S)) {
     a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
     for id in ["m", "n"] {
         a.node_online(node(id, "p", 10)).await.unwrap();
@@ -36,7 +82,7 @@ async fn round_trips_are_batched<S: Store>((a, b): (S, S)) {
     assert_eq!(a.nodes_measured("p", many).await, Err(StoreError::TooLarge));
 }
 
-async fn a_pop_lists_its_own<S: Store>((a, b): (S, S)) {
+async fn a_pop_lists_its_own<S: Nodes + Pops>((a, b): (S, S)) {
     for id in ["p", "q"] {
         a.pop_alive(pop(id, 1), NOW, NOW + 9).await.unwrap();
     }
@@ -72,7 +118,7 @@ async fn a_pop_lists_its_own<S: Store>((a, b): (S, S)) {
     assert_eq!(list("p", Page::first(9), NOW).await.0, Vec::<String>::new());
 }
 
-async fn nodes_have_a_home<S: Store>((a, b): (S, S)) {
+async fn nodes_have_a_home<S: Nodes + Pops>((a, b): (S, S)) {
     assert_eq!(a.node("n", NOW).await.unwrap(), None);
     a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
     let entry = node("n", "p", 10);
@@ -106,7 +152,7 @@ async fn nodes_have_a_home<S: Store>((a, b): (S, S)) {
 }
 
 /// More than a store may handle in one step.
-async fn many_nodes_of_a_dead_pop_leave<S: Store>((a, b): (S, S)) {
+async fn many_nodes_of_a_dead_pop_leave<S: Nodes + Pops>((a, b): (S, S)) {
     a.pop_alive(pop("p", 1), NOW, NOW + 5).await.unwrap();
     a.pop_alive(pop("q", 1), NOW, NOW + 99).await.unwrap();
     for index in 0..1_500 {
@@ -142,73 +188,4 @@ async fn many_nodes_of_a_dead_pop_leave<S: Store>((a, b): (S, S)) {
     assert_eq!(b.pops(NOW + 7).await.unwrap()[0].node_count, 0);
     a.pop_gone("q", 1).await.unwrap();
     assert_eq!(online(&b, NOW + 7).await, []);
-}
-
-fn listed(subject: Subject, reason: &str) -> BlacklistEntry {
-    BlacklistEntry {
-        subject,
-        reason: reason.to_owned(),
-        since: NOW,
-    }
-}
-
-async fn blacklists_turn_away<S: Store>((a, b): (S, S)) {
-    let [ip, other]: [IpAddr; 2] = ["203.0.113.9", "2001:db8::1"].map(|ip| ip.parse().unwrap());
-    assert_eq!(b.blacklisted("n", ip).await.unwrap(), None);
-    let node = listed(Subject::Node("n".into()), "spam");
-    a.blacklist_add(vec![node.clone(), listed(Subject::Ip(ip), "abuse")])
-        .await
-        .unwrap();
-    // The first reason stays.
-    a.blacklist_add(vec![listed(Subject::Node("n".into()), "again")])
-        .await
-        .unwrap();
-    assert_eq!(b.blacklisted("n", other).await.unwrap(), Some(node));
-    let mapped = "::ffff:203.0.113.9".parse().unwrap();
-    for ip in [ip, mapped] {
-        let found = b.blacklisted("m", ip).await.unwrap().unwrap();
-        assert_eq!(found.reason, "abuse");
-    }
-    // A node called like an address is not that address.
-    assert_eq!(b.blacklisted("203.0.113.9", other).await.unwrap(), None);
-    a.blacklist_remove(vec![Subject::Ip(mapped), Subject::Node("x".into())])
-        .await
-        .unwrap();
-    assert_eq!(b.blacklisted("m", ip).await.unwrap(), None);
-    assert!(b.blacklisted("n", ip).await.unwrap().is_some());
-    let long = listed(Subject::Node("long".into()), &"é".repeat(REASON_MAX));
-    a.blacklist_add(vec![long.clone()]).await.unwrap();
-    let found = b.blacklisted("long", other).await.unwrap().unwrap();
-    assert_eq!(found.reason, "é".repeat(REASON_MAX / 2));
-    let many = vec![long; BATCH_MAX + 1];
-    assert_eq!(a.blacklist_add(many).await, Err(StoreError::TooLarge));
-}
-
-async fn blacklists_are_paged<S: Store>((a, b): (S, S)) {
-    let ips: Vec<IpAddr> = (1..=25)
-        .map(|last| IpAddr::from([192, 0, 2, last]))
-        .collect();
-    let entries = ips.iter().map(|ip| listed(Subject::Ip(*ip), ""));
-    a.blacklist_add(entries.collect()).await.unwrap();
-    a.blacklist_add(vec![listed(Subject::Node("n".into()), "")])
-        .await
-        .unwrap();
-    let mut page = Page::first(10);
-    let mut found = Vec::new();
-    loop {
-        let listing = b.blacklist(SubjectKind::Ip, page.clone()).await.unwrap();
-        found.extend(listing.items.into_iter().map(|entry| entry.subject));
-        page.after = listing.next;
-        if page.after.is_none() {
-            break;
-        }
-    }
-    found.sort();
-    let expected: Vec<_> = ips.into_iter().map(Subject::Ip).collect();
-    assert_eq!(found, expected);
-    let nodes = b
-        .blacklist(SubjectKind::Node, Page::first(10))
-        .await
-        .unwrap();
-    assert_eq!(nodes.items.len(), 1);
 }

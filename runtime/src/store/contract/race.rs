@@ -1,6 +1,6 @@
 //! POPs racing for a quota, with lost answers, late repetitions and crashes at random.
 
-use super::account::{holder, limited};
+use super::accounts::{holder, limited};
 use super::{NOW, pop};
 use crate::store::{Holder, Store, StoreError, Totals};
 use proptest::prelude::*;

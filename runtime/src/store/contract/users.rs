@@ -2,11 +2,11 @@
 
 use super::{NOW, user};
 use crate::store::{
-    COUNT_MAX, Page, ReplyMode, Route, RouteMode, Store, StoreError, User, UserChange,
+    COUNT_MAX, Page, ReplyMode, Route, RouteMode, StoreError, User, UserChange, Users,
 };
 use std::collections::BTreeSet;
 
-pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
+pub(super) async fn all<S: Users>(open: &mut impl FnMut() -> (S, S)) {
     users_come_and_go(open()).await;
     users_change(open()).await;
     a_window_never_ends_before_it_starts(open()).await;
@@ -14,16 +14,16 @@ pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
     credential_versions_never_repeat(open()).await;
 }
 
-async fn users_come_and_go<S: Store>((a, b): (S, S)) {
+async fn users_come_and_go<S: Users>((a, b): (S, S)) {
     let mut new = user("ann");
-    new.expires_at = Some(NOW + 5);
-    new.reply = ReplyMode::Truthful;
+    new.settings.expires_at = Some(NOW + 5);
+    new.settings.reply = ReplyMode::Truthful;
     let created = a.create_user(new.clone()).await.unwrap();
     assert_eq!(b.user("ann").await.unwrap(), Some(created.clone()));
     assert_eq!(created.password_hash, new.password_hash);
-    assert_eq!((created.enabled, created.created_at), (true, NOW));
+    assert_eq!((created.settings.enabled, created.created_at), (true, NOW));
     assert_eq!(
-        (created.expires_at, created.reply),
+        (created.settings.expires_at, created.settings.reply),
         (Some(NOW + 5), ReplyMode::Truthful)
     );
     assert_eq!(b.create_user(user("ann")).await, Err(StoreError::Exists));
@@ -33,14 +33,14 @@ async fn users_come_and_go<S: Store>((a, b): (S, S)) {
     assert_eq!(a.user("ann").await.unwrap(), None);
 }
 
-async fn users_change<S: Store>((a, b): (S, S)) {
+async fn users_change<S: Users>((a, b): (S, S)) {
     let before = a.create_user(user("ann")).await.unwrap();
     let off = UserChange {
         enabled: Some(false),
         ..UserChange::default()
     };
     let changed = b.change_user("ann", off).await.unwrap().unwrap();
-    assert!(!changed.enabled);
+    assert!(!changed.settings.enabled);
     assert_eq!(changed.credential_version, before.credential_version);
     let rest = UserChange {
         password_hash: Some("$other".to_owned()),
@@ -53,11 +53,11 @@ async fn users_change<S: Store>((a, b): (S, S)) {
     assert_eq!(a.user("ann").await.unwrap(), Some(changed.clone()));
     assert!(changed.credential_version > before.credential_version);
     assert_eq!(
-        (&*changed.password_hash, changed.enabled),
+        (&*changed.password_hash, changed.settings.enabled),
         ("$other", false)
     );
     assert_eq!(
-        (changed.expires_at, changed.reply),
+        (changed.settings.expires_at, changed.settings.reply),
         (Some(NOW), ReplyMode::Truthful)
     );
     let forever = UserChange {
@@ -69,6 +69,7 @@ async fn users_change<S: Store>((a, b): (S, S)) {
             .await
             .unwrap()
             .unwrap()
+            .settings
             .expires_at,
         None
     );
@@ -79,12 +80,12 @@ async fn users_change<S: Store>((a, b): (S, S)) {
 }
 
 /// Also if two change one end each, at once.
-async fn a_window_never_ends_before_it_starts<S: Store>((a, b): (S, S)) {
+async fn a_window_never_ends_before_it_starts<S: Users>((a, b): (S, S)) {
     let mut new = user("ann");
-    (new.starts_at, new.expires_at) = (Some(NOW), Some(NOW));
+    (new.settings.starts_at, new.settings.expires_at) = (Some(NOW), Some(NOW));
     assert_eq!(a.create_user(new.clone()).await, Err(StoreError::Window));
     assert_eq!(b.user("ann").await.unwrap(), None);
-    new.expires_at = Some(NOW + 1);
+    new.settings.expires_at = Some(NOW + 1);
     a.create_user(new).await.unwrap();
     let start = |at: Option<u64>| UserChange {
         starts_at: Some(at),
@@ -111,17 +112,17 @@ async fn a_window_never_ends_before_it_starts<S: Store>((a, b): (S, S)) {
     assert!(b.change_user("ann", end(Some(1))).await.is_ok());
 }
 
-async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {
+async fn every_setting_of_a_user_is_kept<S: Users>((a, b): (S, S)) {
     let mut new = user("ann");
-    new.enabled = false;
-    new.starts_at = Some(1);
-    new.expires_at = Some(COUNT_MAX);
-    new.traffic_limit = Some(COUNT_MAX);
-    new.upload_rate = Some(3);
-    new.download_rate = Some(4);
-    new.sessions_max = Some(u32::MAX);
-    new.reply = ReplyMode::Truthful;
-    new.route = Route {
+    new.settings.enabled = false;
+    new.settings.starts_at = Some(1);
+    new.settings.expires_at = Some(COUNT_MAX);
+    new.settings.traffic_limit = Some(COUNT_MAX);
+    new.settings.upload_rate = Some(3);
+    new.settings.download_rate = Some(4);
+    new.settings.sessions_max = Some(u32::MAX);
+    new.settings.reply = ReplyMode::Truthful;
+    new.settings.route = Route {
         mode: RouteMode::Timed,
         node: Some("n:1".to_owned()),
         interval_minutes: Some(5),
@@ -133,17 +134,29 @@ async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {
     let listed = b.users(Page::first(9)).await.unwrap().items;
     assert_eq!(listed, std::slice::from_ref(&created));
     assert_eq!(
-        (created.enabled, created.starts_at, created.expires_at),
+        (
+            created.settings.enabled,
+            created.settings.starts_at,
+            created.settings.expires_at
+        ),
         (false, Some(1), Some(COUNT_MAX))
     );
-    assert_eq!(created.traffic_limit, Some(COUNT_MAX));
+    assert_eq!(created.settings.traffic_limit, Some(COUNT_MAX));
     assert_eq!(
-        (created.upload_rate, created.download_rate),
+        (created.settings.upload_rate, created.settings.download_rate),
         (Some(3), Some(4))
     );
     assert_eq!(
-        (created.sessions_max, created.reply, created.route),
-        (Some(u32::MAX), ReplyMode::Truthful, new.route.clone())
+        (
+            created.settings.sessions_max,
+            created.settings.reply,
+            created.settings.route
+        ),
+        (
+            Some(u32::MAX),
+            ReplyMode::Truthful,
+            new.settings.route.clone()
+        )
     );
     // One by one they go away again, and the others stay.
     let mut expected = b.user("ann").await.unwrap().unwrap();
@@ -155,27 +168,27 @@ async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {
     for (change, apply) in [
         (
             set(|change| change.starts_at = Some(None)),
-            (|user| user.starts_at = None) as fn(&mut User),
+            (|user| user.settings.starts_at = None) as fn(&mut User),
         ),
         (set(|change| change.expires_at = Some(None)), |user| {
-            user.expires_at = None;
+            user.settings.expires_at = None;
         }),
         (set(|change| change.traffic_limit = Some(None)), |user| {
-            user.traffic_limit = None;
+            user.settings.traffic_limit = None;
         }),
         (set(|change| change.upload_rate = Some(None)), |user| {
-            user.upload_rate = None;
+            user.settings.upload_rate = None;
         }),
         (set(|change| change.download_rate = Some(None)), |user| {
-            user.download_rate = None;
+            user.settings.download_rate = None;
         }),
         (set(|change| change.sessions_max = Some(None)), |user| {
-            user.sessions_max = None;
+            user.settings.sessions_max = None;
         }),
         (
             set(|change| change.route = Some(Route::default())),
             |user| {
-                user.route = Route::default();
+                user.settings.route = Route::default();
             },
         ),
     ] {
@@ -193,11 +206,11 @@ async fn every_setting_of_a_user_is_kept<S: Store>((a, b): (S, S)) {
         Err(StoreError::TooLarge)
     );
     new.name = "bob".to_owned();
-    new.upload_rate = Some(COUNT_MAX + 1);
+    new.settings.upload_rate = Some(COUNT_MAX + 1);
     assert_eq!(a.create_user(new).await, Err(StoreError::TooLarge));
 }
 
-async fn credential_versions_never_repeat<S: Store>((a, b): (S, S)) {
+async fn credential_versions_never_repeat<S: Users>((a, b): (S, S)) {
     let first = a.create_user(user("ann")).await.unwrap().credential_version;
     let other = b.create_user(user("bob")).await.unwrap().credential_version;
     a.delete_user("ann").await.unwrap();

@@ -1,13 +1,28 @@
 //! The record of administrative acts in SQLite.
 
-use super::{durable, integer, unsigned};
-use crate::store::{AUDIT_MAX, AuditHead, AuditRecord, NewAudit, StoreError};
+use super::{Embedded, durable, integer, unsigned};
+use crate::store::{AUDIT_MAX, AuditHead, AuditLog, AuditRecord, NewAudit, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-pub(super) fn append(
-    connection: &mut Connection,
-    act: NewAudit,
-) -> Result<AuditRecord, StoreError> {
+impl AuditLog for Embedded {
+    async fn audit_append(&self, act: NewAudit) -> Result<AuditRecord, StoreError> {
+        if !act.fits() {
+            return Err(StoreError::TooLarge);
+        }
+        self.call(move |connection| append(connection, act)).await
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        self.call(move |connection| list(connection, after, limit))
+            .await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.call(|connection| head(connection)).await
+    }
+}
+
+fn append(connection: &mut Connection, act: NewAudit) -> Result<AuditRecord, StoreError> {
     durable(connection, |transaction| {
         // The transaction holds the write lock since it began: nobody else moves the head meanwhile.
         let record = head(transaction)?.next(act);
@@ -28,11 +43,7 @@ pub(super) fn append(
     })
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    after: u64,
-    limit: u32,
-) -> Result<Vec<AuditRecord>, StoreError> {
+fn list(connection: &Connection, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
     Ok(connection
         .prepare_cached(
             "SELECT seq, at, actor, source, action, subject, detail, hash FROM audit
@@ -55,7 +66,7 @@ pub(super) fn list(
         .collect::<Result<_, _>>()?)
 }
 
-pub(super) fn head(connection: &Connection) -> Result<AuditHead, StoreError> {
+fn head(connection: &Connection) -> Result<AuditHead, StoreError> {
     Ok(connection
         .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| {

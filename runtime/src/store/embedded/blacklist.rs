@@ -1,14 +1,46 @@
 //! Blacklists in SQLite.
 
-use super::{changes, durable, integer, unsigned};
-use crate::store::{BlacklistEntry, Change, Listing, Page, StoreError, Subject, SubjectKind};
+use super::{Embedded, changes, durable, integer, unsigned};
+use crate::store::{
+    BATCH_MAX, BlacklistEntry, Blacklists, Change, Listing, Page, StoreError, Subject, SubjectKind,
+    check_batch,
+};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use std::net::IpAddr;
 
-pub(super) fn add(
-    connection: &mut Connection,
-    entries: &[BlacklistEntry],
-) -> Result<(), StoreError> {
+impl Blacklists for Embedded {
+    async fn blacklist_add(&self, entries: Vec<BlacklistEntry>) -> Result<(), StoreError> {
+        check_batch(&entries, BATCH_MAX)?;
+        self.call(move |connection| add(connection, &entries)).await
+    }
+
+    async fn blacklist_remove(&self, subjects: Vec<Subject>) -> Result<(), StoreError> {
+        check_batch(&subjects, BATCH_MAX)?;
+        self.call(move |connection| remove(connection, &subjects))
+            .await
+    }
+
+    async fn blacklisted(
+        &self,
+        node: &str,
+        ip: IpAddr,
+    ) -> Result<Option<BlacklistEntry>, StoreError> {
+        let node = node.to_owned();
+        self.call(move |connection| find(connection, node, ip))
+            .await
+    }
+
+    async fn blacklist(
+        &self,
+        kind: SubjectKind,
+        page: Page,
+    ) -> Result<Listing<BlacklistEntry>, StoreError> {
+        self.call(move |connection| list(connection, kind, &page))
+            .await
+    }
+}
+
+fn add(connection: &mut Connection, entries: &[BlacklistEntry]) -> Result<(), StoreError> {
     durable(connection, |transaction| {
         for entry in entries {
             let added = transaction
@@ -27,7 +59,7 @@ pub(super) fn add(
     })
 }
 
-pub(super) fn remove(connection: &mut Connection, subjects: &[Subject]) -> Result<(), StoreError> {
+fn remove(connection: &mut Connection, subjects: &[Subject]) -> Result<(), StoreError> {
     durable(connection, |transaction| {
         for subject in subjects {
             let removed = transaction
@@ -39,7 +71,7 @@ pub(super) fn remove(connection: &mut Connection, subjects: &[Subject]) -> Resul
     })
 }
 
-pub(super) fn find(
+fn find(
     connection: &Connection,
     node: String,
     ip: IpAddr,
@@ -62,7 +94,7 @@ pub(super) fn find(
     Ok(None)
 }
 
-pub(super) fn list(
+fn list(
     connection: &Connection,
     kind: SubjectKind,
     page: &Page,

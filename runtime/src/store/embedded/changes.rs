@@ -1,16 +1,30 @@
 //! The stream of changes in SQLite.
 
-use super::{integer, quick, unsigned};
+use super::{Embedded, integer, quick, unsigned};
+use crate::store::changes::{decode_change, encode_change, encode_order};
 use crate::store::{
-    CHANGES_KEPT, CHANGES_MAX, Change, Changes, Cursor, StoreError, decode_change, encode_change,
+    CHANGES_KEPT, CHANGES_MAX, Change, ChangeLog, Changes, Cursor, Order, StoreError,
 };
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+impl ChangeLog for Embedded {
+    async fn order(&self, pop: &str, at: u64, order: Order) -> Result<(), StoreError> {
+        let body = encode_order(pop, at, order)?;
+        self.call(move |connection| append_order(connection, &body))
+            .await
+    }
+
+    async fn changes(&self, after: Option<Cursor>, limit: u32) -> Result<Changes, StoreError> {
+        self.call(move |connection| read(connection, after, limit))
+            .await
+    }
+}
 
 pub(super) fn append(transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
     append_text(transaction, &encode_change(change))
 }
 
-pub(super) fn order(connection: &mut Connection, body: &str) -> Result<(), StoreError> {
+fn append_order(connection: &mut Connection, body: &str) -> Result<(), StoreError> {
     quick(connection, |transaction| append_text(transaction, body))
 }
 
@@ -25,11 +39,7 @@ fn append_text(transaction: &Transaction<'_>, body: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-pub(super) fn read(
-    connection: &Connection,
-    after: Option<Cursor>,
-    limit: u32,
-) -> Result<Changes, StoreError> {
+fn read(connection: &Connection, after: Option<Cursor>, limit: u32) -> Result<Changes, StoreError> {
     let run: String = connection
         .prepare_cached("SELECT run FROM identity")?
         .query_row([], |row| row.get(0))?;

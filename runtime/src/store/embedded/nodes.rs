@@ -1,118 +1,62 @@
 //! POPs and nodes in SQLite.
 
-use super::{durable, integer, malformed, quick, traffic, unsigned};
+use super::{Embedded, durable, integer, malformed, quick, unsigned};
 use crate::store::{
-    KnownNode, Listing, META_MAX, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, POP_FORGOTTEN_AFTER,
-    Page, PopEntry, PopStatus, StoreError,
+    BATCH_MAX, KnownNode, Listing, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, Nodes, Page,
+    StoreError, check_batch,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use std::net::IpAddr;
 
-pub(super) fn pop_alive(
-    connection: &mut Connection,
-    pop: &PopEntry,
-    now: u64,
-    lease_until: u64,
-) -> Result<(), StoreError> {
-    if pop.info.len() > META_MAX {
-        return Err(StoreError::TooLarge);
+impl Nodes for Embedded {
+    async fn node_online(&self, node: NodeEntry) -> Result<(), StoreError> {
+        self.call(move |connection| online(connection, &node)).await
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let written = transaction
-        .prepare_cached(
-            "INSERT INTO pops (id, incarnation, url, info, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET draining = draining AND incarnation = excluded.incarnation,
-                 incarnation = excluded.incarnation, url = excluded.url,
-                 info = excluded.info, lease_until = excluded.lease_until
-             WHERE excluded.incarnation >= incarnation",
-        )?
-        .execute(params![
-            pop.id,
-            integer(pop.incarnation),
-            pop.url,
-            pop.info,
-            integer(lease_until)
-        ])?;
-    if written == 0 {
-        return Err(StoreError::Superseded);
+
+    async fn node_offline(&self, id: &str, pop: &str, generation: u64) -> Result<(), StoreError> {
+        let (id, pop) = (id.to_owned(), pop.to_owned());
+        self.call(move |connection| offline(connection, &id, &pop, generation))
+            .await
     }
-    transaction
-        .prepare_cached("DELETE FROM nodes WHERE pop = ?1 AND generation < ?2")?
-        .execute(params![pop.id, integer(pop.incarnation)])?;
-    transaction
-        .prepare_cached("DELETE FROM pops WHERE lease_until < ?1")?
-        .execute([integer(now.saturating_sub(POP_FORGOTTEN_AFTER))])?;
-    transaction
-        .prepare_cached(
-            "DELETE FROM homes WHERE seen_at < ?1
-             AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.id = homes.node)",
-        )?
-        .execute([integer(now.saturating_sub(NODE_FORGOTTEN_AFTER))])?;
-    traffic::expire(&transaction, now)?;
-    Ok(transaction.commit()?)
-}
 
-pub(super) fn pop_gone(
-    connection: &mut Connection,
-    id: &str,
-    incarnation: u64,
-) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mine = transaction
-        .prepare_cached("SELECT 1 FROM pops WHERE id = ?1 AND incarnation <= ?2")?
-        .exists(params![id, integer(incarnation)])?;
-    if mine {
-        transaction
-            .prepare_cached("DELETE FROM pops WHERE id = ?1")?
-            .execute([id])?;
+    async fn nodes_measured(&self, pop: &str, rtts: Vec<NodeRtt>) -> Result<(), StoreError> {
+        check_batch(&rtts, BATCH_MAX)?;
+        let pop = pop.to_owned();
+        self.call(move |connection| measured(connection, &pop, &rtts))
+            .await
     }
-    Ok(transaction.commit()?)
+
+    async fn nodes(&self, page: Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
+        self.call(move |connection| list(connection, &page, now))
+            .await
+    }
+
+    async fn pop_nodes(
+        &self,
+        pop: &str,
+        page: Page,
+        now: u64,
+    ) -> Result<Listing<NodeEntry>, StoreError> {
+        let pop = pop.to_owned();
+        self.call(move |connection| list_of_pop(connection, &pop, &page, now))
+            .await
+    }
+
+    async fn node(&self, id: &str, now: u64) -> Result<Option<KnownNode>, StoreError> {
+        let id = id.to_owned();
+        self.call(move |connection| known(connection, &id, now))
+            .await
+    }
+
+    async fn assign_nodes(&self, ids: Vec<String>, pop: &str, now: u64) -> Result<(), StoreError> {
+        check_batch(&ids, BATCH_MAX)?;
+        let pop = pop.to_owned();
+        self.call(move |connection| assign(connection, &ids, &pop, now))
+            .await
+    }
 }
 
-pub(super) fn drain_pop(
-    connection: &Connection,
-    id: &str,
-    incarnation: u64,
-) -> Result<bool, StoreError> {
-    let marked = connection
-        .prepare_cached("UPDATE pops SET draining = 1 WHERE id = ?1 AND incarnation = ?2")?
-        .execute(params![id, integer(incarnation)])?;
-    Ok(marked > 0)
-}
-
-pub(super) fn is_pop_draining(
-    connection: &Connection,
-    id: &str,
-    incarnation: u64,
-) -> Result<bool, StoreError> {
-    Ok(connection
-        .prepare_cached("SELECT 1 FROM pops WHERE id = ?1 AND incarnation = ?2 AND draining")?
-        .exists(params![id, integer(incarnation)])?)
-}
-
-pub(super) fn pops(connection: &Connection, now: u64) -> Result<Vec<PopStatus>, StoreError> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT id, incarnation, url, info, node_count, lease_until, draining FROM pops
-             WHERE lease_until > ?1 ORDER BY id",
-        )?
-        .query_map([integer(now)], |row| {
-            Ok(PopStatus {
-                pop: PopEntry {
-                    id: row.get(0)?,
-                    incarnation: unsigned(row.get(1)?),
-                    url: row.get(2)?,
-                    info: row.get(3)?,
-                },
-                node_count: unsigned(row.get(4)?),
-                lease_until: unsigned(row.get(5)?),
-                draining: row.get(6)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?)
-}
-
-pub(super) fn online(connection: &mut Connection, node: &NodeEntry) -> Result<(), StoreError> {
+fn online(connection: &mut Connection, node: &NodeEntry) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let incarnation: Option<i64> = transaction
         .prepare_cached("SELECT incarnation FROM pops WHERE id = ?1")?
@@ -161,7 +105,7 @@ pub(super) fn online(connection: &mut Connection, node: &NodeEntry) -> Result<()
     Ok(transaction.commit()?)
 }
 
-pub(super) fn offline(
+fn offline(
     connection: &Connection,
     id: &str,
     pop: &str,
@@ -173,11 +117,7 @@ pub(super) fn offline(
     Ok(())
 }
 
-pub(super) fn measured(
-    connection: &mut Connection,
-    pop: &str,
-    rtts: &[NodeRtt],
-) -> Result<(), StoreError> {
+fn measured(connection: &mut Connection, pop: &str, rtts: &[NodeRtt]) -> Result<(), StoreError> {
     quick(connection, |transaction| {
         let mut update = transaction.prepare_cached(
             "UPDATE nodes SET rtt_ms = ?4 WHERE id = ?1 AND pop = ?2 AND generation = ?3",
@@ -197,11 +137,7 @@ const LISTED: &str =
          SELECT 1 FROM nodes m JOIN pops q ON q.id = m.pop AND q.lease_until > ?1
          WHERE m.id = n.id AND (m.online_since, m.pop) > (n.online_since, n.pop))";
 
-pub(super) fn list(
-    connection: &Connection,
-    page: &Page,
-    now: u64,
-) -> Result<Listing<NodeEntry>, StoreError> {
+fn list(connection: &Connection, page: &Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
     let limit = page.len_max();
     let nodes = connection
         .prepare_cached(&format!(
@@ -212,7 +148,7 @@ pub(super) fn list(
     Ok(Listing::cut(nodes, limit, |node| &node.id))
 }
 
-pub(super) fn list_of_pop(
+fn list_of_pop(
     connection: &Connection,
     pop: &str,
     page: &Page,
@@ -230,11 +166,7 @@ pub(super) fn list_of_pop(
     Ok(Listing::cut(nodes, limit, |node| &node.id))
 }
 
-pub(super) fn known(
-    connection: &Connection,
-    id: &str,
-    now: u64,
-) -> Result<Option<KnownNode>, StoreError> {
+fn known(connection: &Connection, id: &str, now: u64) -> Result<Option<KnownNode>, StoreError> {
     let online = connection
         .prepare_cached(&format!("{LISTED} AND n.id = ?2"))?
         .query_row(params![integer(now), id], read)
@@ -265,7 +197,7 @@ pub(super) fn known(
     }))
 }
 
-pub(super) fn assign(
+fn assign(
     connection: &mut Connection,
     ids: &[String],
     pop: &str,

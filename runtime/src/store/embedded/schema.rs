@@ -101,7 +101,7 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::embedded::{nodes, users};
+    use crate::store::embedded::{pops, users};
     use crate::store::{NewUser, ReplyMode, Route};
 
     #[test]
@@ -119,11 +119,17 @@ mod tests {
         prepare(&mut connection).unwrap();
         let ann = users::get(&connection, "ann").unwrap().unwrap();
         assert_eq!((ann.id, ann.credential_version, ann.created_at), (7, 7, 5));
-        assert_eq!((ann.enabled, ann.reply), (true, ReplyMode::Truthful));
-        assert_eq!((ann.traffic_limit, ann.charged), (None, 0));
-        assert_eq!(ann.route, Route::default());
+        assert_eq!(
+            (ann.settings.enabled, ann.settings.reply),
+            (true, ReplyMode::Truthful)
+        );
+        assert_eq!((ann.settings.traffic_limit, ann.charged), (None, 0));
+        assert_eq!(ann.settings.route, Route::default());
         let bob = users::get(&connection, "bob").unwrap().unwrap();
-        assert_eq!((bob.id, bob.enabled, bob.expires_at), (3, false, Some(9)));
+        assert_eq!(
+            (bob.id, bob.settings.enabled, bob.settings.expires_at),
+            (3, false, Some(9))
+        );
         let new = NewUser::new("eve".to_owned(), "hash".to_owned(), 6);
         assert_eq!(users::create(&mut connection, &new).unwrap().id, 8);
     }
@@ -137,7 +143,7 @@ mod tests {
             .unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
         prepare(&mut connection).unwrap();
-        let pops = nodes::pops(&connection, 0).unwrap();
+        let pops = pops::list(&connection, 0).unwrap();
         assert_eq!(pops.len(), 1);
         assert!(!pops[0].draining);
     }

@@ -1,14 +1,35 @@
 //! Admin tokens in SQLite.
 
-use super::{changes, durable, integer, malformed, unsigned};
+use super::{Embedded, changes, durable, integer, malformed, unsigned};
 use crate::store::word::{from_word, word};
-use crate::store::{AdminToken, Change, Listing, Page, StoreError};
+use crate::store::{AdminToken, Change, Listing, Page, StoreError, Tokens};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
 
 /// In the order of [`read`].
 const COLUMNS: &str = "id, hash, name, role, created_at, created_by, expires_at, revoked_at";
 
-pub(super) fn create(connection: &mut Connection, token: &AdminToken) -> Result<(), StoreError> {
+impl Tokens for Embedded {
+    async fn create_token(&self, token: AdminToken) -> Result<(), StoreError> {
+        self.call(move |connection| create(connection, &token))
+            .await
+    }
+
+    async fn token(&self, hash: [u8; 32]) -> Result<Option<AdminToken>, StoreError> {
+        self.call(move |connection| get(connection, &hash)).await
+    }
+
+    async fn tokens(&self, page: Page) -> Result<Listing<AdminToken>, StoreError> {
+        self.call(move |connection| list(connection, &page)).await
+    }
+
+    async fn revoke_token(&self, id: &str, at: u64) -> Result<Option<AdminToken>, StoreError> {
+        let id = id.to_owned();
+        self.call(move |connection| revoke(connection, &id, at))
+            .await
+    }
+}
+
+fn create(connection: &mut Connection, token: &AdminToken) -> Result<(), StoreError> {
     durable(connection, |transaction| {
         let inserted = transaction
             .prepare_cached(&format!(
@@ -35,20 +56,14 @@ pub(super) fn create(connection: &mut Connection, token: &AdminToken) -> Result<
     })
 }
 
-pub(super) fn get(
-    connection: &Connection,
-    hash: &[u8; 32],
-) -> Result<Option<AdminToken>, StoreError> {
+fn get(connection: &Connection, hash: &[u8; 32]) -> Result<Option<AdminToken>, StoreError> {
     Ok(connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM tokens WHERE hash = ?1"))?
         .query_row([hash], read)
         .optional()?)
 }
 
-pub(super) fn list(
-    connection: &Connection,
-    page: &Page,
-) -> Result<Listing<AdminToken>, StoreError> {
+fn list(connection: &Connection, page: &Page) -> Result<Listing<AdminToken>, StoreError> {
     let limit = page.len_max();
     let tokens = connection
         .prepare_cached(&format!(
@@ -59,7 +74,7 @@ pub(super) fn list(
     Ok(Listing::cut(tokens, limit, |token| &token.id))
 }
 
-pub(super) fn revoke(
+fn revoke(
     connection: &mut Connection,
     id: &str,
     at: u64,

@@ -1,9 +1,10 @@
-//! Users and shared values in SQLite.
+//! Users in SQLite.
 
-use super::{changes, durable, integer, malformed, unsigned};
+use super::{Embedded, accounts, changes, durable, integer, malformed, unsigned};
 use crate::store::word::{from_word, word};
 use crate::store::{
-    Change, Listing, NewUser, Page, ReplyMode, Route, StoreError, User, UserChange, is_window,
+    Adjustment, Change, Listing, NewUser, Page, ReplyMode, Route, StoreError, User, UserChange,
+    UserSettings, Users,
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, params};
 
@@ -12,6 +13,50 @@ const COLUMNS: &str = "name, id, password_hash, credential_version, enabled, cre
     expires_at, traffic_limit, upload_rate, download_rate, sessions_max, truthful, route_mode, \
     route_node, route_interval_minutes, route_utc_minute, route_switched_at, charged, uploaded, \
     downloaded";
+
+impl Users for Embedded {
+    async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
+        user.check()?;
+        self.call(move |connection| create(connection, &user)).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+        let name = name.to_owned();
+        self.call(move |connection| get(connection, &name)).await
+    }
+
+    async fn users(&self, page: Page) -> Result<Listing<User>, StoreError> {
+        self.call(move |connection| list(connection, &page)).await
+    }
+
+    async fn change_user(
+        &self,
+        name: &str,
+        change: UserChange,
+    ) -> Result<Option<User>, StoreError> {
+        if !change.fits() {
+            return Err(StoreError::TooLarge);
+        }
+        let name = name.to_owned();
+        self.call(move |connection| apply(connection, &name, &change))
+            .await
+    }
+
+    async fn adjust_user(
+        &self,
+        name: &str,
+        adjustment: Adjustment,
+    ) -> Result<Option<User>, StoreError> {
+        let name = name.to_owned();
+        self.call(move |connection| accounts::adjust(connection, &name, &adjustment))
+            .await
+    }
+
+    async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.call(move |connection| delete(connection, &name)).await
+    }
+}
 
 pub(super) fn create(connection: &mut Connection, user: &NewUser) -> Result<User, StoreError> {
     durable(connection, |transaction| {
@@ -22,16 +67,8 @@ pub(super) fn create(connection: &mut Connection, user: &NewUser) -> Result<User
             id: unsigned(serial),
             password_hash: user.password_hash.clone(),
             credential_version: unsigned(serial),
-            enabled: user.enabled,
             created_at: user.created_at,
-            starts_at: user.starts_at,
-            expires_at: user.expires_at,
-            traffic_limit: user.traffic_limit,
-            upload_rate: user.upload_rate,
-            download_rate: user.download_rate,
-            sessions_max: user.sessions_max,
-            reply: user.reply,
-            route: user.route.clone(),
+            settings: user.settings.clone(),
             charged: 0,
             uploaded: 0,
             downloaded: 0,
@@ -60,7 +97,7 @@ pub(super) fn get(connection: &Connection, name: &str) -> Result<Option<User>, S
         .optional()?)
 }
 
-pub(super) fn list(connection: &Connection, page: &Page) -> Result<Listing<User>, StoreError> {
+fn list(connection: &Connection, page: &Page) -> Result<Listing<User>, StoreError> {
     let limit = page.len_max();
     let users = connection
         .prepare_cached(&format!(
@@ -71,7 +108,7 @@ pub(super) fn list(connection: &Connection, page: &Page) -> Result<Listing<User>
     Ok(Listing::cut(users, limit, |user| &user.name))
 }
 
-pub(super) fn change(
+fn apply(
     connection: &mut Connection,
     name: &str,
     change: &UserChange,
@@ -84,27 +121,17 @@ pub(super) fn change(
             user.password_hash.clone_from(hash);
             user.credential_version = unsigned(next_serial(transaction)?);
         }
-        user.enabled = change.enabled.unwrap_or(user.enabled);
-        user.starts_at = change.starts_at.unwrap_or(user.starts_at);
-        user.expires_at = change.expires_at.unwrap_or(user.expires_at);
-        let moved = change.starts_at.is_some() || change.expires_at.is_some();
-        if moved && !is_window(user.starts_at, user.expires_at) {
+        let moved = change.moves_window();
+        change.clone().apply(&mut user.settings);
+        if moved && !user.settings.has_window() {
             return Err(StoreError::Window);
-        }
-        user.traffic_limit = change.traffic_limit.unwrap_or(user.traffic_limit);
-        user.upload_rate = change.upload_rate.unwrap_or(user.upload_rate);
-        user.download_rate = change.download_rate.unwrap_or(user.download_rate);
-        user.sessions_max = change.sessions_max.unwrap_or(user.sessions_max);
-        user.reply = change.reply.unwrap_or(user.reply);
-        if let Some(route) = &change.route {
-            user.route.clone_from(route);
         }
         write(transaction, &user)?;
         Ok(Some(user))
     })
 }
 
-pub(super) fn delete(connection: &mut Connection, name: &str) -> Result<bool, StoreError> {
+fn delete(connection: &mut Connection, name: &str) -> Result<bool, StoreError> {
     durable(connection, |transaction| {
         let deleted = transaction
             .prepare_cached("DELETE FROM users WHERE name = ?1")?
@@ -117,33 +144,6 @@ pub(super) fn delete(connection: &mut Connection, name: &str) -> Result<bool, St
     })
 }
 
-pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>, StoreError> {
-    Ok(connection
-        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key], |row| row.get(0))
-        .optional()?)
-}
-
-pub(super) fn swap_meta(
-    connection: &mut Connection,
-    key: &str,
-    expected: Option<&str>,
-    value: &str,
-) -> Result<bool, StoreError> {
-    durable(connection, |transaction| {
-        let same = meta(transaction, key)?.as_deref() == expected;
-        if same {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO meta VALUES (?1, ?2) \
-                     ON CONFLICT DO UPDATE SET value = excluded.value",
-                )?
-                .execute([key, value])?;
-        }
-        Ok(same)
-    })
-}
-
 /// Tells the readers of changes about a user.
 pub(super) fn tell(transaction: &Transaction<'_>, name: &str) -> Result<(), StoreError> {
     let name = name.to_owned();
@@ -152,6 +152,7 @@ pub(super) fn tell(transaction: &Transaction<'_>, name: &str) -> Result<(), Stor
 
 /// Writes the settings of a user who exists and tells about it; its account is not touched.
 fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
+    let settings = &user.settings;
     transaction
         .prepare_cached(
             "UPDATE users SET password_hash = ?2, credential_version = ?3, enabled = ?4,
@@ -164,19 +165,19 @@ fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
             user.name,
             user.password_hash,
             integer(user.credential_version),
-            user.enabled,
-            user.starts_at.map(integer),
-            user.expires_at.map(integer),
-            user.traffic_limit.map(integer),
-            user.upload_rate.map(integer),
-            user.download_rate.map(integer),
-            user.sessions_max,
-            user.reply == ReplyMode::Truthful,
-            word(user.route.mode),
-            user.route.node,
-            user.route.interval_minutes,
-            user.route.utc_minute_of_day,
-            user.route.switched_at.map(integer),
+            settings.enabled,
+            settings.starts_at.map(integer),
+            settings.expires_at.map(integer),
+            settings.traffic_limit.map(integer),
+            settings.upload_rate.map(integer),
+            settings.download_rate.map(integer),
+            settings.sessions_max,
+            settings.reply == ReplyMode::Truthful,
+            word(settings.route.mode),
+            settings.route.node,
+            settings.route.interval_minutes,
+            settings.route.utc_minute_of_day,
+            settings.route.switched_at.map(integer),
         ])?;
     tell(transaction, &user.name)
 }
@@ -197,25 +198,27 @@ fn read(row: &Row<'_>) -> rusqlite::Result<User> {
         id: unsigned(row.get(1)?),
         password_hash: row.get(2)?,
         credential_version: unsigned(row.get(3)?),
-        enabled: row.get(4)?,
         created_at: unsigned(row.get(5)?),
-        starts_at: optional(6)?,
-        expires_at: optional(7)?,
-        traffic_limit: optional(8)?,
-        upload_rate: optional(9)?,
-        download_rate: optional(10)?,
-        sessions_max: row.get(11)?,
-        reply: match row.get::<_, i64>(12)? {
-            0 => ReplyMode::Fast,
-            1 => ReplyMode::Truthful,
-            other => return Err(rusqlite::Error::IntegralValueOutOfRange(12, other)),
-        },
-        route: Route {
-            mode: from_word(row.get(13)?).map_err(|error| malformed(13, error))?,
-            node: row.get(14)?,
-            interval_minutes: row.get(15)?,
-            utc_minute_of_day: row.get(16)?,
-            switched_at: optional(17)?,
+        settings: UserSettings {
+            enabled: row.get(4)?,
+            starts_at: optional(6)?,
+            expires_at: optional(7)?,
+            traffic_limit: optional(8)?,
+            upload_rate: optional(9)?,
+            download_rate: optional(10)?,
+            sessions_max: row.get(11)?,
+            reply: match row.get::<_, i64>(12)? {
+                0 => ReplyMode::Fast,
+                1 => ReplyMode::Truthful,
+                other => return Err(rusqlite::Error::IntegralValueOutOfRange(12, other)),
+            },
+            route: Route {
+                mode: from_word(row.get(13)?).map_err(|error| malformed(13, error))?,
+                node: row.get(14)?,
+                interval_minutes: row.get(15)?,
+                utc_minute_of_day: row.get(16)?,
+                switched_at: optional(17)?,
+            },
         },
         charged: unsigned(row.get(18)?),
         uploaded: unsigned(row.get(19)?),

@@ -87,3 +87,18 @@ pub(super) fn take_number<T: core::str::FromStr>(
 ) -> Result<Option<T>, StoreError> {
     fields.remove(name).map(|text| number(&text)).transpose()
 }
+
+pub(super) fn to_hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn from_hex(text: &str) -> Result<[u8; 32], StoreError> {
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(malformed());
+    }
+    let mut bytes = [0; 32];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| malformed())?;
+    }
+    Ok(bytes)
+}

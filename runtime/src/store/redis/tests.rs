@@ -11,7 +11,10 @@ mod dictionary;
 
 use super::Redis;
 use crate::store::contract::{self, NOW, node, pop, user};
-use crate::store::{Holder, Order, Page, Store, StoreError, Totals};
+use crate::store::{
+    Accounts as _, AuditLog as _, ChangeLog as _, Holder, Nodes as _, Order, Page, Pops as _,
+    StoreError, Totals, Users as _,
+};
 use redis_server::{Fsync, RedisServer};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -83,7 +86,7 @@ async fn the_keys_are_those_of_the_dictionary() {
     let server = RedisServer::start(Fsync::EverySecond);
     let store = Redis::new(&server.url(0)).unwrap();
     let mut ann = user("ann");
-    ann.traffic_limit = Some(1_000);
+    ann.settings.traffic_limit = Some(1_000);
     let ann = store.create_user(ann).await.unwrap();
     store.create_user(user("zset")).await.unwrap();
     for (id, until) in [("p", NOW + 5), ("q", NOW + 99)] {
@@ -164,7 +167,7 @@ async fn a_killed_server_ends_up_with_the_truth(fsync: Fsync) {
     let _: String = ask(&server, &["CONFIG", "SET", "appendfsync", "always"]).await;
     let store = Redis::new(&server.url(0)).unwrap();
     let mut ann = user("ann");
-    ann.traffic_limit = Some(LIMIT);
+    ann.settings.traffic_limit = Some(LIMIT);
     let ann = store.create_user(ann).await.unwrap();
     if fsync == Fsync::EverySecond {
         let _: String = ask(&server, &["CONFIG", "SET", "appendfsync", "everysec"]).await;

@@ -1,33 +1,97 @@
 //! Users as hashes.
 
-use super::reply::{Fields, malformed, number, take, take_number};
+use super::reply::{Fields, array, count, fields, malformed, number, take, take_number};
+use super::{Redis, begin};
+use crate::store::changes::encode_change;
 use crate::store::word::{from_word, word};
-use crate::store::{NewUser, ReplyMode, Route, StoreError, User, UserChange};
+use crate::store::{
+    ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, COUNT_MAX, Change, Listing, NewUser, Page,
+    ReplyMode, Route, StoreError, User, UserChange, UserSettings, Users,
+};
+
+impl Users for Redis {
+    async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
+        user.check()?;
+        let pairs = encode_new(&user);
+        let args = (user.name.clone(), user_changed(&user.name), pairs);
+        let created = self.run(script!("user_create"), args).await?;
+        decode(fields(created)?)?.ok_or_else(malformed)
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+        decode(fields(self.run(script!("user"), name).await?)?)
+    }
+
+    async fn users(&self, page: Page) -> Result<Listing<User>, StoreError> {
+        let limit = page.len_max();
+        let found = self
+            .run(script!("user_list"), (begin(&page), limit + 1))
+            .await?;
+        let found = array(found)?.into_iter();
+        // One that was deleted within the same step does not exist: a script is one step.
+        let all = found
+            .map(|one| decode(fields(one)?)?.ok_or_else(malformed))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Listing::cut(all, limit, |user| &user.name))
+    }
+
+    async fn change_user(
+        &self,
+        name: &str,
+        change: UserChange,
+    ) -> Result<Option<User>, StoreError> {
+        if !change.fits() {
+            return Err(StoreError::TooLarge);
+        }
+        let secret = u8::from(change.password_hash.is_some());
+        let pairs = encode_settings(&change);
+        let args = (name, user_changed(name), secret, pairs);
+        decode(fields(self.run(script!("user_change"), args).await?)?)
+    }
+
+    async fn adjust_user(
+        &self,
+        name: &str,
+        adjustment: Adjustment,
+    ) -> Result<Option<User>, StoreError> {
+        let max = COUNT_MAX.cast_signed();
+        let (kind, bytes) = match adjustment.kind {
+            AdjustmentKind::Add(bytes) => ("add", bytes.clamp(-max, max)),
+            AdjustmentKind::Reset => ("reset", 0),
+        };
+        let told = user_changed(name);
+        let args = (name, told, adjustment.id, kind, bytes, ADJUSTMENTS_KEPT);
+        decode(fields(
+            self.run(script!("parts" "user_adjust"), args).await?,
+        )?)
+    }
+
+    async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
+        let args = (name, user_changed(name));
+        Ok(count(self.run(script!("user_delete"), args).await?)? > 0)
+    }
+}
+
+fn user_changed(name: &str) -> String {
+    let name = name.to_owned();
+    encode_change(&Change::User { name })
+}
 
 /// Fields and values for a script.
-pub(super) type Pairs = Vec<(&'static str, String)>;
+type Pairs = Vec<(&'static str, String)>;
 
-pub(super) fn encode_new(user: &NewUser) -> Pairs {
-    let mut pairs = encode_change(&UserChange {
-        password_hash: Some(user.password_hash.clone()),
-        enabled: Some(user.enabled),
-        starts_at: Some(user.starts_at),
-        expires_at: Some(user.expires_at),
-        traffic_limit: Some(user.traffic_limit),
-        upload_rate: Some(user.upload_rate),
-        download_rate: Some(user.download_rate),
-        sessions_max: Some(user.sessions_max),
-        reply: Some(user.reply),
-        route: Some(user.route.clone()),
-    });
+fn encode_new(user: &NewUser) -> Pairs {
+    let mut pairs = encode_settings(&user.settings.clone().into());
+    // A user that is new has nothing to take away.
     pairs.retain(|(_, value)| !value.is_empty());
+    pairs.push(("password_hash", user.password_hash.clone()));
     pairs.push(("user_name", user.name.clone()));
     pairs.push(("created_at", user.created_at.to_string()));
     pairs
 }
 
 /// A value that is empty takes its field away.
-pub(super) fn encode_change(change: &UserChange) -> Pairs {
+fn encode_settings(change: &UserChange) -> Pairs {
     let mut pairs = Pairs::new();
     let mut set = |field, value: Option<String>| {
         if let Some(value) = value {
@@ -66,7 +130,7 @@ pub(super) fn encode_change(change: &UserChange) -> Pairs {
 }
 
 /// None if there is nothing.
-pub(super) fn decode(mut fields: Fields) -> Result<Option<User>, StoreError> {
+fn decode(mut fields: Fields) -> Result<Option<User>, StoreError> {
     if fields.is_empty() {
         return Ok(None);
     }
@@ -85,16 +149,18 @@ pub(super) fn decode(mut fields: Fields) -> Result<Option<User>, StoreError> {
         id: required(all, "id")?,
         password_hash: take(all, "password_hash")?,
         credential_version: required(all, "credential_version")?,
-        enabled: take(all, "off")? == "false",
         created_at: required(all, "created_at")?,
-        starts_at: take_number(all, "start_time")?,
-        expires_at: take_number(all, "end_time")?,
-        traffic_limit: take_number(all, "total_traffic")?,
-        upload_rate: take_number(all, "upload_rate_limit")?,
-        download_rate: take_number(all, "download_rate_limit")?,
-        sessions_max: take_number(all, "sessions_max")?,
-        reply,
-        route,
+        settings: UserSettings {
+            enabled: take(all, "off")? == "false",
+            starts_at: take_number(all, "start_time")?,
+            expires_at: take_number(all, "end_time")?,
+            traffic_limit: take_number(all, "total_traffic")?,
+            upload_rate: take_number(all, "upload_rate_limit")?,
+            download_rate: take_number(all, "download_rate_limit")?,
+            sessions_max: take_number(all, "sessions_max")?,
+            reply,
+            route,
+        },
         charged: required(all, "current_traffic")?,
         uploaded: required(all, "uploaded")?,
         downloaded: required(all, "downloaded")?,

@@ -7,7 +7,7 @@ use crate::site::Site;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use titan_runtime::store::{HolderUsage, Redis, Store as _, StoreError, User};
+use titan_runtime::store::{Accounts as _, HolderUsage, Redis, StoreError, User, Users as _};
 use tokio::runtime::Runtime;
 
 /// The ids of the POPs, in the order of their proxies.

@@ -2,7 +2,7 @@
 
 use super::tally::Moved;
 use crate::daemons::world::{Shared, at_once};
-use titan_runtime::store::{Resolution, Store as _};
+use titan_runtime::store::{Accounts as _, Resolution, Users as _};
 
 /// Everything there is to say of a user's account in the end.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +83,7 @@ impl Statement {
             });
         Some(Self {
             charged: record.charged,
-            is_limited: record.traffic_limit.is_some(),
+            is_limited: record.settings.traffic_limit.is_some(),
             was_reset: shared.ledger.was_reset(user),
             counted: Moved {
                 up: record.uploaded,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use titan_core::time::Instant;
 use titan_runtime::env::Env as _;
-use titan_runtime::store::Store as _;
+use titan_runtime::store::Users as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time;

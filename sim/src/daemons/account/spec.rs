@@ -7,7 +7,7 @@ use crate::daemons::world::at_once;
 use crate::overlay::PASSWORD;
 use serde::{Deserialize, Serialize};
 use titan_runtime::auth::{Cost, hash_password};
-use titan_runtime::store::{Embedded, NewUser, Store as _};
+use titan_runtime::store::{Embedded, NewUser, UserSettings, Users as _};
 
 /// A user, who is there from the start. Rates hold at each POP, everything else over all of them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -220,7 +220,7 @@ pub(in crate::daemons) fn add(scenario: &Scenario, store: &Embedded, cost: Cost)
     for user in &scenario.users {
         let hash = hash_password(PASSWORD, [3; 16], cost);
         let bytes = |rate: Rate| rate.0.0;
-        let user = NewUser {
+        let settings = UserSettings {
             enabled: !user.off,
             starts_at: user.starts.map(unix),
             expires_at: user.expires.map(unix),
@@ -228,6 +228,10 @@ pub(in crate::daemons) fn add(scenario: &Scenario, store: &Embedded, cost: Cost)
             upload_rate: user.up.map(bytes),
             download_rate: user.down.map(bytes),
             sessions_max: user.sessions,
+            ..UserSettings::default()
+        };
+        let user = NewUser {
+            settings,
             ..NewUser::new(user.name.clone(), hash, 0)
         };
         let created = at_once(store.create_user(user));

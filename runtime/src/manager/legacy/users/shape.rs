@@ -1,6 +1,6 @@
 //! What the older paths of users take and give.
 
-use crate::manager::operation::Act;
+use crate::manager::input::Act;
 use crate::manager::problem::Problem;
 use crate::manager::users::{RouteModeView, RouteView};
 use crate::store::{Route, RouteMode};

@@ -1,6 +1,6 @@
 //! What users may transfer and did: leases, usage, and usage over time.
 
-use super::COUNT_MAX;
+use super::{COUNT_MAX, StoreError};
 
 /// The most accounts in one [`super::Store::report`].
 pub const REPORT_MAX: usize = 256;
@@ -8,6 +8,43 @@ pub const REPORT_MAX: usize = 256;
 /// How many processes of one POP are kept apart in a user's account. Older ones are folded into the
 /// sum; what such a process reports afterwards, 16 restarts late, is ignored.
 pub const INCARNATIONS_KEPT: u32 = 16;
+
+subject! {
+    /// What POPs are granted of a quota, and what users transferred (requirement W3).
+    pub trait Accounts {
+        /// Takes over the totals of `holder` for one user and grants more, until `want` bytes are granted
+        /// in all since the start of the process, or as much of it as the user's limit over all POPs
+        /// leaves. None if the user is gone.
+        ///
+        /// What is granted is charged at once. What the holder does not need it gives back by
+        /// [`Totals::returned`]; what a dead holder had not given back stays charged.
+        fn lease(&self, holder: Holder, totals: Totals, want: u64, at: u64) -> Option<Standing>;
+
+        /// Takes over the totals of `holder` for users, at most [`REPORT_MAX`], and returns how each
+        /// stands; none for one who is gone. What is new in them counts as transferred at `at`
+        /// (Unix seconds), which may lie in the past.
+        ///
+        /// Also for a process that has ended: what it left in its journal is still its.
+        ///
+        /// # Errors
+        /// [`StoreError::TooLarge`] if there are more than [`REPORT_MAX`].
+        fn report(&self, holder: Holder, totals: Vec<Totals>, at: u64) -> Vec<Option<Standing>>;
+
+        /// Lists who holds or held what of a user's quota, by POP and incarnation. None if there is no
+        /// such user.
+        fn usage(&self, user: &str) -> Option<Vec<HolderUsage>>;
+
+        /// Returns the buckets in which a user transferred something, from the one that `from` lies in
+        /// to the one that `until` lies in, oldest first. None if there is no such user.
+        fn traffic(
+            &self,
+            user: &str,
+            resolution: Resolution,
+            from: u64,
+            until: u64,
+        ) -> Option<Vec<TrafficBucket>>;
+    }
+}
 
 /// The process of a POP that holds leases.
 #[derive(Clone, PartialEq, Eq, Debug)]

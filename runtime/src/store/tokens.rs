@@ -1,6 +1,27 @@
 //! Who may administrate.
 
+use super::{Listing, Page, StoreError};
 use serde::{Deserialize, Serialize};
+
+subject! {
+    /// Admin tokens.
+    pub trait Tokens {
+        /// Keeps an admin token.
+        ///
+        /// # Errors
+        /// [`StoreError::Exists`] if there is one of this id or hash.
+        fn create_token(&self, token: AdminToken) -> ();
+
+        /// Returns the token with this hash, also a revoked or expired one.
+        fn token(&self, hash: [u8; 32]) -> Option<AdminToken>;
+
+        /// Lists the tokens by id, also revoked and expired ones.
+        fn tokens(&self, page: Page) -> Listing<AdminToken>;
+
+        /// Revokes a token, for good, and returns it; none if there is no such token.
+        fn revoke_token(&self, id: &str, at: u64) -> Option<AdminToken>;
+    }
+}
 
 /// What the bearer of a token may do.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ pub(super) fn holder(pop: &str, incarnation: u64) -> Holder {
 
 pub(super) async fn limited<S: Store>(store: &S, limit: Option<u64>) -> User {
     let mut new = user("ann");
-    new.traffic_limit = limit;
+    new.settings.traffic_limit = limit;
     store.create_user(new).await.unwrap()
 }
 
@@ -271,13 +271,25 @@ async fn adjustments_happen_once<S: Store>((a, b): (S, S)) {
     limited(&a, Some(100)).await;
     let add = AdjustmentKind::Add;
     for store in [&a, &b] {
-        assert_eq!(adjust(store, "one", add(50)).await.traffic_limit, Some(150));
+        assert_eq!(
+            adjust(store, "one", add(50)).await.settings.traffic_limit,
+            Some(150)
+        );
     }
-    assert_eq!(adjust(&a, "two", add(-70)).await.traffic_limit, Some(80));
-    assert_eq!(adjust(&a, "one", add(-70)).await.traffic_limit, Some(80));
-    assert_eq!(adjust(&a, "3", add(i64::MIN)).await.traffic_limit, Some(0));
     assert_eq!(
-        adjust(&a, "4", add(i64::MAX)).await.traffic_limit,
+        adjust(&a, "two", add(-70)).await.settings.traffic_limit,
+        Some(80)
+    );
+    assert_eq!(
+        adjust(&a, "one", add(-70)).await.settings.traffic_limit,
+        Some(80)
+    );
+    assert_eq!(
+        adjust(&a, "3", add(i64::MIN)).await.settings.traffic_limit,
+        Some(0)
+    );
+    assert_eq!(
+        adjust(&a, "4", add(i64::MAX)).await.settings.traffic_limit,
         Some(COUNT_MAX)
     );
     for index in 0..ADJUSTMENTS_KEPT - 1 {
@@ -285,9 +297,12 @@ async fn adjustments_happen_once<S: Store>((a, b): (S, S)) {
     }
     let left = COUNT_MAX - u64::from(ADJUSTMENTS_KEPT) + 1;
     // The last ones are remembered.
-    assert_eq!(adjust(&b, "4", add(-1)).await.traffic_limit, Some(left));
     assert_eq!(
-        adjust(&b, "many 0", add(-1)).await.traffic_limit,
+        adjust(&b, "4", add(-1)).await.settings.traffic_limit,
+        Some(left)
+    );
+    assert_eq!(
+        adjust(&b, "many 0", add(-1)).await.settings.traffic_limit,
         Some(left)
     );
     let unlimited = UserChange {
@@ -295,7 +310,10 @@ async fn adjustments_happen_once<S: Store>((a, b): (S, S)) {
         ..UserChange::default()
     };
     a.change_user("ann", unlimited).await.unwrap();
-    assert_eq!(adjust(&a, "last", add(5)).await.traffic_limit, None);
+    assert_eq!(
+        adjust(&a, "last", add(5)).await.settings.traffic_limit,
+        None
+    );
 }
 
 async fn a_reset_leaves_what_is_held<S: Store>((a, b): (S, S)) {

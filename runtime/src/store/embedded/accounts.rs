@@ -1,11 +1,53 @@
 //! Quotas in SQLite: leases, usage, adjustments.
 
-use super::{durable, integer, quick, traffic, unsigned, users};
+use super::{Embedded, durable, integer, quick, traffic, unsigned, users};
 use crate::store::{
-    ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, COUNT_MAX, Holder, HolderUsage,
-    INCARNATIONS_KEPT, Standing, StoreError, Totals, User,
+    ADJUSTMENTS_KEPT, Accounts, Adjustment, AdjustmentKind, COUNT_MAX, Holder, HolderUsage,
+    INCARNATIONS_KEPT, REPORT_MAX, Resolution, Standing, StoreError, Totals, TrafficBucket, User,
+    check_batch,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+
+impl Accounts for Embedded {
+    async fn lease(
+        &self,
+        holder: Holder,
+        totals: Totals,
+        want: u64,
+        at: u64,
+    ) -> Result<Option<Standing>, StoreError> {
+        self.call(move |connection| lease(connection, &holder, totals, want, at))
+            .await
+    }
+
+    async fn report(
+        &self,
+        holder: Holder,
+        totals: Vec<Totals>,
+        at: u64,
+    ) -> Result<Vec<Option<Standing>>, StoreError> {
+        check_batch(&totals, REPORT_MAX)?;
+        self.call(move |connection| report(connection, &holder, totals, at))
+            .await
+    }
+
+    async fn usage(&self, user: &str) -> Result<Option<Vec<HolderUsage>>, StoreError> {
+        let user = user.to_owned();
+        self.call(move |connection| usage(connection, &user)).await
+    }
+
+    async fn traffic(
+        &self,
+        user: &str,
+        resolution: Resolution,
+        from: u64,
+        until: u64,
+    ) -> Result<Option<Vec<TrafficBucket>>, StoreError> {
+        let user = user.to_owned();
+        self.call(move |connection| traffic::read(connection, &user, resolution, from, until))
+            .await
+    }
+}
 
 /// One holder's part of a user's account.
 #[derive(Clone, Copy, Default)]
@@ -52,7 +94,7 @@ impl Part {
     }
 }
 
-pub(super) fn lease(
+fn lease(
     connection: &mut Connection,
     holder: &Holder,
     totals: Totals,
@@ -71,7 +113,7 @@ pub(super) fn lease(
     })
 }
 
-pub(super) fn report(
+fn report(
     connection: &mut Connection,
     holder: &Holder,
     totals: Vec<Totals>,
@@ -262,6 +304,7 @@ pub(super) fn adjust(
         match adjustment.kind {
             AdjustmentKind::Add(bytes) => {
                 let limit = user
+                    .settings
                     .traffic_limit
                     .map(|limit| limit.saturating_add_signed(bytes).min(COUNT_MAX));
                 transaction
@@ -294,10 +337,7 @@ fn reset(transaction: &Transaction<'_>, user_id: i64) -> Result<(), StoreError> 
     Ok(())
 }
 
-pub(super) fn usage(
-    connection: &Connection,
-    name: &str,
-) -> Result<Option<Vec<HolderUsage>>, StoreError> {
+fn usage(connection: &Connection, name: &str) -> Result<Option<Vec<HolderUsage>>, StoreError> {
     let Some(user) = users::get(connection, name)? else {
         return Ok(None);
     };

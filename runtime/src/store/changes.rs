@@ -1,6 +1,6 @@
 //! What changed, for those who remember.
 
-use super::Subject;
+use super::{StoreError, Subject};
 use serde::{Deserialize, Serialize};
 
 /// How many changes are kept to be read. A reader that is further behind reloads everything.
@@ -11,6 +11,23 @@ pub const CHANGES_MAX: u32 = 1_000;
 
 /// The longest order, as JSON, in bytes.
 pub const ORDER_MAX: usize = 4_096;
+
+subject! {
+    /// The stream of what changed, and orders in it.
+    pub trait ChangeLog {
+        /// Tells a POP, by the stream of changes, to do something. Nobody says whether it was done.
+        ///
+        /// # Errors
+        /// [`StoreError::TooLarge`] if the order is longer than [`ORDER_MAX`].
+        fn order(&self, pop: &str, at: u64, order: Order) -> ();
+
+        /// Reads the changes after a cursor, at most `limit` and [`CHANGES_MAX`]. Without a cursor it
+        /// returns the end of the stream and says to reload.
+        ///
+        /// It answers at once, also with nothing. Asking takes one round trip and no work.
+        fn changes(&self, after: Option<Cursor>, limit: u32) -> Changes;
+    }
+}
 
 /// A place in the stream of changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,4 +113,23 @@ pub enum Order {
     /// Something that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// Checks an order and writes it as it travels.
+pub(super) fn encode_order(pop: &str, at: u64, order: Order) -> Result<String, StoreError> {
+    let pop = pop.to_owned();
+    let text = encode_change(&Change::Order { pop, at, order });
+    if text.len() > ORDER_MAX {
+        return Err(StoreError::TooLarge);
+    }
+    Ok(text)
+}
+
+pub(super) fn encode_change(change: &Change) -> String {
+    serde_json::to_string(change).expect("a change has no keys that are no texts")
+}
+
+/// Reads a change; what cannot be read is from a newer version.
+pub(super) fn decode_change(text: &str) -> Change {
+    serde_json::from_str(text).unwrap_or(Change::Unknown)
 }

@@ -1,0 +1,105 @@
+//! Who is turned away.
+
+use super::{Listing, Page, StoreError};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The longest reason for a blacklist entry, in bytes; a longer one is cut.
+pub const REASON_MAX: usize = 256;
+
+subject! {
+    /// Who is turned away.
+    pub trait Blacklists {
+        /// Puts subjects on their blacklist, at most [`BATCH_MAX`](super::BATCH_MAX). One that is on it already keeps its
+        /// entry.
+        fn blacklist_add(&self, entries: Vec<BlacklistEntry>) -> ();
+
+        /// Takes subjects off their blacklist, at most [`BATCH_MAX`](super::BATCH_MAX).
+        fn blacklist_remove(&self, subjects: Vec<Subject>) -> ();
+
+        /// Returns why a node at this address is turned away, or none if it is not.
+        fn blacklisted(&self, node: &str, ip: IpAddr) -> Option<BlacklistEntry>;
+
+        /// Lists a blacklist, by [`Subject::key`].
+        fn blacklist(&self, kind: SubjectKind, page: Page) -> Listing<BlacklistEntry>;
+    }
+}
+
+/// Who a blacklist entry turns away.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// A node, by its id.
+    Node(String),
+    /// Every node that connects from this address.
+    Ip(IpAddr),
+}
+
+/// What kind of subject a blacklist lists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubjectKind {
+    /// Nodes.
+    Node,
+    /// Addresses.
+    Ip,
+}
+
+impl Subject {
+    /// Returns what kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> SubjectKind {
+        match self {
+            Self::Node(_) => SubjectKind::Node,
+            Self::Ip(_) => SubjectKind::Ip,
+        }
+    }
+
+    /// Returns the id or the address as the key of its list. An address has one spelling; one of
+    /// IPv4 mapped into IPv6 is the IPv4 address.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Node(id) => id.clone(),
+            Self::Ip(ip) => ip.to_canonical().to_string(),
+        }
+    }
+}
+
+impl SubjectKind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Ip => "ip",
+        }
+    }
+
+    /// Reads what [`Subject::key`] wrote.
+    pub(super) fn subject(self, key: String) -> Option<Subject> {
+        Some(match self {
+            Self::Node => Subject::Node(key),
+            Self::Ip => Subject::Ip(key.parse().ok()?),
+        })
+    }
+}
+
+/// An entry of a blacklist.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlacklistEntry {
+    /// Who is turned away.
+    pub subject: Subject,
+    /// Why, for people; at most [`REASON_MAX`] bytes.
+    pub reason: String,
+    /// Since when, in Unix seconds.
+    pub since: u64,
+}
+
+impl BlacklistEntry {
+    /// The reason within its bound.
+    pub(super) fn reason(&self) -> &str {
+        let mut end = self.reason.len().min(REASON_MAX);
+        while !self.reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        &self.reason[..end]
+    }
+}

@@ -1,0 +1,63 @@
+//! POPs.
+
+use super::StoreError;
+
+/// How long an expired POP is remembered before its record is removed, in seconds: a week, so that an
+/// operator still sees which POP is missing.
+pub const POP_FORGOTTEN_AFTER: u64 = 7 * 24 * 3_600;
+
+subject! {
+    /// POPs and the leases by which they live.
+    pub trait Pops {
+        /// Registers a POP or renews its lease until `lease_until` (Unix seconds).
+        ///
+        /// A larger incarnation than the registered one takes the id over and takes what earlier ones
+        /// left behind offline. Records of POPs that expired longer than [`POP_FORGOTTEN_AFTER`] before
+        /// `now` are removed.
+        ///
+        /// # Errors
+        /// [`StoreError::Superseded`] if a larger incarnation is registered.
+        fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> ();
+
+        /// Ends the lease of a POP and takes its nodes offline, unless a larger incarnation took over.
+        fn pop_gone(&self, id: &str, incarnation: u64) -> ();
+
+        /// Marks a POP as draining, or to be drained, which is the same to everybody else: no node is to be
+        /// sent there. Holds as long as this incarnation is registered, and cannot be taken back. False if
+        /// it is not registered.
+        fn drain_pop(&self, id: &str, incarnation: u64) -> bool;
+
+        /// Tells whether this incarnation of a POP is marked by [`drain_pop`](Self::drain_pop).
+        fn is_pop_draining(&self, id: &str, incarnation: u64) -> bool;
+
+        /// Lists the POPs whose lease holds at `now`, by id.
+        fn pops(&self, now: u64) -> Vec<PopStatus>;
+    }
+}
+
+/// A POP as it registers itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PopEntry {
+    /// The POP's id.
+    pub id: String,
+    /// Grows with every start of the POP: its start time in Unix microseconds. The generations of
+    /// its nodes count up from here.
+    pub incarnation: u64,
+    /// Where edges connect, as in `wss://pop.example:41005`.
+    pub url: String,
+    /// What else the POP tells about itself, as JSON; at most [`super::META_MAX`] bytes.
+    pub info: String,
+}
+
+/// A POP as the store knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PopStatus {
+    /// What the POP registered.
+    pub pop: PopEntry,
+    /// How many nodes are online there.
+    pub node_count: u64,
+    /// Until when its lease holds, in Unix seconds.
+    pub lease_until: u64,
+    /// It drains, or is to: no node is to be sent there.
+    pub draining: bool,
+}
