@@ -1,20 +1,13 @@
 //! A store in a real redis-server.
 
-#[path = "../../../tests/world/redis_server.rs"]
-#[allow(
-    unreachable_pub,
-    reason = "integration tests have this module too, and need it to be public"
-)]
-mod redis_server;
-
 mod dictionary;
 
 use super::Redis;
 use crate::store::contract::{self, NOW, node, pop, user};
 use crate::store::{Holder, Order, Page, Store, StoreError, Totals};
-use redis_server::{Fsync, RedisServer};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use titan_kit::redis_server::{Fsync, RedisServer};
 
 /// Longer than any operation may take, with something to spare on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(6);
