@@ -15,22 +15,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
+use titan_kit::redis_server::{Fsync, RedisServer};
 use titan_runtime::config::ManagerConfig;
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::manager::{self, ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use titan_runtime::store::{Embedded, Location, Mode, NewUser, NodeEntry, PopEntry, Redis, Store};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-
-#[path = "../../runtime/tests/world/redis_server.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "other tests have this module too, and kill and pause the server"
-)]
-mod redis_server;
-
-use redis_server::{Fsync, RedisServer};
 
 /// How many nodes are online.
 const SIZES: [u32; 2] = [100, 10_000];

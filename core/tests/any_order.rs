@@ -1,14 +1,7 @@
 //! Random calls and random frames: nothing panics, and every audit holds.
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "tests look for one thing among many"
-)]
-
-mod common;
-mod inputs;
 
 use proptest::prelude::*;
+use titan_kit::inputs;
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]

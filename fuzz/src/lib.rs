@@ -3,17 +3,7 @@
 //! Each function takes what a fuzzer, a corpus or a generator gives, and panics if anything does not hold
 //! that must. `fuzz_targets/` hands them to libFuzzer; `tests/` replays the corpora.
 
-#[allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    unreachable_pub,
-    reason = "shared with the tests of titan-core"
-)]
-#[path = "../../core/tests/common/mod.rs"]
-mod common;
 mod frame;
-#[path = "../../core/tests/inputs/mod.rs"]
-mod inputs;
 mod socks5;
 mod stream;
 mod websocket;
@@ -22,12 +12,12 @@ pub use frame::frame;
 pub use socks5::socks5;
 pub use websocket::websocket;
 
-/// A whole run of a POP, edges and malicious peers; see `core/tests/inputs`.
+/// A whole run of a POP, edges and malicious peers; see [`titan_kit::inputs`].
 ///
 /// # Panics
 /// Panics if an invariant or the contract of an endpoint is broken, or something is left at the end.
 pub fn core(data: &[u8]) {
-    inputs::run(data);
+    titan_kit::inputs::run(data);
 }
 
 /// A target of fuzzing.

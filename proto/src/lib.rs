@@ -11,19 +11,8 @@ mod code;
 mod envelope;
 mod frame;
 pub mod limits;
+pub mod wire;
 
 pub use code::Code;
 pub use envelope::{DecodeError, Envelope, Header, encode_header, is_numbered};
 pub use frame::Frame;
-
-/// The messages of `message.proto`.
-pub mod wire {
-    #![allow(
-        missing_docs,
-        clippy::all,
-        clippy::use_self,
-        unused_qualifications,
-        reason = "generated from message.proto, which documents them"
-    )]
-    include!(concat!(env!("OUT_DIR"), "/titan.wire.rs"));
-}

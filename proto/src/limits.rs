@@ -11,9 +11,6 @@ pub const CONTROL_MAX: usize = 2 * 1024;
 /// a length of at most five bytes each, a session number of ten.
 pub const HEADER_MAX: usize = 23;
 
-/// Largest UDP payload in bytes, with room for its address.
-pub const UDP_MAX: usize = DATA_MAX;
-
 /// Largest WebSocket message in bytes that carries a frame. Legacy frames add a text session id.
 pub const MESSAGE_MAX: usize = DATA_MAX + HEADER_MAX + LEGACY_SESSION_MAX + 2;
 

@@ -1,6 +1,6 @@
 //! Carriers between simulated hosts.
 
-use crate::net::{Config, SimStream, World, run};
+use crate::net::{Config, Network, SimStream, run};
 use core::future::poll_fn;
 use core::task::{Poll, ready};
 use core::time::Duration;
@@ -39,7 +39,7 @@ async fn send(mut stream: SimStream, mut writer: FrameWriter) {
 
 /// Receives numbered messages until the carrier breaks; logs when each came.
 async fn receive(
-    world: &World,
+    network: &Network,
     mut stream: SimStream,
     mut reader: FrameReader,
     log: &RefCell<Vec<(Instant, u32)>>,
@@ -54,7 +54,7 @@ async fn receive(
             };
             assert_eq!(payload.len(), MESSAGE_LEN);
             let number = u32::from_be_bytes(payload[..4].try_into().unwrap());
-            log.borrow_mut().push((world.now(), number));
+            log.borrow_mut().push((network.now(), number));
         }
         match read {
             Ok(ReadOutcome::Received(_)) => {}
@@ -66,9 +66,9 @@ async fn receive(
 
 /// Opens a carrier, fills it from the edge, and cuts it; returns when which message came.
 fn trace(seed: u64) -> Vec<(Instant, u32)> {
-    run(Config::new(seed), async |world| {
-        let pop = world.host("pop", IpAddr::from([10, 0, 0, 1]));
-        let edge = world.host("edge", IpAddr::from([10, 0, 0, 2]));
+    run(Config::new(seed), async |network| {
+        let pop = network.host("pop", IpAddr::from([10, 0, 0, 1]));
+        let edge = network.host("edge", IpAddr::from([10, 0, 0, 2]));
         let at = SocketAddr::new(IpAddr::from([10, 0, 0, 1]), 41005);
         let mut listener = pop.listen(at).await.unwrap();
 
@@ -90,24 +90,24 @@ fn trace(seed: u64) -> Vec<(Instant, u32)> {
         let agree = |_: &_| Ok(UpgradeAnswer { nonce: [9; 16] });
         let (stream, _) = accept(stream, agree).await.unwrap();
         // A round trip for TCP, and half of one for the request.
-        assert_eq!(world.now(), Instant::EPOCH + Duration::from_millis(30));
-        world.set_bandwidth("edge", "pop", Some(10_000_000));
+        assert_eq!(network.now(), Instant::EPOCH + Duration::from_millis(30));
+        network.set_bandwidth("edge", "pop", Some(10_000_000));
 
         let log = Rc::new(RefCell::new(Vec::new()));
         let received = spawn_local({
-            let (world, log) = (world.clone(), Rc::clone(&log));
-            async move { receive(&world, stream, FrameReader::server(MESSAGE_LEN), &log).await }
+            let (network, log) = (network.clone(), Rc::clone(&log));
+            async move { receive(&network, stream, FrameReader::server(MESSAGE_LEN), &log).await }
         });
         pop.sleep_until(Instant::EPOCH + Duration::from_millis(500))
             .await;
-        world.cut("pop", "edge");
+        network.cut("pop", "edge");
         assert_eq!(received.await.unwrap(), Code::Reset);
         dial.await.unwrap();
         assert_eq!(
-            (world.stream_count("pop"), world.stream_count("edge")),
+            (network.stream_count("pop"), network.stream_count("edge")),
             (0, 0)
         );
-        assert_eq!(world.connection_count(), 0);
+        assert_eq!(network.connection_count(), 0);
         log.take()
     })
 }

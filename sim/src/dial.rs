@@ -1,6 +1,6 @@
 //! The race between a target's addresses, in virtual time.
 
-use crate::net::{Config, SimEnv, World, run};
+use crate::net::{Config, Network, SimEnv, run};
 use core::time::Duration;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -20,38 +20,38 @@ fn at(last: u8) -> SocketAddr {
 
 /// An edge, and targets that are each 10 ms away.
 struct Net {
-    world: World,
+    network: Network,
     edge: SimEnv,
 }
 
 impl Net {
     /// Adds a target that listens.
     async fn target(&self, last: u8) -> impl Sized + use<> {
-        let host = self.world.host(&format!("target {last}"), at(last).ip());
+        let host = self.network.host(&format!("target {last}"), at(last).ip());
         host.listen(at(last)).await.unwrap()
     }
 
     /// Adds a host where nothing listens.
     fn closed(&self, last: u8) {
-        let _env = self.world.host(&format!("closed {last}"), at(last).ip());
+        let _env = self.network.host(&format!("closed {last}"), at(last).ip());
     }
 
     /// Races for at most 5 s; returns who won, or why none did, and when.
     async fn race(&self, candidates: &[u8]) -> (Result<SocketAddr, Code>, Duration) {
-        let start = self.world.now();
+        let start = self.network.now();
         let candidates: Vec<_> = candidates.iter().copied().map(at).collect();
         let result = race(&self.edge, &candidates, start + ms(5000)).await;
         (
             result.map(|(_, winner)| winner),
-            self.world.now().since(start),
+            self.network.now().since(start),
         )
     }
 }
 
 fn net<T>(scenario: impl AsyncFnOnce(Net) -> T) -> T {
-    run(Config::new(1), async |world| {
-        let edge = world.host("edge", IpAddr::from([10, 0, 0, 1]));
-        scenario(Net { world, edge }).await
+    run(Config::new(1), async |network| {
+        let edge = network.host("edge", IpAddr::from([10, 0, 0, 1]));
+        scenario(Net { network, edge }).await
     })
 }
 
@@ -69,7 +69,7 @@ fn a_silent_address_costs_a_quarter_of_a_second() {
         let _target = net.target(4).await;
         assert_eq!(net.race(&[2, 4]).await, (Ok(at(4)), ms(270)));
         assert_eq!(net.race(&[2, 3, 4]).await, (Ok(at(4)), ms(520)));
-        assert_eq!(net.world.stream_count("edge"), 0, "losers leave nothing");
+        assert_eq!(net.network.stream_count("edge"), 0, "losers leave nothing");
     });
 }
 
@@ -78,7 +78,7 @@ fn a_failed_attempt_starts_the_next_at_once() {
     net(async |net| {
         let _target = net.target(4).await;
         net.closed(2);
-        net.world
+        net.network
             .unroutable(at(3).ip(), ErrorKind::NetworkUnreachable);
         assert_eq!(net.race(&[2, 4]).await, (Ok(at(4)), ms(40)));
         assert_eq!(net.race(&[3, 4]).await, (Ok(at(4)), ms(20)));
@@ -89,7 +89,7 @@ fn a_failed_attempt_starts_the_next_at_once() {
 fn a_slow_address_still_wins_over_silent_ones() {
     net(async |net| {
         let _target = net.target(2).await;
-        net.world.set_delay("edge", "target 2", ms(400));
+        net.network.set_delay("edge", "target 2", ms(400));
         assert_eq!(net.race(&[2, 3, 4, 5]).await, (Ok(at(2)), ms(800)));
     });
 }
@@ -97,11 +97,11 @@ fn a_slow_address_still_wins_over_silent_ones() {
 #[test]
 fn only_the_winner_keeps_a_connection_and_nothing_is_written() {
     net(async |net| {
-        let slow = net.world.host("slow", at(2).ip());
+        let slow = net.network.host("slow", at(2).ip());
         let mut slow = slow.listen(at(2)).await.unwrap();
-        let fast = net.world.host("fast", at(3).ip());
+        let fast = net.network.host("fast", at(3).ip());
         let mut fast = fast.listen(at(3)).await.unwrap();
-        net.world.set_delay("edge", "slow", ms(200));
+        net.network.set_delay("edge", "slow", ms(200));
         let candidates = [at(2), at(3)];
         let (raced, won, lost) = tokio::join!(
             race(&net.edge, &candidates, Instant::EPOCH + ms(5000)),
@@ -132,7 +132,7 @@ fn the_most_telling_failure_is_reported() {
             (5, ErrorKind::NetworkUnreachable),
             (6, ErrorKind::Other),
         ] {
-            net.world.unroutable(at(last).ip(), error);
+            net.network.unroutable(at(last).ip(), error);
         }
         for (candidates, code) in [
             (&[6, 5, 4, 3, 2][..], Code::Refused),
@@ -152,7 +152,7 @@ fn the_most_telling_failure_is_reported() {
 fn the_deadline_ends_the_race() {
     net(async |net| {
         assert_eq!(net.race(&[2, 3]).await, (Err(Code::TimedOut), ms(5000)));
-        assert_eq!(net.world.connection_count(), 0);
+        assert_eq!(net.network.connection_count(), 0);
         let past = race(&net.edge, &[at(2)], Instant::EPOCH).await;
         assert_eq!(past.map(drop), Err(Code::TimedOut));
     });
@@ -163,13 +163,16 @@ fn a_dropped_race_leaves_nothing() {
     net(async |net| {
         assert!(timeout(ms(600), net.race(&[2, 3, 4])).await.is_err());
         assert_eq!(
-            (net.world.stream_count("edge"), net.world.connection_count()),
+            (
+                net.network.stream_count("edge"),
+                net.network.connection_count()
+            ),
             (0, 0)
         );
     });
 }
 
-/// Does not compile unless races can be spawned, in any world.
+/// Does not compile unless races can be spawned, in any network.
 fn _races_can_be_spawned<E: titan_runtime::env::Env>(env: E) {
     drop(tokio::spawn(async move {
         let _ = race(&env, &[], Instant::EPOCH).await;

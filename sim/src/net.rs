@@ -1,6 +1,6 @@
 //! A network in memory, under tokio's paused clock.
 //!
-//! [`World`] holds hosts and the links between them; each host is a [`SimEnv`], in which the daemons
+//! [`Network`] holds hosts and the links between them; each host is a [`SimEnv`], in which the daemons
 //! of production run unchanged. Everything happens on one thread in virtual time, and the same seed
 //! gives the same run.
 //!
@@ -19,19 +19,22 @@
 //! tokio's timers have a resolution of one millisecond: delays of whole milliseconds are exact,
 //! others are rounded up each time.
 
+mod config;
 mod conn;
 mod driver;
 mod env;
 mod faults;
+mod ids;
 mod link;
+mod network;
 mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod transfer;
-mod world;
 
+pub use config::Config;
 pub use driver::run;
 pub use env::{SimEnv, SimListener};
+pub use network::Network;
 pub use stream::SimStream;
-pub use world::{Config, World};

@@ -22,7 +22,7 @@ pub use process::Process;
 pub use rogue::{Farewell, Rogue};
 pub use target::{Targets, Visit};
 
-use crate::net::{SimEnv, World};
+use crate::net::{Network, SimEnv};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -59,10 +59,10 @@ pub const PASSWORD: &str = "correct horse";
 /// How long a daemon may take to come up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A manager, a POP and edges in a world.
+/// A manager, a POP and edges in a network.
 #[derive(Debug)]
 pub struct Overlay {
-    world: World,
+    network: Network,
     store: Embedded,
     data: TempDir,
     join: Secret,
@@ -82,8 +82,8 @@ pub struct Overlay {
 
 impl Overlay {
     /// Makes the hosts of client, POP and manager and fills the store; no daemon runs yet.
-    pub async fn new(world: &World) -> Self {
-        let host = |name, last| world.host(name, IpAddr::from([10, 0, 0, last]));
+    pub async fn new(network: &Network) -> Self {
+        let host = |name, last| network.host(name, IpAddr::from([10, 0, 0, last]));
         let client = host("client", 1);
         let (pop, manager) = (host("pop", 2), host("manager", 3));
         drop((pop, manager));
@@ -119,7 +119,7 @@ impl Overlay {
             ..EdgeConfig::default()
         };
         Self {
-            world: world.clone(),
+            network: network.clone(),
             store,
             data,
             join,
@@ -136,8 +136,8 @@ impl Overlay {
     }
 
     /// Brings up manager, POP and this many edges, and waits until all are online.
-    pub async fn up(world: &World, edge_count: u8) -> Self {
-        let mut overlay = Self::new(world).await;
+    pub async fn up(network: &Network, edge_count: u8) -> Self {
+        let mut overlay = Self::new(network).await;
         overlay.start(edge_count).await;
         overlay
     }
@@ -153,10 +153,10 @@ impl Overlay {
         }
     }
 
-    /// Returns the world.
+    /// Returns the network.
     #[must_use]
-    pub const fn world(&self) -> &World {
-        &self.world
+    pub const fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Returns the store.
@@ -174,7 +174,7 @@ impl Overlay {
     /// Returns a client of this user and password on another host.
     #[must_use]
     pub fn client_at(&self, host: &str, user: &str, password: &str) -> Client {
-        Client::new(self.world.env(host), self.socks(), user, password)
+        Client::new(self.network.env(host), self.socks(), user, password)
     }
 
     /// Returns where applications connect.
@@ -205,7 +205,7 @@ impl Overlay {
             insecure: true,
             ..ManagerConfig::default()
         };
-        let (env, store) = (self.world.env("manager"), self.store.clone());
+        let (env, store) = (self.network.env("manager"), self.store.clone());
         let (ready, bound) = oneshot::channel();
         let process = Process::start(|stop| async move {
             let outcome = manager::run(env, config, store, ready, stopped(stop)).await;
@@ -222,7 +222,7 @@ impl Overlay {
 
     /// Starts the POP and waits until it listens.
     pub async fn start_pop(&mut self) {
-        let (env, store) = (self.world.env("pop"), self.store.clone());
+        let (env, store) = (self.network.env("pop"), self.store.clone());
         let config = self.pop_config.clone();
         let (ready, bound) = oneshot::channel();
         let (census, requests) = mpsc::channel(1);
@@ -243,7 +243,7 @@ impl Overlay {
     pub async fn start_another_pop(&mut self, index: u8) {
         let name = format!("pop-{index}");
         let ip = IpAddr::from([10, 0, 0, 10 + index]);
-        let (env, store) = (self.world.host(&name, ip), self.store.clone());
+        let (env, store) = (self.network.host(&name, ip), self.store.clone());
         let config = PopConfig {
             id: name,
             listen_socks: (ip, 1080).into(),
@@ -309,7 +309,7 @@ impl Overlay {
     /// Makes the host of an edge and returns its name, which is also the id of its node.
     pub fn add_edge(&self, index: u8) -> String {
         let name = format!("edge-{index}");
-        drop(self.world.host(&name, IpAddr::from([10, 0, 1, index])));
+        drop(self.network.host(&name, IpAddr::from([10, 0, 1, index])));
         name
     }
 
@@ -324,7 +324,7 @@ impl Overlay {
             node_id: node.to_owned(),
             ..self.edge_config.clone()
         };
-        let env = self.world.env(host);
+        let env = self.network.env(host);
         let (census, requests) = mpsc::channel(1);
         let process = Process::start(|stop| async move {
             let (attached, _) = mpsc::channel(1);

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 use titan_proto::{Code, Frame, Header, limits, wire};
 use titan_runtime::env::Env as _;
-use titan_sim::net::{Config, SimEnv, SimStream, World, run};
+use titan_sim::net::{Config, Network, SimEnv, SimStream, run};
 use titan_sim::overlay::{Demand, FAST, Farewell, Outcome, Overlay, Rogue, TRUTHFUL, Targets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, spawn_local};
@@ -17,7 +17,7 @@ const BYSTANDING: Duration = Duration::from_secs(8);
 
 /// A POP with an honest edge that is in the middle of a transfer, and a rogue nearer than it.
 struct Scene {
-    world: World,
+    network: Network,
     overlay: Overlay,
     targets: Targets,
     target: SocketAddr,
@@ -28,12 +28,12 @@ struct Scene {
 /// Plays a scene. Whatever the attack does, the bystander completes, and the POP holds in the end
 /// what it would without the rogue, and works.
 fn scene(attack: impl AsyncFnOnce(&mut Scene)) {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 1).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.set_bandwidth("edge-1", "pop", Some(1_000_000));
-        world.set_delay("edge-1", "pop", Duration::from_millis(40));
+        network.set_bandwidth("edge-1", "pop", Some(1_000_000));
+        network.set_delay("edge-1", "pop", Duration::from_millis(40));
         let client = overlay.client(FAST);
         let demand = Demand {
             up: 500_000,
@@ -42,10 +42,10 @@ fn scene(attack: impl AsyncFnOnce(&mut Scene)) {
         };
         let bystander = spawn_local(async move { client.transfer(target, &demand).await });
         sleep(Duration::from_secs(1)).await;
-        let rogue = world.host(NODE, IpAddr::from([10, 0, 2, 1]));
-        world.set_delay(NODE, "pop", Duration::from_millis(1));
+        let rogue = network.host(NODE, IpAddr::from([10, 0, 2, 1]));
+        network.set_delay(NODE, "pop", Duration::from_millis(1));
         let mut scene = Scene {
-            world,
+            network,
             overlay,
             targets,
             target,
@@ -57,7 +57,7 @@ fn scene(attack: impl AsyncFnOnce(&mut Scene)) {
         let bystander = timeout(BYSTANDING, &mut scene.bystander).await;
         let outcome = bystander.expect("it is not held up").expect("no panic");
         assert_eq!(outcome, Outcome::Complete);
-        // The rogue hangs up by leaving this world; a tunnel that it left is kept for a while.
+        // The rogue hangs up by leaving this network; a tunnel that it left is kept for a while.
         sleep(Duration::from_secs(60)).await;
         let census = scene.overlay.pop_census().await;
         let usage = census.usage;
@@ -257,9 +257,9 @@ fn nothing_but_a_good_hello_may_come_first() {
 fn a_carrier_that_says_nothing_is_told_so_in_time() {
     scene(async |scene| {
         let mut rogue = Rogue::connect(&scene.overlay, &scene.rogue, NODE).await;
-        let start = scene.world.now();
+        let start = scene.network.now();
         assert_eq!(rogue.farewell().await, Farewell::coded(Code::HelloTimeout));
-        assert!(scene.world.now().since(start) <= Duration::from_millis(10_010));
+        assert!(scene.network.now().since(start) <= Duration::from_millis(10_010));
     });
 }
 
@@ -267,14 +267,14 @@ fn a_carrier_that_says_nothing_is_told_so_in_time() {
 fn a_connection_that_is_no_carrier_ends_in_time() {
     for bytes in [&b""[..], b"GET / HT", &[0; 20_000]] {
         scene(async |scene| {
-            let start = scene.world.now();
+            let start = scene.network.now();
             let connected = scene.rogue.connect(scene.overlay.tunnels()).await;
             let mut stream = connected.expect("the POP listens");
             stream.write_all(bytes).await.expect("there is room");
             let mut rest = Vec::new();
             // However it ends, it ends.
             let _ = stream.read_to_end(&mut rest).await;
-            assert!(scene.world.now().since(start) <= Duration::from_millis(10_010));
+            assert!(scene.network.now().since(start) <= Duration::from_millis(10_010));
         });
     }
 }
@@ -404,7 +404,7 @@ fn a_session_of_which_a_rogue_saw_no_byte_goes_to_another_exit() {
 fn a_forged_resume_is_refused_and_its_tunnel_goes_on() {
     scene(async |scene| {
         let (mut rogue, hello) = scene.attach().await;
-        let thief = scene.world.host("thief", IpAddr::from([10, 0, 2, 2]));
+        let thief = scene.network.host("thief", IpAddr::from([10, 0, 2, 2]));
         for (node, attempt) in [(NODE, 2), (NODE, 1), ("edge-1", 2), ("edge-9", 2)] {
             for proof in [&[][..], &[0; 32], &hello.resume_key] {
                 let mut forger = Rogue::connect(&scene.overlay, &thief, node).await;

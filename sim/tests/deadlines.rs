@@ -7,7 +7,7 @@ use std::rc::Rc;
 use titan_core::endpoint::Counters;
 use titan_runtime::edge::EdgeCensus;
 use titan_runtime::pop::PopCensus;
-use titan_sim::net::{Config, SimStream, World, run};
+use titan_sim::net::{Config, Network, SimStream, run};
 use titan_sim::overlay::{
     Client, Demand, Destination, FAST, Outcome, Overlay, PASSWORD, TRUTHFUL, Targets,
 };
@@ -150,12 +150,12 @@ async fn listen(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Heard {
 
 #[test]
 fn every_nuisance_is_answered_within_the_handshakes_deadline() {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 1).await;
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
         for nuisance in NUISANCES {
-            let start = world.now();
+            let start = network.now();
             let heard = nuisance.bother(&overlay, 0).await;
-            let took = world.now().since(start);
+            let took = network.now().since(start);
             assert_eq!(heard, nuisance.due(), "{nuisance:?}");
             // A round trip to connect comes before the deadline begins.
             assert!(took <= HANDSHAKE, "{nuisance:?}: {took:?}");
@@ -172,7 +172,7 @@ struct Census {
     connections: usize,
 }
 
-async fn census(world: &World, overlay: &Overlay) -> Census {
+async fn census(network: &Network, overlay: &Overlay) -> Census {
     let hosts = ["pop", "edge-1", "edge-2", "client", "target-1"];
     // What is counted only grows, and is held by nobody.
     let edge = async |host| EdgeCensus {
@@ -185,8 +185,8 @@ async fn census(world: &World, overlay: &Overlay) -> Census {
             ..overlay.pop_census().await
         },
         edges: [edge("edge-1").await, edge("edge-2").await],
-        streams: hosts.map(|host| world.stream_count(host)),
-        connections: world.connection_count(),
+        streams: hosts.map(|host| network.stream_count(host)),
+        connections: network.connection_count(),
     }
 }
 
@@ -258,12 +258,12 @@ impl Session {
 
 #[test]
 fn thousands_of_failures_leave_nothing_behind() {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 2).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 2).await;
+        let mut targets = Targets::new(&network);
         targets.start(1).await;
         let closed = targets.closed(2);
-        world.blackhole(Targets::at(3).ip());
+        network.blackhole(Targets::at(3).ip());
         assert_eq!(closed, Targets::at(2));
         let clients = [FAST, TRUTHFUL].map(|user| overlay.client(user));
         // What is allocated once is there then, and what was measured is told.
@@ -271,7 +271,7 @@ fn thousands_of_failures_leave_nothing_behind() {
             Session::Works.live(client, 0).await;
         }
         sleep(Duration::from_secs(30)).await;
-        let before = census(&world, &overlay).await;
+        let before = census(&network, &overlay).await;
         assert_eq!((before.pop.usage.sessions, before.pop.clients), (0, 0));
 
         let overlay = Rc::new(overlay);
@@ -308,7 +308,7 @@ fn thousands_of_failures_leave_nothing_behind() {
                     .await;
             });
         }
-        let cutter = world.clone();
+        let cutter = network.clone();
         all.spawn_local(async move {
             for edge in ["edge-1", "edge-2", "edge-1"] {
                 sleep(Duration::from_secs(9)).await;
@@ -322,7 +322,7 @@ fn thousands_of_failures_leave_nothing_behind() {
         targets.ended().await;
         // Refused clients that did not hang up are waited for; timers run out.
         sleep(LINGER + Duration::from_secs(50)).await;
-        let after = census(&world, &overlay).await;
+        let after = census(&network, &overlay).await;
         assert_eq!(after, before);
         println!("{} visits; {before:?}", targets.visits().len());
     });

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::net::SocketAddr;
-use titan_sim::net::{Config, World, run};
+use titan_sim::net::{Config, Network, run};
 use titan_sim::overlay::{Client, Demand, FAST, Outcome, Overlay, TRUTHFUL, Targets, read_reply};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinHandle, spawn_local};
@@ -18,25 +18,25 @@ fn seconds(count: u64) -> Duration {
 
 /// An overlay with one edge, a narrow link between the first POP and the edge, and a server.
 struct Site {
-    world: World,
+    network: Network,
     overlay: Overlay,
     targets: Targets,
     target: SocketAddr,
 }
 
-/// Runs a scenario in a world with this many POPs.
+/// Runs a scenario in a network with this many POPs.
 fn site(pops: u8, scenario: impl AsyncFnOnce(Site)) {
-    run(Config::new(1), async |world| {
-        let mut overlay = Overlay::up(&world, 1).await;
+    run(Config::new(1), async |network| {
+        let mut overlay = Overlay::up(&network, 1).await;
         for index in 2..=pops {
             overlay.start_another_pop(index).await;
         }
-        let mut targets = Targets::new(&world);
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
-        world.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
+        network.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
+        network.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
         let site = Site {
-            world,
+            network,
             overlay,
             targets,
             target,
@@ -125,7 +125,7 @@ fn a_pop_that_drains_finishes_its_transfers_while_the_edge_serves_elsewhere() {
             .expect("with the last session the POP ends");
         sleep(seconds(120)).await;
         assert_eq!(site.tunnels().await, 1, "the old way is forgotten");
-        assert_eq!(site.world.stream_count("edge-1"), 1);
+        assert_eq!(site.network.stream_count("edge-1"), 1);
         site.works_at(2).await;
     });
 }
@@ -198,16 +198,16 @@ fn a_pop_that_drains_by_signal_is_listed_so_and_gets_no_newcomer() {
 
 #[test]
 fn sessions_that_outlast_the_deadline_are_reset() {
-    run(Config::new(1), async |world| {
-        let mut overlay = Overlay::new(&world).await;
+    run(Config::new(1), async |network| {
+        let mut overlay = Overlay::new(&network).await;
         overlay.pop_config.drain_timeout = seconds(1);
         overlay.start(1).await;
-        let mut targets = Targets::new(&world);
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
-        world.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
+        network.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
+        network.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
         let site = Site {
-            world,
+            network,
             overlay,
             targets,
             target,
@@ -242,7 +242,7 @@ fn tunnels_resume_while_their_pop_drains() {
             .await
             .expect("the edge has a tunnel elsewhere");
         for _ in 0..4 {
-            site.world.cut("pop", "edge-1");
+            site.network.cut("pop", "edge-1");
             sleep(Duration::from_millis(500)).await;
             assert_eq!(site.tunnels().await, 2);
             let usage = site.overlay.pop_census().await.usage;
@@ -356,7 +356,7 @@ fn an_edge_that_drains_finishes_its_transfers_and_is_chosen_no_more() {
                 .all(|visit| visit.peer.ip() != second)
         );
         assert!(transfers.iter().all(|transfer| !transfer.is_finished()));
-        site.world.cut("pop", "edge-1");
+        site.network.cut("pop", "edge-1");
         complete(transfers).await;
         timeout(seconds(1), site.overlay.edge_ended("edge-1"))
             .await
@@ -373,16 +373,16 @@ fn an_edge_that_drains_finishes_its_transfers_and_is_chosen_no_more() {
 #[test]
 fn an_edge_whose_time_is_over_or_that_is_told_twice_ends() {
     for twice in [false, true] {
-        run(Config::new(1), async |world| {
-            let mut overlay = Overlay::new(&world).await;
+        run(Config::new(1), async |network| {
+            let mut overlay = Overlay::new(&network).await;
             overlay.edge_config.drain_timeout = seconds(if twice { 600 } else { 1 });
             overlay.start(1).await;
-            let mut targets = Targets::new(&world);
+            let mut targets = Targets::new(&network);
             let target = targets.start(1).await;
-            world.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
-            world.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
+            network.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
+            network.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
             let mut site = Site {
-                world,
+                network,
                 overlay,
                 targets,
                 target,
@@ -414,7 +414,8 @@ fn two_pops_drain_one_after_the_other() {
             .expect("the edge has a tunnel elsewhere");
         site.overlay.start_another_pop(3).await;
         let client = site.overlay.client_of_another(2, FAST);
-        site.world.set_bandwidth("pop-2", "edge-1", Some(BANDWIDTH));
+        site.network
+            .set_bandwidth("pop-2", "edge-1", Some(BANDWIDTH));
         let second = transfer(client, site.target, 8, BYTES, 0);
         sleep(Duration::from_millis(500)).await;
         let order = site

@@ -6,7 +6,7 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use titan_sim::net::{Config, World, run};
+use titan_sim::net::{Config, Network, run};
 use titan_sim::overlay::{Demand, FAST, Outcome, Overlay, Targets, exchange};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
@@ -48,12 +48,12 @@ fn measure(stall: Option<(Stall, Start)>) -> Duration {
         receive_buffer: KERNEL_BUFFER,
         ..Config::new(1)
     };
-    run(config, async |world| {
-        let overlay = Overlay::up(&world, 1).await;
-        let mut targets = Targets::new(&world);
+    run(config, async |network| {
+        let overlay = Overlay::up(&network, 1).await;
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
-        world.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
+        network.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
+        network.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
         let client = overlay.client(FAST);
         drop(client.login().await.expect("the cache is warm then"));
 
@@ -80,10 +80,10 @@ fn measure(stall: Option<(Stall, Start)>) -> Duration {
             })
         });
         if let Some((_, Start::Before)) = stall {
-            settle(&world, &overlay).await;
+            settle(&network, &overlay).await;
         }
 
-        let start = world.now();
+        let start = network.now();
         let mut others = JoinSet::new();
         for index in 0..OTHERS {
             let client = client.clone();
@@ -101,7 +101,7 @@ fn measure(stall: Option<(Stall, Start)>) -> Duration {
         while let Some(outcome) = others.join_next().await {
             assert_eq!(outcome.expect("it does not panic"), Outcome::Complete);
         }
-        let took = world.now().since(start);
+        let took = network.now().since(start);
 
         if let Some(stalled) = stalled {
             assert!(!stalled.is_finished(), "it could not have moved");
@@ -117,7 +117,7 @@ fn measure(stall: Option<(Stall, Start)>) -> Duration {
 }
 
 /// Waits until what POP and edge hold no longer changes.
-async fn settle(world: &World, overlay: &Overlay) {
+async fn settle(network: &Network, overlay: &Overlay) {
     let mut before = None;
     loop {
         sleep(Duration::from_secs(1)).await;
@@ -127,7 +127,7 @@ async fn settle(world: &World, overlay: &Overlay) {
             return;
         }
         before = Some(now);
-        assert!(world.now().as_nanos() < 60_000_000_000, "it never stalls");
+        assert!(network.now().as_nanos() < 60_000_000_000, "it never stalls");
     }
 }
 

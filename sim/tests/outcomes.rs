@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use titan_sim::net::{Config, SimStream, World, run};
+use titan_sim::net::{Config, Network, SimStream, run};
 use titan_sim::overlay::{Demand, Destination, FAST, Outcome, Overlay, TRUTHFUL, Targets};
 use tokio::io::AsyncReadExt as _;
 
@@ -17,23 +17,23 @@ struct Case {
     within: Duration,
 }
 
-/// Fills the world with everything that may be wrong with a target.
-async fn cases(world: &World, targets: &mut Targets) -> Vec<Case> {
+/// Fills the network with everything that may be wrong with a target.
+async fn cases(network: &Network, targets: &mut Targets) -> Vec<Case> {
     let at_once = Duration::from_secs(1);
     let case = |to: Destination, reply, within| Case { to, reply, within };
     // There is a server at a private address, which must not be reached.
     let private = SocketAddr::from(([10, 9, 9, 9], 80));
-    let inside = world.host("inside", private.ip());
+    let inside = network.host("inside", private.ip());
     targets.serve(&inside, private).await;
-    world.name("private.test", vec![private.ip()], at_once / 10);
-    let own = world.env("edge-1");
+    network.name("private.test", vec![private.ip()], at_once / 10);
+    let own = network.env("edge-1");
     targets.serve(&own, ([127, 0, 0, 1], 80).into()).await;
-    world.name("own.test", vec![IpAddr::from([127, 0, 0, 1])], at_once / 10);
+    network.name("own.test", vec![IpAddr::from([127, 0, 0, 1])], at_once / 10);
 
     let refuses = targets.closed(2);
-    world.name("refuses.test", vec![refuses.ip()], at_once / 10);
+    network.name("refuses.test", vec![refuses.ip()], at_once / 10);
     let hangs = Targets::at(3);
-    world.blackhole(hangs.ip());
+    network.blackhole(hangs.ip());
     let address = |text: &str| -> Destination {
         let address: SocketAddr = text.parse().expect("an address");
         address.into()
@@ -67,16 +67,16 @@ async fn end(stream: &mut SimStream) -> Result<usize, ErrorKind> {
 
 #[test]
 fn a_truthful_reply_says_what_is_wrong() {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 1).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
+        let mut targets = Targets::new(&network);
         let client = overlay.client(TRUTHFUL);
-        for Case { to, reply, within } in cases(&world, &mut targets).await {
-            let start = world.now();
+        for Case { to, reply, within } in cases(&network, &mut targets).await {
+            let start = network.now();
             let connected = client.connect(to.clone()).await;
             let (code, mut stream) = connected.expect("the proxy replies");
             assert_eq!(code, reply, "{to:?}");
-            let took = world.now().since(start);
+            let took = network.now().since(start);
             assert!(took <= within, "{to:?}: {took:?}");
             assert_eq!(end(&mut stream).await, Ok(0), "{to:?}: a clean end");
         }
@@ -86,15 +86,15 @@ fn a_truthful_reply_says_what_is_wrong() {
 
 #[test]
 fn after_a_fast_reply_a_failed_dial_is_a_reset_and_never_a_clean_end() {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 1).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
+        let mut targets = Targets::new(&network);
         let client = overlay.client(FAST);
-        let cases = cases(&world, &mut targets).await;
+        let cases = cases(&network, &mut targets).await;
         // One waits for the server to speak first, one sends and ends its direction.
         for up in [None, Some(0), Some(100_000)] {
             for Case { to, within, .. } in &cases {
-                let start = world.now();
+                let start = network.now();
                 let (code, mut stream) = client.connect(to.clone()).await.expect("a reply");
                 assert_eq!(code, 0, "{to:?}");
                 match up {
@@ -108,7 +108,7 @@ fn after_a_fast_reply_a_failed_dial_is_a_reset_and_never_a_clean_end() {
                         assert_eq!(outcome, Outcome::Reset(0), "{to:?}");
                     }
                 }
-                let took = world.now().since(start);
+                let took = network.now().since(start);
                 assert!(took <= *within, "{to:?}: {took:?}");
             }
         }
@@ -121,11 +121,11 @@ async fn exchange(stream: SimStream, demand: &Demand) -> Outcome {
 }
 
 /// Two edges, the first much nearer, so that it is chosen first.
-async fn near_and_far(world: &World) -> Overlay {
-    let mut overlay = Overlay::new(world).await;
+async fn near_and_far(network: &Network) -> Overlay {
+    let mut overlay = Overlay::new(network).await;
     for (index, delay) in [(1, 5), (2, 100)] {
         let edge = overlay.add_edge(index);
-        world.set_delay("pop", &edge, Duration::from_millis(delay));
+        network.set_delay("pop", &edge, Duration::from_millis(delay));
     }
     overlay.start_manager().await;
     overlay.start_pop().await;
@@ -159,13 +159,13 @@ async fn works_by_the_second(overlay: &Overlay, targets: &Targets, target: Socke
 
 #[test]
 fn an_edge_without_a_route_hands_over_to_one_that_has_it() {
-    run(Config::new(1), async |world| {
-        let overlay = near_and_far(&world).await;
+    run(Config::new(1), async |network| {
+        let overlay = near_and_far(&network).await;
         let ip: IpAddr = "2600::1".parse().expect("an address");
         let target = SocketAddr::new(ip, 80);
-        world.address("edge-2", "2600::2".parse().expect("an address"));
-        let mut targets = Targets::new(&world);
-        let host = world.host("target-6", ip);
+        network.address("edge-2", "2600::2".parse().expect("an address"));
+        let mut targets = Targets::new(&network);
+        let host = network.host("target-6", ip);
         targets.serve(&host, target).await;
         works_by_the_second(&overlay, &targets, target).await;
     });
@@ -173,11 +173,11 @@ fn an_edge_without_a_route_hands_over_to_one_that_has_it() {
 
 #[test]
 fn an_edge_that_hears_nothing_of_the_target_hands_over() {
-    run(Config::new(1), async |world| {
-        let overlay = near_and_far(&world).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = near_and_far(&network).await;
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.partition("edge-1", "target-1");
+        network.partition("edge-1", "target-1");
         works_by_the_second(&overlay, &targets, target).await;
         assert!(targets.visits().iter().all(|visit| visit.complete));
     });
@@ -185,11 +185,11 @@ fn an_edge_that_hears_nothing_of_the_target_hands_over() {
 
 #[test]
 fn an_edge_that_is_heard_but_hears_nothing_writes_nothing() {
-    run(Config::new(1), async |world| {
-        let overlay = near_and_far(&world).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = near_and_far(&network).await;
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.partition_one_way("target-1", "edge-1");
+        network.partition_one_way("target-1", "edge-1");
         works_by_the_second(&overlay, &targets, target).await;
         let came = targets.visits();
         assert!(
@@ -201,14 +201,14 @@ fn an_edge_that_is_heard_but_hears_nothing_writes_nothing() {
 
 #[test]
 fn a_refusal_is_tried_on_one_other_exit() {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 3).await;
-        let refuses = Targets::new(&world).closed(1);
-        let start = world.now();
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 3).await;
+        let refuses = Targets::new(&network).closed(1);
+        let start = network.now();
         let connected = overlay.client(TRUTHFUL).connect(refuses).await;
         assert_eq!(connected.expect("the proxy replies").0, 5);
         // Three to the proxy, then one to an exit and one from there, on each of two exits.
         let round_trip = Duration::from_millis(20);
-        assert_eq!(world.now().since(start), (1 + 3 + 2 * 2) * round_trip);
+        assert_eq!(network.now().since(start), (1 + 3 + 2 * 2) * round_trip);
     });
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
-use titan_sim::net::{Config, World, run};
+use titan_sim::net::{Config, Network, run};
 use titan_sim::overlay::{Demand, FAST, Outcome, Overlay, TRUTHFUL, Targets};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -21,28 +21,28 @@ fn seconds(count: u64) -> Duration {
 
 /// An overlay with a narrow link between POP and edge, and a server.
 struct Site {
-    world: World,
+    network: Network,
     overlay: Overlay,
     targets: Targets,
     target: SocketAddr,
 }
 
 fn site(scenario: impl AsyncFnOnce(Site)) {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 1).await;
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
         scenario(Site::new(overlay).await).await;
     });
 }
 
 impl Site {
     async fn new(overlay: Overlay) -> Self {
-        let world = overlay.world().clone();
-        let mut targets = Targets::new(&world);
+        let network = overlay.network().clone();
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
-        world.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
-        world.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
+        network.set_bandwidth("pop", "edge-1", Some(BANDWIDTH));
+        network.set_bandwidth("edge-1", "pop", Some(BANDWIDTH));
         Self {
-            world,
+            network,
             overlay,
             targets,
             target,
@@ -99,7 +99,7 @@ fn a_transfer_survives_its_carrier_being_cut_again_and_again() {
     site(async |site| {
         let transfer = site.under_way().await;
         for times in 1..=5 {
-            site.world.cut("pop", "edge-1");
+            site.network.cut("pop", "edge-1");
             site.overlay.resumed(times).await;
             sleep(Duration::from_millis(150)).await;
         }
@@ -117,7 +117,7 @@ fn a_transfer_survives_its_carrier_being_cut_again_and_again() {
 fn a_transfer_survives_twenty_silent_seconds() {
     site(async |site| {
         let transfer = site.under_way().await;
-        site.world.partition("pop", "edge-1");
+        site.network.partition("pop", "edge-1");
         sleep(seconds(20)).await;
         let usage = site.overlay.pop_census().await.usage;
         assert_eq!(
@@ -125,7 +125,7 @@ fn a_transfer_survives_twenty_silent_seconds() {
             (1, 0),
             "dead and resumable"
         );
-        site.world.heal("pop", "edge-1");
+        site.network.heal("pop", "edge-1");
         // A connect under way repeats its SYN within seconds.
         timeout(seconds(5), site.overlay.resumed(1))
             .await
@@ -143,7 +143,7 @@ fn a_transfer_survives_twenty_silent_seconds() {
 fn after_the_grace_time_sessions_are_reset_and_service_returns_by_itself() {
     site(async |mut site| {
         let transfer = site.under_way().await;
-        site.world.partition("pop", "edge-1");
+        site.network.partition("pop", "edge-1");
         // Dead after 15 s without a byte, given up 30 s later.
         is_reset(transfer, seconds(46)).await;
         timeout(seconds(2), site.targets.ended())
@@ -159,7 +159,7 @@ fn after_the_grace_time_sessions_are_reset_and_service_returns_by_itself() {
         assert_eq!(code, 1, "there is no exit");
 
         sleep(seconds(60)).await;
-        site.world.heal("pop", "edge-1");
+        site.network.heal("pop", "edge-1");
         site.overlay.online("edge-1").await;
         site.works().await;
     });
@@ -235,8 +235,8 @@ fn a_pop_that_is_killed_and_started_again_serves_anew() {
 
 #[test]
 fn an_edge_waits_for_a_manager_that_is_not_there_yet() {
-    run(Config::new(1), async |world| {
-        let mut overlay = Overlay::new(&world).await;
+    run(Config::new(1), async |network| {
+        let mut overlay = Overlay::new(&network).await;
         overlay.start_pop().await;
         let edge = overlay.add_edge(1);
         overlay.start_edge(&edge);
@@ -255,7 +255,7 @@ fn tunnels_resume_and_serve_while_the_manager_is_away() {
     site(async |mut site| {
         site.overlay.kill_manager().await;
         let transfer = site.under_way().await;
-        site.world.cut("pop", "edge-1");
+        site.network.cut("pop", "edge-1");
         timeout(seconds(1), site.overlay.resumed(1))
             .await
             .expect("it resumes");
@@ -281,7 +281,7 @@ fn of_two_edges_with_one_id_the_newcomer_stays() {
         for _ in 0..590 {
             sleep(seconds(1)).await;
             assert_eq!(site.overlay.generation("edge-1").await, generation);
-            assert_eq!(site.world.stream_count("edge-1"), 0);
+            assert_eq!(site.network.stream_count("edge-1"), 0);
         }
         assert_eq!(site.overlay.edge_census("edge-1").await.usage.tunnels, 0);
         let before = site.targets.visits().len();

@@ -12,10 +12,6 @@ pub const CANDIDATE_COUNT_MAX: usize = 16;
 /// RFC 8305 section 5 recommends.
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How long the dial waits for the preferred family's answer once the other one is there: the
-/// Resolution Delay that RFC 8305 section 3 recommends.
-pub const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
-
 /// An address family.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Family {

@@ -27,6 +27,7 @@ mod buckets;
 mod choose;
 mod entry;
 mod explain;
+mod told;
 mod trouble;
 
 #[cfg(test)]
@@ -37,62 +38,15 @@ pub use self::{
     band::{Band, Score},
     choose::{Choice, STEP_COUNT_MAX},
     explain::{Reason, Standing, Verdict},
+    told::{Country, Demand, EXCLUDE_COUNT_MAX, ExitKey, ExitState},
 };
 
 use self::{buckets::Buckets, entry::Entry};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-
-/// The number of exits a demand can exclude: a session is tried on three exits at most.
-pub const EXCLUDE_COUNT_MAX: usize = 3;
-
-/// A country as ISO 3166-1 alpha-2, compared byte by byte.
-pub type Country = [u8; 2];
-
-/// The slot of an exit's tunnel; the caller's slots are dense, the index keeps 56 bytes for each up
-/// to the highest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ExitKey(pub u32);
-
-/// What the caller knows of an exit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ExitState {
-    /// The smoothed RTT of the tunnel, kept in whole microseconds from 1 µs to 60 s; none before
-    /// the first pong.
-    pub rtt: Option<Duration>,
-    /// The sessions open through this exit.
-    pub sessions: u32,
-    /// The number of sessions at which the exit is chosen no more.
-    pub session_cap: u32,
-    /// Where the exit is, if known; an exit without a country matches only demands without one.
-    pub country: Option<Country>,
-    /// Whether the tunnel has a carrier.
-    pub attached: bool,
-    /// Whether the exit's host takes sessions.
-    pub accepting: bool,
-    /// Whether the exit is about to leave.
-    pub draining: bool,
-    /// Whether an operator forbade the exit.
-    pub blacklisted: bool,
-}
-
-/// What a session asks of its exit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Demand {
-    /// The country the exit must be in; none means any.
-    pub country: Option<Country>,
-    /// Exits that were tried already.
-    pub exclude: [Option<ExitKey>; EXCLUDE_COUNT_MAX],
-}
-
-impl Demand {
-    fn excludes(&self, key: ExitKey) -> bool {
-        self.exclude.contains(&Some(key))
-    }
-}
 
 /// The exits of a POP, kept ready for choosing.
 ///
@@ -125,14 +79,14 @@ impl Index {
         }
         self.slots[slot] = Some(Entry::new(state));
         self.count += 1;
-        self.settle(now, key);
+        self.place(now, key);
     }
 
     /// Removes an exit and returns its last state.
     pub fn remove(&mut self, key: ExitKey) -> Option<ExitState> {
         let entry = self.entry(key)?;
         let (state, review) = (entry.state(), entry.review);
-        self.leave(key);
+        self.take_out(key);
         self.reviews.remove(&(review, key));
         self.slots[key.0 as usize] = None;
         self.count -= 1;
@@ -146,7 +100,7 @@ impl Index {
         let mut state = entry.state();
         change(&mut state);
         if state.country != country {
-            self.leave(key);
+            self.take_out(key);
         }
         self.modify(now, key, |entry| entry.set_state(state));
     }
@@ -195,12 +149,12 @@ impl Index {
     fn modify(&mut self, now: Instant, key: ExitKey, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entry_mut(key) {
             change(entry);
-            self.settle(now, key);
+            self.place(now, key);
         }
     }
 
     /// Puts an exit into the band it belongs to and schedules its review.
-    fn settle(&mut self, now: Instant, key: ExitKey) {
+    fn place(&mut self, now: Instant, key: ExitKey) {
         let Some(entry) = self.entry_mut(key) else {
             return;
         };
@@ -221,7 +175,7 @@ impl Index {
 
     /// Takes an exit out of its buckets for good, and its country's buckets away if it was the last
     /// one in them.
-    fn leave(&mut self, key: ExitKey) {
+    fn take_out(&mut self, key: ExitKey) {
         self.unlink(key);
         let Some(country) = self.entry(key).and_then(Entry::country) else {
             return;

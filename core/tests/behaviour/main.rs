@@ -5,9 +5,6 @@
     reason = "tests look for one thing among many"
 )]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod accounts;
 mod contract;
 mod credit;
@@ -23,3 +20,5 @@ mod liveness;
 mod memory;
 mod orders;
 mod rates;
+
+use titan_kit::pair as common;

@@ -14,13 +14,6 @@ mod fuzz;
 mod harness;
 mod legacy;
 mod pops;
-#[path = "../world/redis_server.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "other tests have this module too, and kill and pause the server"
-)]
-mod redis_server;
 mod tamper;
 mod users;
 #[path = "../world/mod.rs"]

@@ -3,8 +3,8 @@
 
 use crate::command::titan;
 use crate::harness::Manager;
-use crate::redis_server::{Fsync, RedisServer};
 use std::collections::HashMap;
+use titan_kit::redis_server::{Fsync, RedisServer};
 use titan_runtime::cli::CliError;
 use titan_runtime::store::{AuditHead, AuditRecord, NewAudit, Redis};
 

@@ -1,9 +1,9 @@
 //! Several managers beside each other on one Redis.
 
-use crate::quota::redis_server::{Fsync, RedisServer};
 use crate::server::PATIENCE;
 use crate::site::Site;
 use std::fs;
+use titan_kit::redis_server::{Fsync, RedisServer};
 
 #[test]
 fn a_pop_takes_the_nodes_of_every_manager() {

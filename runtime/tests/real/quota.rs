@@ -11,10 +11,6 @@ mod sessions;
 mod start;
 mod transfers;
 
-#[path = "../world/redis_server.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with other tests")]
-pub(crate) mod redis_server;
-
 /// What a user of most tests may transfer, in bytes.
 const LIMIT: u64 = 100_000_000;
 

@@ -1,16 +1,27 @@
 //! What a scenario file can get wrong beyond its form.
 
 use super::account;
-use super::scenario::{Expect, Fault, Flows, Scenario};
+use super::scenario::{Expect, Fault, Flows, Scenario, hosts};
+use core::str::FromStr;
 
 /// Most hosts: turmoil's work grows with the third power of their number.
 const HOSTS_MAX: usize = 20;
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        check(&scenario)?;
+        Ok(scenario)
+    }
+}
 
 /// Checks that all that is named is there.
 ///
 /// # Errors
 /// Says what is not.
-pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
+fn check(scenario: &Scenario) -> Result<(), String> {
     let topology = &scenario.topology;
     let counts = [
         ("pops", topology.pops),
@@ -137,32 +148,4 @@ fn named(scenario: &Scenario, name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("there are no flows {name:?}"))
-}
-
-/// Returns the hosts that a name means.
-pub(super) fn hosts(scenario: &Scenario, name: &str) -> Vec<String> {
-    let topology = &scenario.topology;
-    let many = [
-        ("pop", topology.pops),
-        ("edge", topology.edges),
-        ("target", topology.targets),
-    ];
-    for (kind, count) in many {
-        if name == format!("{kind}s") {
-            return (1..=count).map(|index| format!("{kind}-{index}")).collect();
-        }
-        let number = name
-            .strip_prefix(kind)
-            .and_then(|rest| rest.strip_prefix('-'));
-        if number
-            .and_then(|number| number.parse().ok())
-            .is_some_and(|index: u8| (1..=count).contains(&index))
-        {
-            return vec![name.to_owned()];
-        }
-    }
-    match name {
-        "client" | "manager" => vec![name.to_owned()],
-        _ => Vec::new(),
-    }
 }

@@ -2,8 +2,8 @@
 
 use super::clock;
 use super::network::Network;
+use super::ports::SOCKS_PORT;
 use super::stream::TurmoilStream;
-use super::world::SOCKS_PORT;
 use core::time::Duration;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

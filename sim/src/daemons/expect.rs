@@ -1,11 +1,10 @@
 //! Holds a run against what its scenario expects.
 
 use super::account;
-use super::check::hosts;
 use super::clock;
 use super::flows::{End, Flow};
 use super::host::{Look, Role};
-use super::scenario::{Count, Expect, Scenario, Times};
+use super::scenario::{Count, Expect, Scenario, Times, hosts};
 use super::world::Shared;
 use core::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Makes the faults of a scenario happen.
 
-use super::check::hosts;
 use super::draw::lasts;
 use super::host::Order;
-use super::scenario::{Fault, Scenario};
+use super::kernel::lost_power;
+use super::scenario::{Fault, Scenario, hosts};
 use super::store::Trouble;
 use super::units::Jump;
 use super::world::Shared;
@@ -190,7 +190,7 @@ impl Step {
             for other in &others {
                 sim.partition(host.ip, *other);
             }
-            host.lost_power(shared);
+            lost_power(shared, &host);
             sim.crash(host.ip);
             return;
         }

@@ -1,20 +1,14 @@
-//! A host: its kernel, and the process it runs.
+//! A host, and what is known of it from outside.
 
 mod look;
-mod process;
-mod roles;
 
 pub(super) use look::{Look, Sample};
 
-use super::world::Shared;
-use process::Process;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use titan_runtime::daemon::Stop;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// What a host runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,97 +74,13 @@ impl Host {
         self.wanted.get()
     }
 
-    /// Notes that the power is gone.
-    pub(super) fn lost_power(&self, shared: &Shared) {
-        *self.orders.borrow_mut() = None;
-        // One that has ended before had its last words.
-        if !self.ended.get() || self.is_wanted() {
-            shared.network.crash_life(self.ip);
-        }
-        shared.network.set_power(self.ip, None);
-        self.forget();
+    /// Notes where orders go from now on: to a kernel, or nowhere without power.
+    pub(super) fn set_kernel(&self, orders: Option<UnboundedSender<Order>>) {
+        *self.orders.borrow_mut() = orders;
     }
 
     /// Notes that the daemons are gone.
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         self.looks.borrow_mut().values_mut().for_each(Look::gone);
     }
-}
-
-/// Runs a host from power on.
-pub(super) async fn boot(shared: Rc<Shared>, host: Rc<Host>) {
-    let (orders, mut inbox) = unbounded_channel();
-    let (linger, mut abandoned) = unbounded_channel();
-    *host.orders.borrow_mut() = Some(orders);
-    shared.network.set_power(host.ip, Some(linger));
-    let mut sockets = JoinSet::new();
-    let mut process = host.wanted.get().then(|| roles::start(&shared, &host));
-    loop {
-        tokio::select! {
-            biased;
-            Some(order) = inbox.recv() => carry_out(&shared, &host, &mut process, order).await,
-            Some(socket) = abandoned.recv() => {
-                sockets.spawn_local(socket.run());
-            }
-            Some(_) = sockets.join_next() => {}
-            outcome = ended(&mut process) => {
-                if let Some(process) = process.take() {
-                    note_end(&shared, &host, process.is_told(), outcome);
-                }
-                process = host.wanted.get().then(|| roles::start(&shared, &host));
-            }
-        }
-    }
-}
-
-async fn ended(process: &mut Option<Process>) -> Result<(), String> {
-    match process {
-        Some(process) => process.ended().await,
-        None => core::future::pending().await,
-    }
-}
-
-fn note_end(shared: &Shared, host: &Host, told: bool, outcome: Result<(), String>) {
-    host.forget();
-    let name = &host.name;
-    match outcome {
-        Ok(()) if told => {
-            host.ended.set(true);
-            shared.log.note(format_args!("{name} has ended"));
-        }
-        Ok(()) => {
-            let message = format!("the process of {name} has ended, and nobody had told it to");
-            shared.findings.crashed(message);
-        }
-        Err(error) => shared
-            .findings
-            .crashed(format!("the process of {name} has ended: {error}")),
-    }
-}
-
-async fn carry_out(
-    shared: &Rc<Shared>,
-    host: &Rc<Host>,
-    process: &mut Option<Process>,
-    order: Order,
-) {
-    match order {
-        // One that is told to end is started again when it has.
-        Order::Start if process.is_none() => *process = Some(roles::start(shared, host)),
-        Order::Start => {}
-        Order::Kill => {
-            if let Some(process) = process.take() {
-                process.kill().await;
-                shared.network.crash_life(host.ip);
-            }
-            host.forget();
-        }
-        Order::Stop(how) => {
-            if let Some(process) = process {
-                process.tell(how);
-            }
-        }
-    }
-    let name = &host.name;
-    shared.log.note(format_args!("{name}: {order:?} is done"));
 }

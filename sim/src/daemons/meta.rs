@@ -1,7 +1,8 @@
 //! Does a seed give the same run every time?
 
+use super::run::{How, Run, run};
 use super::scenario::Scenario;
-use super::{How, Run, Trace, run};
+use super::trace::Trace;
 use core::fmt;
 
 /// Two runs of one seed that are not the same.

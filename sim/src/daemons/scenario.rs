@@ -10,7 +10,7 @@ pub use expectation::{Count, Expect, Times};
 pub use fault::{Between, Fault, On, Timed};
 
 use super::account::{TimedAct, User};
-use super::units::{Rate, Size, Span, Time};
+use super::units::{Rate, Size, Span, Time, is_default};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::{fs, io};
@@ -165,16 +165,6 @@ impl Scenario {
     }
 }
 
-impl core::str::FromStr for Scenario {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        super::check::check(&scenario)?;
-        Ok(scenario)
-    }
-}
-
 const fn one() -> u64 {
     1
 }
@@ -184,6 +174,30 @@ const fn is_one(number: &u64) -> bool {
     *number == 1
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+/// Returns the hosts that a name means.
+pub(super) fn hosts(scenario: &Scenario, name: &str) -> Vec<String> {
+    let topology = &scenario.topology;
+    let many = [
+        ("pop", topology.pops),
+        ("edge", topology.edges),
+        ("target", topology.targets),
+    ];
+    for (kind, count) in many {
+        if name == format!("{kind}s") {
+            return (1..=count).map(|index| format!("{kind}-{index}")).collect();
+        }
+        let number = name
+            .strip_prefix(kind)
+            .and_then(|rest| rest.strip_prefix('-'));
+        if number
+            .and_then(|number| number.parse().ok())
+            .is_some_and(|index: u8| (1..=count).contains(&index))
+        {
+            return vec![name.to_owned()];
+        }
+    }
+    match name {
+        "client" | "manager" => vec![name.to_owned()],
+        _ => Vec::new(),
+    }
 }

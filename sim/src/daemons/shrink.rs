@@ -1,7 +1,8 @@
 //! Makes a scenario that fails small: fewer faults, fewer flows.
 
+use super::draw;
+use super::run::{How, run};
 use super::scenario::Scenario;
-use super::{How, draw, run};
 use crate::pure::Violation;
 
 /// A small scenario that fails in the same way.

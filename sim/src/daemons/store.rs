@@ -2,6 +2,9 @@
 
 use super::clock;
 use super::units::{Span, Time};
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use titan_core::rng::Rng;
@@ -137,4 +140,12 @@ impl Gate for Weather {
 
 fn failed() -> StoreError {
     StoreError::Unavailable("the scenario says so".to_owned())
+}
+
+/// Returns what a future has at once, as those of the store in memory have.
+pub(super) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(out) => out,
+        Poll::Pending => panic!("it has to wait"),
+    }
 }

@@ -20,46 +20,32 @@
 mod linger;
 #[cfg(test)]
 mod tests;
+mod wakers;
+mod wire;
 
 pub(super) use linger::Linger;
+pub(super) use wakers::Wakers;
 
 use super::account::Tally;
 use super::network::Network;
 use bytes::{Buf as _, Bytes};
 use core::future::poll_fn;
-use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Wake;
+use std::sync::Arc;
 use titan_runtime::env::{Stream, StreamRole};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpStream;
+#[cfg(doc)]
+use wire::WINDOW;
+use wire::{DATA, FIN, Message, OPEN, RESET, SEGMENT, poll_message, send, window};
 
 /// Bytes a receiving end takes before its process reads.
 const WINDOW_MAX: usize = 64 * 1024;
-
-/// Most bytes of one write; more is a short write.
-const SEGMENT: usize = 8 * 1024;
-
-const DATA: u8 = 0;
-const WINDOW: u8 = 1;
-const FIN: u8 = 2;
-const RESET: u8 = 3;
-const OPEN: u8 = 4;
-
-/// A message of the peer's.
-enum Message {
-    Data(Bytes),
-    Window(usize),
-    Fin,
-    Reset,
-    Open,
-}
 
 /// A byte stream between two hosts.
 #[derive(Debug)]
@@ -171,39 +157,6 @@ impl TurmoilStream {
             let _ = self.send(&window(len));
         }
     }
-}
-
-/// Reads one message; none is the end of turmoil's stream.
-fn poll_message(tcp: &mut TcpStream, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-    let mut block = [MaybeUninit::uninit(); SEGMENT + 1];
-    let mut buf = ReadBuf::uninit(&mut block);
-    let Poll::Ready(read) = Pin::new(tcp).poll_read(cx, &mut buf) else {
-        return Poll::Pending;
-    };
-    let message = read.ok().and_then(|()| buf.filled().split_first());
-    Poll::Ready(message.map(|(&tag, rest)| match tag {
-        DATA => Message::Data(Bytes::copy_from_slice(rest)),
-        WINDOW => {
-            let count = rest.try_into().map_or(0, u32::from_be_bytes);
-            Message::Window(count as usize)
-        }
-        FIN => Message::Fin,
-        OPEN => Message::Open,
-        _ => Message::Reset,
-    }))
-}
-
-fn send(tcp: &TcpStream, message: &[u8]) -> io::Result<()> {
-    let sent = tcp.try_write(message);
-    let sent = sent.map_err(|_| io::Error::from(ErrorKind::ConnectionReset))?;
-    assert_eq!(sent, message.len(), "turmoil takes writes whole");
-    Ok(())
-}
-
-fn window(len: u32) -> [u8; 5] {
-    let mut message = [WINDOW; 5];
-    message[1..].copy_from_slice(&len.to_be_bytes());
-    message
 }
 
 impl AsyncRead for TurmoilStream {
@@ -345,53 +298,5 @@ impl Drop for TurmoilStream {
             let socket = Linger::new(tcp, unread, self.fin_received);
             self.network.linger(self.host, socket);
         }
-    }
-}
-
-/// Who waits for a stream. Both are woken by whatever arrives.
-#[derive(Debug, Default)]
-pub(super) struct Wakers {
-    reader: Mutex<Option<Waker>>,
-    writer: Mutex<Option<Waker>>,
-    cut: AtomicBool,
-}
-
-impl Wakers {
-    fn set_reader(&self, cx: &Context<'_>) {
-        set(&self.reader, cx);
-    }
-
-    fn set_writer(&self, cx: &Context<'_>) {
-        set(&self.writer, cx);
-    }
-
-    fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
-    }
-
-    /// Resets the stream.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-        self.wake_both();
-    }
-
-    fn wake_both(&self) {
-        for place in [&self.reader, &self.writer] {
-            let waker = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-}
-
-fn set(place: &Mutex<Option<Waker>>, cx: &Context<'_>) {
-    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-    *place = Some(cx.waker().clone());
-}
-
-impl Wake for Wakers {
-    fn wake(self: Arc<Self>) {
-        self.wake_both();
     }
 }

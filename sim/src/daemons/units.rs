@@ -244,3 +244,8 @@ fn split(text: &str) -> Result<(u64, &str), String> {
     let number = number.map_err(|_| format!("{text:?} does not begin with a number"))?;
     Ok((number, unit))
 }
+
+/// Tells whether a value need not be written.
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

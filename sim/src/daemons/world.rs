@@ -1,20 +1,16 @@
 //! What all hosts of a run share.
 
-use super::account::{self, Ledger};
-use super::app::by_name;
-use super::check::hosts;
+use super::account::{Ledger, add};
 use super::clock;
 use super::findings::{Findings, Log};
 use super::flows::{Board, End};
 use super::host::{Host, Role};
 use super::network::Network;
-use super::scenario::{Flows, Scenario};
-use super::store::{FaultyStore, Weather};
+use super::ports::{SOCKS_PORT, TARGET_PORT};
+use super::scenario::{Flows, Scenario, hosts};
+use super::store::{FaultyStore, Weather, at_once};
 use super::units::Rate;
 use crate::overlay::{Destination, FAST, PASSWORD, TRUTHFUL};
-use core::future::Future;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -25,15 +21,6 @@ use titan_runtime::auth::{Cost, hash_password};
 use titan_runtime::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use titan_runtime::store::{Embedded, Location, Mode, NewUser, ReplyMode, Users as _};
 use titan_runtime::token::Secret;
-
-/// The port of POPs for applications.
-pub(super) const SOCKS_PORT: u16 = 1_080;
-
-/// The port of POPs for edges.
-pub(super) const TUNNEL_PORT: u16 = 41_005;
-
-/// The port of the manager.
-pub(super) const MANAGER_PORT: u16 = 41_004;
 
 /// What all hosts share.
 pub(super) struct Shared {
@@ -188,6 +175,11 @@ impl Shared {
     }
 }
 
+/// Returns where a target is, as a name to be resolved by the edge.
+fn by_name(index: u64) -> Destination {
+    Destination::Name(format!("target-{index}.example"), TARGET_PORT)
+}
+
 fn make_hosts(scenario: &Scenario, network: &Network) -> BTreeMap<String, Rc<Host>> {
     let mut made = BTreeMap::new();
     let mut add = |name: String, ip: [u8; 4], role| {
@@ -224,13 +216,5 @@ fn add_users(scenario: &Scenario, store: &Embedded) {
         let created = at_once(store.create_user(user));
         created.expect("the name is free");
     }
-    account::add(scenario, store, cheap);
-}
-
-/// Returns what a future has at once, as those of the store in memory have.
-pub(super) fn at_once<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(out) => out,
-        Poll::Pending => panic!("it has to wait"),
-    }
+    add(&scenario.users, store, cheap);
 }

@@ -90,23 +90,23 @@ pub fn measure(delays: Delays, mode: Mode) -> f64 {
 /// As [`measure`].
 #[must_use]
 pub fn measure_with(delays: Delays, mode: Mode, early_bytes: Option<u64>) -> f64 {
-    run(Config::new(1), async |world| {
-        let mut overlay = Overlay::new(&world).await;
+    run(Config::new(1), async |network| {
+        let mut overlay = Overlay::new(&network).await;
         overlay.edge_config.early_bytes = early_bytes;
         overlay.start(1).await;
-        let mut targets = Targets::new(&world);
+        let mut targets = Targets::new(&network);
         let target = targets.start(1).await;
         let half = |round_trip| Duration::from_millis(round_trip) / 2;
-        world.set_delay("client", "pop", half(delays.a));
-        world.set_delay("pop", "edge-1", half(delays.b));
-        world.set_delay("edge-1", "target-1", half(delays.c));
+        network.set_delay("client", "pop", half(delays.a));
+        network.set_delay("pop", "edge-1", half(delays.b));
+        network.set_delay("edge-1", "target-1", half(delays.c));
         let lookup = Duration::from_millis(delays.d);
-        world.name("target.test", vec![target.ip()], lookup);
+        network.name("target.test", vec![target.ip()], lookup);
         let client = overlay.client(mode.user());
         drop(client.login().await.expect("the cache is warm then"));
 
         let mut stream = client.login().await.expect("the user is let in");
-        let start = world.now();
+        let start = network.now();
         let mut request = Destination::from(("target.test", target.port())).request();
         if mode == Mode::Eager {
             request.extend(ask());
@@ -117,7 +117,7 @@ pub fn measure_with(delays: Delays, mode: Mode, early_bytes: Option<u64>) -> f64
             stream.write_all(&ask()).await.expect("there is room");
         }
         let first = stream.read_u8().await;
-        let took = world.now().since(start);
+        let took = network.now().since(start);
         assert!(first.is_ok(), "{first:?}");
         took.as_secs_f64() * 1e3
     })

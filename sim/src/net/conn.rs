@@ -1,15 +1,12 @@
 //! A connection and its two ends.
 
-use super::state::HostId;
+use super::ids::HostId;
 use bytes::Bytes;
 use core::task::Waker;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use titan_core::time::Instant;
-
-/// Names a connection; never used twice.
-pub(super) type ConnId = u64;
 
 /// One of the two ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,9 @@
 //! A host as the daemons see it.
 
 use super::conn::Side;
-use super::state::HostId;
+use super::ids::HostId;
+use super::network::Network;
 use super::stream::SimStream;
-use super::world::World;
 use core::future::{pending, poll_fn};
 use core::time::Duration;
 use std::io::{self, ErrorKind};
@@ -13,31 +13,54 @@ use titan_core::time::Instant;
 use titan_runtime::env::{Env, Listener};
 use tokio::time;
 
-/// The Unix time at the start of every world: 2025-01-01, when certificates made by tests are valid.
+/// The Unix time at the start of every network: 2025-01-01, when certificates made by tests are valid.
 const UNIX_EPOCH: Duration = Duration::from_secs(1_735_689_600);
 
-/// One host of a world.
+/// One host of a network.
 ///
-/// CPU-heavy work runs inline, after the cost in the world's configuration, without a limit.
+/// CPU-heavy work runs inline, after the cost in the network's configuration, without a limit.
 #[derive(Clone, Debug)]
 pub struct SimEnv {
-    world: World,
+    network: Network,
     host: HostId,
     incarnation: u64,
 }
 
-impl SimEnv {
-    pub(super) fn new(world: World, host: HostId, incarnation: u64) -> Self {
-        Self {
-            world,
-            host,
+impl Network {
+    /// Adds a host with one address.
+    ///
+    /// # Panics
+    /// Panics if there is a host of this name or with this address.
+    #[must_use]
+    pub fn host(&self, name: &str, ip: IpAddr) -> SimEnv {
+        self.with(|state| {
+            let taken = state.hosts.iter().any(|host| host.name == name);
+            assert!(!taken, "there is a host {name:?} already");
+            state.add_host(name.to_owned());
+        });
+        self.address(name, ip);
+        self.env(name)
+    }
+
+    /// Returns the environment of a host, for daemons that start there now.
+    #[must_use]
+    pub fn env(&self, host: &str) -> SimEnv {
+        let (id, incarnation) = self.with(|state| {
+            let id = state.host_id(host);
+            (id, state.hosts[id].incarnation)
+        });
+        SimEnv {
+            network: self.clone(),
+            host: id,
             incarnation,
         }
     }
+}
 
+impl SimEnv {
     /// Returns whether the host has not crashed since this environment was made.
     fn is_alive(&self) -> bool {
-        self.world.with(|state| {
+        self.network.with(|state| {
             let host = &state.hosts[self.host];
             host.alive && host.incarnation == self.incarnation
         })
@@ -56,7 +79,7 @@ impl Env for SimEnv {
     type Listener = SimListener;
 
     fn now(&self) -> Instant {
-        self.world.now()
+        self.network.now()
     }
 
     fn unix_time(&self) -> Duration {
@@ -69,7 +92,7 @@ impl Env for SimEnv {
 
     async fn listen(&self, at: SocketAddr) -> io::Result<SimListener> {
         self.live().await;
-        let at = self.world.with(|state| state.listen(self.host, at))?;
+        let at = self.network.with(|state| state.listen(self.host, at))?;
         Ok(SimListener {
             env: self.clone(),
             at,
@@ -78,24 +101,24 @@ impl Env for SimEnv {
 
     async fn connect(&self, to: SocketAddr) -> io::Result<SimStream> {
         self.live().await;
-        let conn = self.world.with(|state| state.open(self.host, to))?;
+        let conn = self.network.with(|state| state.open(self.host, to))?;
         // From here on dropping this future drops the stream, which gives the attempt up.
-        let stream = SimStream::new(self.world.clone(), conn, Side::Client);
+        let stream = SimStream::new(self.network.clone(), conn, Side::Client);
         poll_fn(|cx| stream.poll_open(cx)).await?;
         Ok(stream)
     }
 
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let (found, delay) = self.world.with(|state| match state.names.get(name) {
+        let (found, delay) = self.network.with(|state| match state.names.get(name) {
             Some((addresses, delay)) => (Some(addresses.clone()), *delay),
             None => (None, state.config.lookup_delay),
         });
         time::sleep(delay).await;
-        found.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "no such name in the world"))
+        found.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "no such name in the network"))
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
-        let cost = self.world.with(|state| state.config.work_cost);
+        let cost = self.network.with(|state| state.config.work_cost);
         if !cost.is_zero() {
             time::sleep(cost).await;
         }
@@ -104,7 +127,7 @@ impl Env for SimEnv {
 
     fn seed(&self) -> [u8; 32] {
         let mut seed = [0; 32];
-        self.world.with(|state| {
+        self.network.with(|state| {
             // Counted per host, so that one host's draws do not shift another's.
             let host = &mut state.hosts[self.host];
             host.seed_count += 1;
@@ -131,14 +154,14 @@ impl Listener for SimListener {
 
     async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
         let SimEnv {
-            world,
+            network,
             host,
             incarnation,
         } = &self.env;
         let (conn, peer) =
-            poll_fn(|cx| world.with(|state| state.poll_accept(*host, *incarnation, self.at, cx)))
+            poll_fn(|cx| network.with(|state| state.poll_accept(*host, *incarnation, self.at, cx)))
                 .await;
-        Ok((SimStream::new(world.clone(), conn, Side::Server), peer))
+        Ok((SimStream::new(network.clone(), conn, Side::Server), peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -149,10 +172,10 @@ impl Listener for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         let SimEnv {
-            world,
+            network,
             host,
             incarnation,
         } = &self.env;
-        world.with(|state| state.close_listener(*host, *incarnation, self.at));
+        network.with(|state| state.close_listener(*host, *incarnation, self.at));
     }
 }

@@ -1,12 +1,13 @@
-//! What can go wrong in a world.
+//! What can go wrong in a network.
 
 use super::conn::{Opening, Side};
-use super::state::{HostId, State};
-use super::world::World;
+use super::ids::HostId;
+use super::network::Network;
+use super::state::State;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
-impl World {
+impl Network {
     /// Resets all connections between two hosts at both ends at once, as a middlebox that forgets
     /// them does; new ones are not affected.
     ///

@@ -1,6 +1,7 @@
 //! One direction between two hosts.
 
-use super::conn::{ConnId, Packet, Side};
+use super::conn::{Packet, Side};
+use super::ids::ConnId;
 use core::time::Duration;
 use std::collections::VecDeque;
 use titan_core::time::Instant;

@@ -1,8 +1,9 @@
-//! Everything in a world, and the queue of what is going to happen.
+//! Everything in a network, and the queue of what is going to happen.
 
-use super::conn::{Conn, ConnId, End, Holder, Opening, Packet, Side};
+use super::config::Config;
+use super::conn::{Conn, End, Holder, Opening, Packet, Side};
+use super::ids::{ConnId, HostId, NOWHERE};
 use super::link::{Link, Parcel};
-use super::world::Config;
 use core::cmp::{Ordering, Reverse};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
@@ -18,10 +19,6 @@ const SYN_WAIT: Duration = Duration::from_secs(1);
 
 /// The first port given to who asks for none (RFC 6335 section 6).
 const PORT_FIRST: u16 = 49152;
-
-/// The index of a host. Host 0 is nowhere: the owner of all addresses that are not in the world.
-pub(super) type HostId = usize;
-pub(super) const NOWHERE: HostId = 0;
 
 #[derive(Debug)]
 pub(super) struct Host {
@@ -129,7 +126,7 @@ impl State {
         self.hosts.len() - 1
     }
 
-    /// Returns the link, with the world's delay unless it was set; a host reaches itself at once.
+    /// Returns the link, with the network's delay unless it was set; a host reaches itself at once.
     pub(super) fn link(&mut self, from: HostId, to: HostId) -> &mut Link {
         let delay = if from == to {
             Duration::ZERO

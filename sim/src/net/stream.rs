@@ -1,7 +1,8 @@
 //! An end of a connection in an application's hands.
 
-use super::conn::{ConnId, Side};
-use super::world::World;
+use super::conn::Side;
+use super::ids::ConnId;
+use super::network::Network;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io::{self, ErrorKind, IoSlice};
@@ -9,29 +10,33 @@ use std::net::SocketAddr;
 use titan_runtime::env::{Stream, StreamRole};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A byte stream between two hosts of a world.
+/// A byte stream between two hosts of a network.
 ///
 /// Dropping it ends it cleanly, unless bytes are unread or it shall abort: then the peer sees a
 /// reset.
 #[derive(Debug)]
 pub struct SimStream {
-    world: World,
+    network: Network,
     conn: ConnId,
     side: Side,
 }
 
 impl SimStream {
     /// Wraps an end that the state counts as held by a stream.
-    pub(super) fn new(world: World, conn: ConnId, side: Side) -> Self {
-        Self { world, conn, side }
+    pub(super) fn new(network: Network, conn: ConnId, side: Side) -> Self {
+        Self {
+            network,
+            conn,
+            side,
+        }
     }
 
     pub(super) fn poll_open(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        self.world.with(|state| state.poll_open(self.conn, cx))
+        self.network.with(|state| state.poll_open(self.conn, cx))
     }
 
     fn abort_on_drop(&self, abort: bool) {
-        self.world.with(|state| {
+        self.network.with(|state| {
             if let Some(conn) = state.conns.get_mut(&self.conn) {
                 conn.end_mut(self.side).abort_on_drop = abort;
             }
@@ -39,7 +44,7 @@ impl SimStream {
     }
 
     fn address(&self, side: Side) -> io::Result<SocketAddr> {
-        self.world.with(|state| {
+        self.network.with(|state| {
             let conn = state.conns.get(&self.conn).ok_or(ErrorKind::NotConnected)?;
             Ok(conn.end(side).address)
         })
@@ -48,7 +53,7 @@ impl SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        self.world
+        self.network
             .with(|state| state.release_end(self.conn, self.side));
     }
 }
@@ -79,7 +84,7 @@ impl AsyncRead for SimStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.world
+        self.network
             .with(|state| state.poll_read(self.conn, self.side, cx, buf))
     }
 }
@@ -98,7 +103,7 @@ impl AsyncWrite for SimStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.world
+        self.network
             .with(|state| state.poll_write(self.conn, self.side, cx, bufs))
     }
 
@@ -112,7 +117,7 @@ impl AsyncWrite for SimStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(
-            self.world
+            self.network
                 .with(|state| state.shutdown(self.conn, self.side)),
         )
     }

@@ -1,6 +1,6 @@
 mod faults;
 
-use super::{Config, SimEnv, SimListener, SimStream, World, run};
+use super::{Config, Network, SimEnv, SimListener, SimStream, run};
 use core::time::Duration;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,7 @@ fn ms(millis: u64) -> Duration {
 
 /// Two hosts `a` and `b`, 25 ms apart.
 struct Two {
-    world: World,
+    network: Network,
     a: SimEnv,
     b: SimEnv,
 }
@@ -42,15 +42,15 @@ fn two<T>(scenario: impl AsyncFnOnce(Two) -> T) -> T {
 }
 
 fn two_with<T>(config: Config, scenario: impl AsyncFnOnce(Two) -> T) -> T {
-    run(config, async |world| {
-        let (a, b) = (world.host("a", ip(1)), world.host("b", ip(2)));
-        scenario(Two { world, a, b }).await
+    run(config, async |network| {
+        let (a, b) = (network.host("a", ip(1)), network.host("b", ip(2)));
+        scenario(Two { network, a, b }).await
     })
 }
 
 impl Two {
     fn elapsed(&self) -> Duration {
-        self.world.now().since(Instant::EPOCH)
+        self.network.now().since(Instant::EPOCH)
     }
 
     /// Connects a to b.
@@ -97,7 +97,7 @@ fn an_echo_takes_two_round_trips() {
         };
         let _both = tokio::join!(server, client);
         assert_eq!(
-            (net.world.stream_count("a"), net.world.stream_count("b")),
+            (net.network.stream_count("a"), net.network.stream_count("b")),
             (1, 1)
         );
     });
@@ -182,7 +182,7 @@ fn unread_bytes_and_aborts_reset() {
                 ErrorKind::BrokenPipe
             );
             drop(near);
-            assert_eq!(net.world.connection_count(), 0);
+            assert_eq!(net.network.connection_count(), 0);
         });
     }
 }
@@ -220,7 +220,7 @@ fn a_blocked_writer_hears_of_a_reset() {
 #[test]
 fn bandwidth_is_shared_and_delays_the_last_byte() {
     two(async |net| {
-        net.world.set_bandwidth("a", "b", Some(1_000_000));
+        net.network.set_bandwidth("a", "b", Some(1_000_000));
         let (mut near, mut far, mut listener) = net.pair().await;
         let (near2, far2) = tokio::join!(net.a.connect(at(2)), listener.accept());
         let (mut near2, mut far2) = (near2.unwrap(), far2.unwrap().0);
@@ -283,7 +283,7 @@ fn addresses_are_the_hosts_own_and_used_once() {
 #[test]
 fn names_take_their_time() {
     two(async |net| {
-        net.world.name("example.test", vec![ip(2), ip(1)], ms(40));
+        net.network.name("example.test", vec![ip(2), ip(1)], ms(40));
         assert_eq!(net.a.resolve("example.test").await.unwrap(), [ip(2), ip(1)]);
         assert_eq!(net.elapsed(), ms(40));
         assert_eq!(

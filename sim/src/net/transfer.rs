@@ -1,6 +1,7 @@
 //! How bytes, ends and resets move through a connection.
 
-use super::conn::{ConnId, Holder, Opening, Packet, Sending, Side};
+use super::conn::{Holder, Opening, Packet, Sending, Side};
+use super::ids::ConnId;
 use super::link::Parcel;
 use super::state::State;
 use bytes::{Buf as _, Bytes};

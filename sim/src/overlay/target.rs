@@ -2,7 +2,7 @@
 
 use super::client::Demand;
 use super::payload::Payload;
-use crate::net::{SimEnv, SimStream, World};
+use crate::net::{Network, SimEnv, SimStream};
 use core::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,10 +28,10 @@ pub struct Visit {
     pub reset: bool,
 }
 
-/// The servers of a world.
+/// The servers of a network.
 #[derive(Debug)]
 pub struct Targets {
-    world: World,
+    network: Network,
     visits: Rc<RefCell<Vec<Visit>>>,
     gate: watch::Sender<bool>,
     /// How many connections are over.
@@ -42,9 +42,9 @@ pub struct Targets {
 impl Targets {
     /// Creates none yet.
     #[must_use]
-    pub fn new(world: &World) -> Self {
+    pub fn new(network: &Network) -> Self {
         Self {
-            world: world.clone(),
+            network: network.clone(),
             visits: Rc::default(),
             gate: watch::Sender::new(false),
             ended: Rc::new(watch::Sender::new(0)),
@@ -61,7 +61,7 @@ impl Targets {
     /// Starts a server on a new host, `target-1` and so on, and returns its address.
     pub async fn start(&mut self, index: u8) -> SocketAddr {
         let at = Self::at(index);
-        let host = self.world.host(&format!("target-{index}"), at.ip());
+        let host = self.network.host(&format!("target-{index}"), at.ip());
         self.serve(&host, at).await;
         at
     }
@@ -94,7 +94,7 @@ impl Targets {
     #[must_use]
     pub fn closed(&self, index: u8) -> SocketAddr {
         let at = Self::at(index);
-        drop(self.world.host(&format!("closed-{index}"), at.ip()));
+        drop(self.network.host(&format!("closed-{index}"), at.ip()));
         at
     }
 

@@ -1,9 +1,10 @@
 //! The index checked against itself.
 
 use super::{
-    ExitKey, Index,
+    Index,
     buckets::Buckets,
     entry::{Entry, NEVER},
+    told::ExitKey,
 };
 use crate::time::Instant;
 use alloc::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! The exits of every band, in arrays that can be sampled.
 
 use super::{
-    ExitKey,
     band::{BAND_COUNT, Band},
+    told::ExitKey,
 };
 use alloc::{boxed::Box, vec::Vec};
 

@@ -1,8 +1,9 @@
 //! One choice: two samples from the best band.
 
 use super::{
-    Demand, ExitKey, Index,
+    Index,
     band::{self, Band},
+    told::{Demand, ExitKey},
 };
 use crate::{rng::Rng, time::Instant};
 
@@ -103,7 +104,7 @@ impl Index {
     fn review(&mut self, now: Instant) -> u32 {
         for done in 0..REVIEW_COUNT_MAX {
             match self.reviews.first() {
-                Some(&(due, key)) if due <= now => self.settle(now, key),
+                Some(&(due, key)) if due <= now => self.place(now, key),
                 _ => return done,
             }
         }

@@ -1,9 +1,9 @@
 //! What the index knows of one exit.
 
 use super::{
-    Country, ExitState,
     band::{Band, SLOW_RTT, Score, Traits, better_rtt},
     explain::Reason,
+    told::{Country, ExitState},
     trouble::Trouble,
 };
 use crate::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! Why an exit would be chosen, or not (requirement B7).
 
 use super::{
-    Demand, ExitKey, Index,
+    Index,
     band::{Band, Score},
     entry::Entry,
+    told::{Demand, ExitKey},
 };
 use crate::time::Instant;
 use alloc::vec::Vec;

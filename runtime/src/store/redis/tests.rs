@@ -1,12 +1,5 @@
 //! A store in a real redis-server.
 
-#[path = "../../../tests/world/redis_server.rs"]
-#[allow(
-    unreachable_pub,
-    reason = "integration tests have this module too, and need it to be public"
-)]
-mod redis_server;
-
 mod dictionary;
 
 use super::Redis;
@@ -15,9 +8,9 @@ use crate::store::{
     Accounts as _, AuditLog as _, ChangeLog as _, Holder, Nodes as _, Order, Page, Pops as _,
     StoreError, Totals, Users as _,
 };
-use redis_server::{Fsync, RedisServer};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use titan_kit::redis_server::{Fsync, RedisServer};
 
 /// Longer than any operation may take, with something to spare on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(6);

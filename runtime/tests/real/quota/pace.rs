@@ -1,6 +1,5 @@
 //! How fast users and nodes may be, and that the store does not make them slower.
 
-use super::redis_server::{Fsync, RedisServer};
 use super::region::Region;
 use super::transfers::Transfers;
 use crate::server::PATIENCE;
@@ -15,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use titan_kit::redis_server::{Fsync, RedisServer};
 
 /// How far a rate may be off, as a part of it.
 const TOLERANCE: f64 = 0.05;

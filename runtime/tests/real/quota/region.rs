@@ -1,12 +1,12 @@
 //! Two POPs with edges, a manager, and a Redis that forgets nothing, each a process.
 
-use super::redis_server::{Fsync, RedisServer};
 use crate::process::{Process, eventually};
 use crate::server::PATIENCE;
 use crate::site::Site;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use titan_kit::redis_server::{Fsync, RedisServer};
 use titan_runtime::store::{Accounts as _, HolderUsage, Redis, StoreError, User, Users as _};
 use tokio::runtime::Runtime;
 

@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Instant;
 
-use super::redis_server::{Fsync, RedisServer};
+use titan_kit::redis_server::{Fsync, RedisServer};
 use titan_runtime::telemetry::FILTER_VARIABLE;
 
 /// Starts a daemon and returns it with the lines of its log.

@@ -1,7 +1,8 @@
 //! What the store says of a user, held against what moved.
 
 use super::tally::Moved;
-use crate::daemons::world::{Shared, at_once};
+use crate::daemons::store::at_once;
+use crate::daemons::world::Shared;
 use titan_runtime::store::{Accounts as _, Resolution, Users as _};
 
 /// Everything there is to say of a user's account in the end.

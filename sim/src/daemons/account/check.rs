@@ -1,8 +1,7 @@
 //! What a scenario file can get wrong about users.
 
 use super::spec::{Act, UserBytes, UserRate};
-use crate::daemons::check::hosts;
-use crate::daemons::scenario::{Fault, Mode, Scenario};
+use crate::daemons::scenario::{Fault, Mode, Scenario, hosts};
 use crate::daemons::units::Time;
 use crate::overlay::{FAST, TRUTHFUL};
 use titan_runtime::auth::is_user_name;

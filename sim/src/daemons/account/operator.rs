@@ -2,8 +2,10 @@
 
 use super::spec::{Act, unix};
 use crate::daemons::env::TurmoilEnv;
+use crate::daemons::ports::MANAGER_PORT;
+use crate::daemons::store::at_once;
 use crate::daemons::units::{Rate, Size};
-use crate::daemons::world::{MANAGER_PORT, Shared, at_once};
+use crate::daemons::world::Shared;
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;

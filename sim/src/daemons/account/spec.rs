@@ -1,9 +1,8 @@
 //! What a scenario file says of users.
 
 use crate::daemons::clock;
-use crate::daemons::scenario::Scenario;
+use crate::daemons::store::at_once;
 use crate::daemons::units::{Rate, Size, Span, Time};
-use crate::daemons::world::at_once;
 use crate::overlay::PASSWORD;
 use serde::{Deserialize, Serialize};
 use titan_runtime::auth::{Cost, hash_password};
@@ -215,9 +214,9 @@ pub(super) const fn unix(time: Time) -> u64 {
     clock::UNIX_EPOCH.as_secs() + time.as_millis() / 1_000
 }
 
-/// Adds the users of a scenario to the store.
-pub(in crate::daemons) fn add(scenario: &Scenario, store: &Embedded, cost: Cost) {
-    for user in &scenario.users {
+/// Adds users to the store.
+pub(in crate::daemons) fn add(users: &[User], store: &Embedded, cost: Cost) {
+    for user in users {
         let hash = hash_password(PASSWORD, [3; 16], cost);
         let bytes = |rate: Rate| rate.0.0;
         let settings = UserSettings {

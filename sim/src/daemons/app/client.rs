@@ -1,7 +1,7 @@
 //! Applications that speak SOCKS5.
 
+use super::direction::{Direction, patient};
 use super::head::Head;
-use super::{Direction, PORT, patient};
 use crate::daemons::account::{Connection as Counted, run_operator};
 use crate::daemons::env::TurmoilEnv;
 use crate::daemons::flows::End;
@@ -233,9 +233,4 @@ impl From<io::Error> for Refusal {
     fn from(_: io::Error) -> Self {
         Self::Failed
     }
-}
-
-/// Returns where a target is, as a name to be resolved by the edge.
-pub(crate) fn by_name(index: u64) -> Destination {
-    Destination::Name(format!("target-{index}.example"), PORT)
 }

@@ -1,8 +1,9 @@
 //! Servers that send and take what a client asks for.
 
+use super::direction::{Direction, patient};
 use super::head::Head;
-use super::{Direction, patient};
 use crate::daemons::env::TurmoilEnv;
+use crate::daemons::ports::TARGET_PORT;
 use crate::daemons::world::Shared;
 use crate::overlay::Payload;
 use std::io::{self, ErrorKind};
@@ -13,12 +14,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
-/// The port of all targets.
-pub(crate) const PORT: u16 = 80;
-
 /// Serves for ever.
 pub(crate) async fn run(shared: Rc<Shared>, env: TurmoilEnv, at: IpAddr) -> Result<(), String> {
-    let listener = env.listen((at, PORT).into()).await;
+    let listener = env.listen((at, TARGET_PORT).into()).await;
     let mut listener = listener.map_err(|error| error.to_string())?;
     let mut visits = JoinSet::new();
     loop {

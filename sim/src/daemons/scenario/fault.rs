@@ -1,7 +1,6 @@
 //! What goes wrong in a scenario.
 
-use super::is_default;
-use crate::daemons::units::{Jump, Rate, Span, Time};
+use crate::daemons::units::{Jump, Rate, Span, Time, is_default};
 use serde::{Deserialize, Serialize};
 
 /// A fault and when it happens.

@@ -1,6 +1,6 @@
 //! A socket that its process has let go of.
 
-use super::{Message, RESET, poll_message, send};
+use super::wire::{Message, RESET, poll_message, send};
 use core::future::poll_fn;
 use core::time::Duration;
 use tokio::time;

@@ -14,8 +14,8 @@ fn a_closed_port_refuses_after_a_round_trip() {
         let refused = net.a.connect(at(2)).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         assert_eq!(net.elapsed(), 2 * DELAY);
-        assert_eq!(net.world.connection_count(), 0);
-        assert_eq!(net.world.stream_count("a"), 0);
+        assert_eq!(net.network.connection_count(), 0);
+        assert_eq!(net.network.stream_count("a"), 0);
     });
 }
 
@@ -23,10 +23,10 @@ fn a_closed_port_refuses_after_a_round_trip() {
 fn nothing_answers_from_a_black_hole() {
     two(async |net| {
         let _listener = net.b.listen(at(2)).await.unwrap();
-        net.world.blackhole(ip(2));
+        net.network.blackhole(ip(2));
         assert!(timeout(ms(5000), net.a.connect(at(2))).await.is_err());
         assert_eq!(
-            net.world.connection_count(),
+            net.network.connection_count(),
             0,
             "an attempt that is given up leaves nothing"
         );
@@ -44,7 +44,7 @@ fn nothing_answers_from_a_black_hole() {
         let start = net.elapsed();
         let mend = async {
             sleep(ms(500)).await;
-            net.world.reachable(ip(2));
+            net.network.reachable(ip(2));
         };
         assert!(tokio::join!(net.a.connect(at(2)), mend).0.is_ok());
         assert_eq!(
@@ -108,11 +108,11 @@ fn an_attempt_given_up_late_is_accepted_and_reset() {
 #[test]
 fn a_cut_resets_both_ends_and_spares_others() {
     two(async |net| {
-        let c = net.world.host("c", ip(3));
+        let c = net.network.host("c", ip(3));
         let (mut near, mut far, mut listener) = net.pair().await;
         let (other, accepted) = tokio::join!(c.connect(at(2)), listener.accept());
         let (mut other, mut accepted) = (other.unwrap(), accepted.unwrap().0);
-        net.world.cut("b", "a");
+        net.network.cut("b", "a");
         for stream in [&mut near, &mut far] {
             let reset = stream.read(&mut [0]).await.unwrap_err();
             assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
@@ -127,14 +127,14 @@ fn a_partition_is_silent_and_heals_without_a_gap() {
     two(async |net| {
         let (mut near, mut far, _listener) = net.pair().await;
         near.write_all(b"one ").await.unwrap();
-        net.world.partition("a", "b");
+        net.network.partition("a", "b");
         near.write_all(b"two").await.unwrap();
         let mut got = [0; 7];
         assert!(timeout(ms(60_000), far.read_exact(&mut got)).await.is_err());
         let connect = timeout(ms(10_000), net.a.connect(at(2))).await;
         assert!(connect.is_err(), "new connections hang as well");
         let start = net.elapsed();
-        net.world.heal("a", "b");
+        net.network.heal("a", "b");
         far.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"one two");
         assert_eq!(net.elapsed(), start + DELAY);
@@ -145,7 +145,7 @@ fn a_partition_is_silent_and_heals_without_a_gap() {
 fn a_crash_is_silent_until_the_host_is_back() {
     two(async |net| {
         let (mut near, mut far, _listener) = net.pair().await;
-        net.world.crash("b");
+        net.network.crash("b");
         assert_eq!(
             far.read(&mut [0]).await.unwrap_err().kind(),
             ErrorKind::ConnectionReset
@@ -159,7 +159,7 @@ fn a_crash_is_silent_until_the_host_is_back() {
         );
 
         let start = net.elapsed();
-        net.world.restart("b");
+        net.network.restart("b");
         assert_eq!(
             near.read(&mut [0]).await.unwrap_err().kind(),
             ErrorKind::ConnectionReset
@@ -170,7 +170,7 @@ fn a_crash_is_silent_until_the_host_is_back() {
             "asked again, and answered with a reset"
         );
 
-        let b = net.world.env("b");
+        let b = net.network.env("b");
         let mut listener = b.listen(at(2)).await.unwrap();
         let (near, far) = tokio::join!(net.a.connect(at(2)), listener.accept());
         assert!(near.is_ok() && far.is_ok());

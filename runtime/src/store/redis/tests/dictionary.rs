@@ -1,8 +1,8 @@
 //! `docs/store.md` against what the contract suite leaves in a server: every key there is in the dictionary
 //! with its type, nothing is left out, and only what the dictionary says expires.
 
-use super::redis_server::RedisServer;
 use std::collections::{BTreeMap, BTreeSet};
+use titan_kit::redis_server::RedisServer;
 
 const DOCUMENT: &str = include_str!("../../../../../docs/store.md");
 

@@ -1,11 +1,12 @@
 //! What the process of each role runs: the daemons of production, unchanged.
 
 use super::process::Process;
-use super::{Host, Role, Sample};
 use crate::daemons::app::{run_clients, run_target};
 use crate::daemons::clock;
 use crate::daemons::env::TurmoilEnv;
-use crate::daemons::world::{MANAGER_PORT, SOCKS_PORT, Shared, TUNNEL_PORT};
+use crate::daemons::host::{Host, Role, Sample};
+use crate::daemons::ports::{MANAGER_PORT, SOCKS_PORT, TUNNEL_PORT};
+use crate::daemons::world::Shared;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;

@@ -6,12 +6,12 @@
 //! happened. After every step the world is drained, audited and held to the contract; at the end nothing
 //! may be left.
 
-pub(crate) mod accounts;
-pub(crate) mod act;
-pub(crate) mod choices;
-pub(crate) mod frames;
+pub mod accounts;
+pub mod act;
+pub mod choices;
+pub mod frames;
 
-use crate::common::{Way, World, config, secs, welcome};
+use crate::pair::{Way, World, config, secs, welcome};
 use accounts::{AccountStep, Ledger, Name};
 use act::act;
 use choices::Choices;
@@ -27,7 +27,7 @@ const EDGES_MAX: usize = 3;
 
 /// One call, or one thing that happens on the net.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     Open {
         group: u32,
         strict: bool,
@@ -138,21 +138,21 @@ pub(crate) enum Step {
 
 /// Whose endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Side {
+pub enum Side {
     Pop,
     Edge(usize),
 }
 
 /// Which ends of a carrier learn that it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ends {
+pub enum Ends {
     Both,
     One(Way),
 }
 
 /// What the driver of a session calls.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Call {
+pub enum Call {
     Write(usize),
     Finish,
     Release(usize),
@@ -164,7 +164,7 @@ pub(crate) enum Call {
 
 /// Which field of a HELLO is twisted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Twist {
+pub enum Twist {
     Version,
     Epoch,
     Attempt,
@@ -180,7 +180,7 @@ pub(crate) enum Twist {
 ///
 /// # Panics
 /// Panics if anything does not hold that must.
-pub(crate) fn run(bytes: &[u8]) {
+pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
     let limits = limits(&mut choices);
     let edges = 1 + choices.below(2) as usize;

@@ -1,11 +1,11 @@
 //! Frames as a malicious peer makes them: valid on the wire, and mostly about what exists.
 
 use super::choices::Choices;
-use crate::common::{create, hello};
+use crate::pair::{create, hello};
 use titan_proto::{Frame, wire};
 
 /// Draws a HELLO of an edge.
-pub(crate) fn some_hello(choices: &mut Choices<'_>) -> wire::Hello {
+pub fn some_hello(choices: &mut Choices<'_>) -> wire::Hello {
     let base = hello(choices.below(4), choices.below(12));
     let limits = if choices.below(4) == 3 {
         Some(wire::Limits {
@@ -58,7 +58,7 @@ fn some_create(choices: &mut Choices<'_>) -> wire::Create {
 }
 
 /// Draws a frame of any type.
-pub(crate) fn frame(choices: &mut Choices<'_>) -> Frame {
+pub fn frame(choices: &mut Choices<'_>) -> Frame {
     match choices.below(14) {
         0 => Frame::Create {
             session: session(choices),

@@ -1,7 +1,7 @@
 //! What careless drivers do with groups, and what has to come of it.
 
 use super::choices::Choices;
-use crate::common::World;
+use crate::pair::World;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{Grant, Rates};
 use titan_proto::Code;
@@ -11,13 +11,13 @@ const NAMES: u64 = 3;
 
 /// A call about a group.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AccountStep {
-    pub(crate) group: u32,
-    pub(crate) call: AccountCall,
+pub struct AccountStep {
+    pub group: u32,
+    pub call: AccountCall,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum AccountCall {
+pub enum AccountCall {
     Grant {
         total: Option<u64>,
         /// The total is what was carried and this much more: grants in pieces.
@@ -33,13 +33,13 @@ pub(crate) enum AccountCall {
 
 /// A session's name, of those that many share.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Name {
-    pub(crate) number: u64,
-    pub(crate) strict: bool,
+pub struct Name {
+    pub number: u64,
+    pub strict: bool,
 }
 
 /// Draws a call about a group out of a number below 40.
-pub(crate) fn step(choices: &mut Choices<'_>, kind: u64) -> AccountStep {
+pub fn step(choices: &mut Choices<'_>, kind: u64) -> AccountStep {
     let group = choices.small();
     let call = match kind {
         0..18 => AccountCall::Grant {
@@ -73,7 +73,7 @@ fn rate(choices: &mut Choices<'_>) -> u64 {
 }
 
 /// Draws whether a session has a name, and which, out of a number below 4.
-pub(crate) fn name(choices: &mut Choices<'_>, kind: u64) -> Option<Name> {
+pub fn name(choices: &mut Choices<'_>, kind: u64) -> Option<Name> {
     (kind > 1).then(|| Name {
         number: choices.below(NAMES),
         strict: kind == 3,
@@ -82,7 +82,7 @@ pub(crate) fn name(choices: &mut Choices<'_>, kind: u64) -> Option<Name> {
 
 /// What a run has done to its groups.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(BTreeMap<u32, Entry>);
+pub struct Ledger(BTreeMap<u32, Entry>);
 
 /// A group as its driver knows it.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Ledger {
     ///
     /// # Panics
     /// Panics if a group that is shut opened it.
-    pub(crate) fn opened(&mut self, group: u32, opened: bool) {
+    pub fn opened(&mut self, group: u32, opened: bool) {
         let entry = self.0.entry(group).or_default();
         assert!(!(opened && entry.barred), "group {group} is shut");
     }
@@ -109,7 +109,7 @@ impl Ledger {
     ///
     /// # Panics
     /// Panics if a group is forgotten with another total than it had.
-    pub(crate) fn act(&mut self, world: &mut World, step: AccountStep) {
+    pub fn act(&mut self, world: &mut World, step: AccountStep) {
         let AccountStep { group, call } = step;
         let now = world.now;
         match call {
@@ -150,7 +150,7 @@ impl Ledger {
     }
 
     /// Forgets all groups; their sessions are gone.
-    pub(crate) fn forget_all(&mut self, world: &mut World) {
+    pub fn forget_all(&mut self, world: &mut World) {
         let groups: Vec<u32> = self.0.keys().copied().collect();
         for group in groups {
             self.forget(world, group);
@@ -161,7 +161,7 @@ impl Ledger {
     ///
     /// # Panics
     /// Panics if something is left that should not be, or the other way around.
-    pub(crate) fn check(&mut self, world: &World) {
+    pub fn check(&mut self, world: &World) {
         for (&group, entry) in &mut self.0 {
             let carried = world.pop.carried(group).total();
             assert!(carried >= entry.carried, "totals of group {group} grow");

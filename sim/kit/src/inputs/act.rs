@@ -2,7 +2,7 @@
 
 use super::accounts::Ledger;
 use super::{Call, EDGES_MAX, Ends, Side, Step, Twist};
-use crate::common::{Way, World, demand, encode, message};
+use crate::pair::{Way, World, demand, encode, message};
 use bytes::Bytes;
 use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Rates, Role, SessionId};
 use titan_core::exit::lease::{SessionName, Sticky};
@@ -11,12 +11,7 @@ use titan_proto::{Code, Frame, wire};
 
 /// Takes one step and lets everything happen that follows. `opened` are the sessions of each edge that
 /// were ever opened.
-pub(crate) fn act(
-    world: &mut World,
-    opened: &mut [Vec<SessionId>],
-    ledger: &mut Ledger,
-    step: Step,
-) {
+pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger, step: Step) {
     let now = world.now;
     for (site, opened) in world.edges.iter_mut().zip(opened.iter_mut()) {
         opened.append(&mut site.opened);

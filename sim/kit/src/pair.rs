@@ -3,7 +3,6 @@
 //! Carriers have no delay. Each direction of one can be held (frames wait), blocked (the sender's
 //! connection has no room) or cut, and frames can be rewritten on their way or made by the test. After
 //! every step the whole world is drained, audited, and held to the contract of [`Endpoint`].
-#![allow(dead_code, reason = "not every test uses everything")]
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::collections::{BTreeSet, VecDeque};
@@ -19,7 +18,7 @@ use titan_proto::{Code, Envelope, Frame, encode_header, limits, wire};
 
 /// Which way a frame goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
+pub enum Way {
     ToPop,
     ToEdge,
 }
@@ -27,61 +26,61 @@ pub(crate) enum Way {
 use Way::{ToEdge, ToPop};
 
 /// What changes frames on their way.
-pub(crate) type Rewrite = Box<dyn FnMut(Way, &mut Frame)>;
+pub type Rewrite = Box<dyn FnMut(Way, &mut Frame)>;
 
-pub(crate) struct World {
-    pub(crate) now: Instant,
-    pub(crate) config: Config,
-    pub(crate) pop: Pop,
-    pub(crate) edges: Vec<Site>,
-    pub(crate) links: Vec<Link>,
+pub struct World {
+    pub now: Instant,
+    pub config: Config,
+    pub pop: Pop,
+    pub edges: Vec<Site>,
+    pub links: Vec<Link>,
     /// Every frame that arrived.
-    pub(crate) wire: Vec<Seen>,
+    pub wire: Vec<Seen>,
     /// Sessions opened at the POP.
-    pub(crate) pop_sessions: Vec<SessionId>,
+    pub pop_sessions: Vec<SessionId>,
     /// Sessions of the POP and of edges whose drivers were woken.
-    pub(crate) woken: Vec<SessionId>,
-    pub(crate) edge_woken: Vec<(usize, SessionId)>,
+    pub woken: Vec<SessionId>,
+    pub edge_woken: Vec<(usize, SessionId)>,
     /// Everything the POP told its driver.
-    pub(crate) events: Vec<Event<PopEvent>>,
-    pub(crate) rewrite: Option<Rewrite>,
+    pub events: Vec<Event<PopEvent>>,
+    pub rewrite: Option<Rewrite>,
     /// New carriers cannot be read on the way.
-    pub(crate) encrypted: bool,
+    pub encrypted: bool,
     /// Most bytes per batch.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Carriers that said they have output, of an edge or the POP, until they had no more.
     ready: BTreeSet<(Option<usize>, CarrierId)>,
 }
 
 /// An edge and its driver.
-pub(crate) struct Site {
-    pub(crate) core: Edge,
-    pub(crate) node: String,
-    pub(crate) uplink: UplinkId,
+pub struct Site {
+    pub core: Edge,
+    pub node: String,
+    pub uplink: UplinkId,
     /// Connects when the core asks; otherwise the wish waits.
-    pub(crate) online: bool,
-    pub(crate) wants: bool,
-    pub(crate) opened: Vec<SessionId>,
-    pub(crate) events: Vec<Event<EdgeEvent>>,
+    pub online: bool,
+    pub wants: bool,
+    pub opened: Vec<SessionId>,
+    pub events: Vec<Event<EdgeEvent>>,
 }
 
 /// A carrier. An end that is `None` is gone, or played by the test.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) edge: usize,
-    pub(crate) pop: Option<CarrierId>,
-    pub(crate) at_edge: Option<CarrierId>,
-    pub(crate) to_pop: Pipe,
-    pub(crate) to_edge: Pipe,
+pub struct Link {
+    pub edge: usize,
+    pub pop: Option<CarrierId>,
+    pub at_edge: Option<CarrierId>,
+    pub to_pop: Pipe,
+    pub to_edge: Pipe,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Pipe {
+pub struct Pipe {
     items: VecDeque<Parcel>,
     /// Nothing arrives.
-    pub(crate) held: bool,
+    pub held: bool,
     /// Nothing can be sent.
-    pub(crate) blocked: bool,
+    pub blocked: bool,
 }
 
 #[derive(Debug)]
@@ -93,30 +92,30 @@ enum Parcel {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) link: usize,
-    pub(crate) way: Way,
-    pub(crate) frame: Frame,
+pub struct Seen {
+    pub link: usize,
+    pub way: Way,
+    pub frame: Frame,
 }
 
 /// Limits that allow resuming over the world's plain carriers.
-pub(crate) fn config() -> Config {
+pub fn config() -> Config {
     Config {
         resume_over_plaintext: true,
         ..Config::default()
     }
 }
 
-pub(crate) fn secs(secs: u64) -> Duration {
+pub fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub(crate) fn millis(millis: u64) -> Duration {
+pub fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// What a client of user 1 asks for.
-pub(crate) fn demand() -> Open {
+pub fn demand() -> Open {
     Open {
         target: Target {
             host: Host::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
@@ -133,7 +132,7 @@ pub(crate) fn demand() -> Open {
 }
 
 /// A HELLO of an edge without a tunnel.
-pub(crate) fn hello(epoch: u64, attempt: u64) -> wire::Hello {
+pub fn hello(epoch: u64, attempt: u64) -> wire::Hello {
     wire::Hello {
         version: limits::VERSION,
         epoch,
@@ -149,7 +148,7 @@ pub(crate) fn hello(epoch: u64, attempt: u64) -> wire::Hello {
 }
 
 /// The HELLO of a POP that accepts a new tunnel.
-pub(crate) fn welcome() -> wire::Hello {
+pub fn welcome() -> wire::Hello {
     wire::Hello {
         tunnel: 99,
         next: 1,
@@ -159,7 +158,7 @@ pub(crate) fn welcome() -> wire::Hello {
 }
 
 /// A CREATE as the POP makes it.
-pub(crate) fn create() -> wire::Create {
+pub fn create() -> wire::Create {
     wire::Create {
         target: Some(wire::Target {
             ip: Bytes::from_static(&[10, 0, 0, 1]),
@@ -175,12 +174,12 @@ pub(crate) fn create() -> wire::Create {
     }
 }
 
-pub(crate) fn encode(frame: Frame) -> Bytes {
+pub fn encode(frame: Frame) -> Bytes {
     let (kind, session, payload) = frame.encode();
     message(kind, session, &payload)
 }
 
-pub(crate) fn message(kind: u32, session: u64, payload: &[u8]) -> Bytes {
+pub fn message(kind: u32, session: u64, payload: &[u8]) -> Bytes {
     let mut message = BytesMut::new();
     encode_header(kind, session, payload.len(), &mut message);
     message.put_slice(payload);
@@ -189,7 +188,7 @@ pub(crate) fn message(kind: u32, session: u64, payload: &[u8]) -> Bytes {
 
 impl World {
     /// Makes a POP and edges `node-0`, `node-1`, … that have tunnels already.
-    pub(crate) fn new(config: Config, edges: usize) -> Self {
+    pub fn new(config: Config, edges: usize) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
         let pop = Pop::new(config.clone(), [1; 32], String::new(), now);
         let mut world = Self {
@@ -215,14 +214,14 @@ impl World {
     }
 
     /// Starts another edge process under a node's name.
-    pub(crate) fn add_edge(&mut self, node: &str) -> usize {
+    pub fn add_edge(&mut self, node: &str) -> usize {
         let edge = self.add_offline(node);
         self.plug_in(edge);
         edge
     }
 
     /// Starts another edge process that waits to be connected.
-    pub(crate) fn add_offline(&mut self, node: &str) -> usize {
+    pub fn add_offline(&mut self, node: &str) -> usize {
         let edge = self.edges.len();
         let seed = [u8::try_from(edge).unwrap() + 2; 32];
         let guard = Guard::new(vec!["10.0.0.0/8".parse().unwrap()]);
@@ -244,7 +243,7 @@ impl World {
     // --- Time -----------------------------------------------------------------------------------
 
     /// Lets everything happen that can happen now.
-    pub(crate) fn run(&mut self) {
+    pub fn run(&mut self) {
         loop {
             let mut moved = self.deliver();
             self.pop.settle(self.now);
@@ -264,7 +263,7 @@ impl World {
     }
 
     /// Lets time pass, deadline by deadline.
-    pub(crate) fn wait(&mut self, duration: Duration) {
+    pub fn wait(&mut self, duration: Duration) {
         self.run();
         let end = self.now + duration;
         let mut steps = 0;
@@ -292,7 +291,7 @@ impl World {
     // --- Carriers -------------------------------------------------------------------------------
 
     /// Returns the latest carrier of an edge.
-    pub(crate) fn link(&self, edge: usize) -> usize {
+    pub fn link(&self, edge: usize) -> usize {
         self.links
             .iter()
             .rposition(|link| link.edge == edge)
@@ -300,12 +299,12 @@ impl World {
     }
 
     /// Opens a carrier whose edge end is played by the test.
-    pub(crate) fn raw_edge(&mut self, node: &str) -> usize {
+    pub fn raw_edge(&mut self, node: &str) -> usize {
         let nonce = self.pop.nonce();
         self.raw_edge_with(node, nonce)
     }
 
-    pub(crate) fn raw_edge_with(&mut self, node: &str, nonce: [u8; 16]) -> usize {
+    pub fn raw_edge_with(&mut self, node: &str, nonce: [u8; 16]) -> usize {
         let pop = self
             .pop
             .handle_carrier(self.now, node, nonce, self.encrypted);
@@ -314,7 +313,7 @@ impl World {
     }
 
     /// Opens a carrier of an edge whose POP end is played by the test.
-    pub(crate) fn raw_pop(&mut self, edge: usize) -> usize {
+    pub fn raw_pop(&mut self, edge: usize) -> usize {
         let site = &mut self.edges[edge];
         assert!(core::mem::take(&mut site.wants), "the edge wants a carrier");
         let carrier = site
@@ -326,7 +325,7 @@ impl World {
     }
 
     /// Connects an edge that waits for it, under any node's name.
-    pub(crate) fn connect_as(&mut self, edge: usize, node: &str) -> usize {
+    pub fn connect_as(&mut self, edge: usize, node: &str) -> usize {
         let nonce = self.pop.nonce();
         let site = &mut self.edges[edge];
         assert!(core::mem::take(&mut site.wants), "the edge wants a carrier");
@@ -341,14 +340,14 @@ impl World {
     }
 
     /// Ends a carrier: what is on its way is lost, and both ends learn of it.
-    pub(crate) fn cut(&mut self, link: usize) {
+    pub fn cut(&mut self, link: usize) {
         self.cut_end(link, ToPop);
         self.cut_end(link, ToEdge);
         self.run();
     }
 
     /// Ends a carrier for one end; the other hears nothing any more.
-    pub(crate) fn cut_end(&mut self, link: usize, end: Way) {
+    pub fn cut_end(&mut self, link: usize, end: Way) {
         let state = &mut self.links[link];
         state.to_pop.items.clear();
         state.to_edge.items.clear();
@@ -369,23 +368,23 @@ impl World {
     }
 
     /// Takes an edge off the net: its carrier is cut and no new one comes.
-    pub(crate) fn unplug(&mut self, edge: usize) {
+    pub fn unplug(&mut self, edge: usize) {
         self.edges[edge].online = false;
         self.cut(self.link(edge));
     }
 
     /// Lets an edge connect again.
-    pub(crate) fn plug_in(&mut self, edge: usize) {
+    pub fn plug_in(&mut self, edge: usize) {
         self.edges[edge].online = true;
         self.run();
     }
 
     /// Hands a frame to one end of a carrier as if the other had sent it.
-    pub(crate) fn inject(&mut self, link: usize, way: Way, frame: Frame) {
+    pub fn inject(&mut self, link: usize, way: Way, frame: Frame) {
         self.inject_raw(link, way, &encode(frame));
     }
 
-    pub(crate) fn inject_raw(&mut self, link: usize, way: Way, message: &Bytes) {
+    pub fn inject_raw(&mut self, link: usize, way: Way, message: &Bytes) {
         let state = &self.links[link];
         match way {
             ToPop => self
@@ -402,11 +401,11 @@ impl World {
 
     // --- Sessions -------------------------------------------------------------------------------
 
-    pub(crate) fn open(&mut self) -> SessionId {
+    pub fn open(&mut self) -> SessionId {
         self.open_with(demand())
     }
 
-    pub(crate) fn open_with(&mut self, open: Open) -> SessionId {
+    pub fn open_with(&mut self, open: Open) -> SessionId {
         let id = self.pop.open(self.now, open).unwrap();
         self.pop_sessions.push(id);
         self.run();
@@ -414,18 +413,18 @@ impl World {
     }
 
     /// Opens a session of user 1 and lets `edge`, the only one, connect it.
-    pub(crate) fn connect(&mut self) -> (SessionId, SessionId) {
+    pub fn connect(&mut self) -> (SessionId, SessionId) {
         self.connect_with(demand())
     }
 
-    pub(crate) fn connect_with(&mut self, open: Open) -> (SessionId, SessionId) {
+    pub fn connect_with(&mut self, open: Open) -> (SessionId, SessionId) {
         let pop = self.open_with(open);
         let edge = self.edges[0].opened.pop().unwrap();
         self.dialled(0, edge, Ok(()));
         (pop, edge)
     }
 
-    pub(crate) fn dialled(&mut self, edge: usize, id: SessionId, outcome: Result<(), Code>) {
+    pub fn dialled(&mut self, edge: usize, id: SessionId, outcome: Result<(), Code>) {
         let outcome = outcome.map(|()| Dialled::default());
         let failed = outcome.is_err();
         let site = &mut self.edges[edge];
@@ -438,7 +437,7 @@ impl World {
     }
 
     /// Answers the latest dial wherever it is, and tells where that was.
-    pub(crate) fn answer(&mut self, outcome: Result<(), Code>) -> usize {
+    pub fn answer(&mut self, outcome: Result<(), Code>) -> usize {
         let edge = self
             .edges
             .iter()
@@ -450,48 +449,48 @@ impl World {
     }
 
     /// The client sends.
-    pub(crate) fn send_up(&mut self, id: SessionId, bytes: &[u8]) {
+    pub fn send_up(&mut self, id: SessionId, bytes: &[u8]) {
         self.pop.write(self.now, id, Bytes::copy_from_slice(bytes));
         self.run();
     }
 
     /// A target sends.
-    pub(crate) fn send_down(&mut self, edge: usize, id: SessionId, bytes: &[u8]) {
+    pub fn send_down(&mut self, edge: usize, id: SessionId, bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(bytes);
         self.edges[edge].core.write(self.now, id, bytes);
         self.run();
     }
 
     /// The client takes everything that waits for it.
-    pub(crate) fn read_down(&mut self, id: SessionId) -> Vec<u8> {
+    pub fn read_down(&mut self, id: SessionId) -> Vec<u8> {
         let bytes = read(&mut self.pop, self.now, id);
         self.run();
         bytes
     }
 
     /// A target takes everything that waits for it.
-    pub(crate) fn read_up(&mut self, edge: usize, id: SessionId) -> Vec<u8> {
+    pub fn read_up(&mut self, edge: usize, id: SessionId) -> Vec<u8> {
         let bytes = read(&mut self.edges[edge].core, self.now, id);
         self.run();
         bytes
     }
 
-    pub(crate) fn ended(&mut self, id: SessionId) -> Option<Code> {
+    pub fn ended(&mut self, id: SessionId) -> Option<Code> {
         self.pop.status(self.now, id).unwrap().ended
     }
 
-    pub(crate) fn edge_ended(&mut self, edge: usize, id: SessionId) -> Option<Code> {
+    pub fn edge_ended(&mut self, edge: usize, id: SessionId) -> Option<Code> {
         self.edges[edge].core.status(self.now, id).unwrap().ended
     }
 
     // --- Looking --------------------------------------------------------------------------------
 
-    pub(crate) fn count(&self, matches: impl Fn(&Frame) -> bool) -> usize {
+    pub fn count(&self, matches: impl Fn(&Frame) -> bool) -> usize {
         self.wire.iter().filter(|seen| matches(&seen.frame)).count()
     }
 
     /// Returns the payload bytes that went one way.
-    pub(crate) fn data(&self, way: Way) -> Vec<u8> {
+    pub fn data(&self, way: Way) -> Vec<u8> {
         let mut bytes = Vec::new();
         for seen in self.wire.iter().filter(|seen| seen.way == way) {
             if let Frame::Data { data, .. } = &seen.frame {
@@ -501,7 +500,7 @@ impl World {
         bytes
     }
 
-    pub(crate) fn byes(&self) -> Vec<(Code, u64)> {
+    pub fn byes(&self) -> Vec<(Code, u64)> {
         let mut byes = Vec::new();
         for seen in &self.wire {
             if let Frame::Bye(bye) = &seen.frame {
@@ -512,7 +511,7 @@ impl World {
     }
 
     /// Returns the latest HELLO that went one way.
-    pub(crate) fn last_hello(&self, way: Way) -> wire::Hello {
+    pub fn last_hello(&self, way: Way) -> wire::Hello {
         self.wire
             .iter()
             .rev()
@@ -524,7 +523,7 @@ impl World {
             .unwrap()
     }
 
-    pub(crate) fn tunnel_gone(&self) -> Option<Code> {
+    pub fn tunnel_gone(&self) -> Option<Code> {
         self.events.iter().rev().find_map(|event| match event {
             Event::Role(PopEvent::NodeGone { code, .. }) => Some(*code),
             _ => None,
@@ -692,7 +691,7 @@ impl World {
 }
 
 impl Way {
-    pub(crate) fn back(self) -> Self {
+    pub fn back(self) -> Self {
         match self {
             ToPop => ToEdge,
             ToEdge => ToPop,
@@ -711,7 +710,7 @@ impl Link {
         }
     }
 
-    pub(crate) fn pipe(&mut self, way: Way) -> &mut Pipe {
+    pub fn pipe(&mut self, way: Way) -> &mut Pipe {
         match way {
             ToPop => &mut self.to_pop,
             ToEdge => &mut self.to_edge,
@@ -758,7 +757,7 @@ fn hand_in<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: CarrierId, par
     }
 }
 
-pub(crate) fn read<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: SessionId) -> Vec<u8> {
+pub fn read<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: SessionId) -> Vec<u8> {
     let bytes: Vec<u8> = endpoint.readable(id).flatten().copied().collect();
     endpoint.release(now, id, bytes.len());
     bytes

@@ -1,38 +1,38 @@
 //! Bytes as choices.
 
 use super::{EDGES_MAX, Side};
-use crate::common::Way;
+use crate::pair::Way;
 use arbitrary::Unstructured;
 use titan_core::time::Duration;
 use titan_proto::Code;
 
 /// A string of bytes from which choices are drawn; at its end each choice is the first.
-pub(crate) struct Choices<'a>(Unstructured<'a>);
+pub struct Choices<'a>(Unstructured<'a>);
 
 impl<'a> Choices<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(Unstructured::new(bytes))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Draws a number below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0.int_in_range(0..=bound - 1).unwrap_or_default()
     }
 
-    pub(crate) fn flag(&mut self) -> bool {
+    pub fn flag(&mut self) -> bool {
         self.below(2) == 1
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 
     /// Draws up to `max` bytes.
-    pub(crate) fn bytes(&mut self, max: u64) -> Vec<u8> {
+    pub fn bytes(&mut self, max: u64) -> Vec<u8> {
         let len = self.below(max + 1) as usize;
         self.0
             .bytes(len.min(self.0.len()))
@@ -41,16 +41,16 @@ impl<'a> Choices<'a> {
     }
 
     /// Draws which one of a list, counted from its end: the latest are the likeliest to live.
-    pub(crate) fn recent(&mut self) -> usize {
+    pub fn recent(&mut self) -> usize {
         self.below(8) as usize
     }
 
-    pub(crate) fn edge(&mut self) -> usize {
+    pub fn edge(&mut self) -> usize {
         // Mostly the first.
         (self.below(8) as usize).saturating_sub(8 - EDGES_MAX)
     }
 
-    pub(crate) fn side(&mut self) -> Side {
+    pub fn side(&mut self) -> Side {
         if self.flag() {
             Side::Edge(self.edge())
         } else {
@@ -58,15 +58,15 @@ impl<'a> Choices<'a> {
         }
     }
 
-    pub(crate) fn way(&mut self) -> Way {
+    pub fn way(&mut self) -> Way {
         if self.flag() { Way::ToEdge } else { Way::ToPop }
     }
 
-    pub(crate) fn code(&mut self) -> Code {
+    pub fn code(&mut self) -> Code {
         self.pick(Code::ALL)
     }
 
-    pub(crate) fn outcome(&mut self) -> Result<(), Code> {
+    pub fn outcome(&mut self) -> Result<(), Code> {
         if self.below(3) == 2 {
             Err(self.code())
         } else {
@@ -75,7 +75,7 @@ impl<'a> Choices<'a> {
     }
 
     /// Draws a number, mostly where limits are likely to be.
-    pub(crate) fn number(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         match self.below(24) {
             0..16 => self.below(8),
             16 => 999 + self.below(3),
@@ -88,7 +88,7 @@ impl<'a> Choices<'a> {
         }
     }
 
-    pub(crate) fn small(&mut self) -> u32 {
+    pub fn small(&mut self) -> u32 {
         match self.below(6) {
             4 => u32::MAX,
             5 => self.below(1 << 32) as u32,
@@ -97,7 +97,7 @@ impl<'a> Choices<'a> {
     }
 
     /// Draws a count of bytes.
-    pub(crate) fn len(&mut self) -> usize {
+    pub fn len(&mut self) -> usize {
         match self.below(4) {
             0 => self.below(8) as usize,
             1 => self.below(1 << 8) as usize,
@@ -105,7 +105,7 @@ impl<'a> Choices<'a> {
         }
     }
 
-    pub(crate) fn wait(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let millis = match self.below(12) {
             0..6 => self.below(50),
             6..9 => 50 + self.below(6000),

@@ -1,9 +1,10 @@
-//! A world: its hosts, its names and its links.
+//! A network: its hosts, its names and its links.
 
-use super::driver::drive;
-use super::env::SimEnv;
-use super::state::{HostId, State};
+use super::config::Config;
+use super::ids::HostId;
+use super::state::State;
 use core::fmt;
+use core::future::pending;
 use core::task::Waker;
 use core::time::Duration;
 use std::net::IpAddr;
@@ -13,46 +14,11 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time;
 
-/// What holds everywhere in a world unless set otherwise.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where all randomness comes from.
-    pub seed: u64,
-    /// The one-way delay between two hosts; the round trip is twice as long.
-    pub delay: Duration,
-    /// Bytes a sender's kernel holds until they are acknowledged.
-    pub send_buffer: usize,
-    /// Bytes a receiver's kernel holds until they are read.
-    pub receive_buffer: usize,
-    /// Connections that wait to be accepted; a SYN beyond it is ignored.
-    pub backlog: usize,
-    /// How long it takes to find out that a name does not exist.
-    pub lookup_delay: Duration,
-    /// How long CPU-heavy work takes.
-    pub work_cost: Duration,
-}
-
-impl Config {
-    /// Creates the usual configuration: 10 ms of delay, buffers of 64 KiB, a backlog of 1024.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            delay: Duration::from_millis(10),
-            send_buffer: 64 * 1024,
-            receive_buffer: 64 * 1024,
-            backlog: 1024,
-            lookup_delay: Duration::from_millis(20),
-            work_cost: Duration::ZERO,
-        }
-    }
-}
-
-/// A network in memory. Clones are the same world.
+/// A network in memory. Clones are the same network.
 #[derive(Clone)]
-pub struct World(Arc<Shared>);
+pub struct Network(Arc<Shared>);
 
-pub(super) struct Shared {
+struct Shared {
     state: Mutex<State>,
     start: time::Instant,
     /// Tells the driver that an event is due earlier than it thinks.
@@ -68,49 +34,30 @@ impl Drop for Shared {
     }
 }
 
-impl fmt::Debug for World {
+impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Streams are part of the state and print the world they are in.
-        f.debug_struct("World").finish_non_exhaustive()
+        // Streams are part of the state and print the network they are in.
+        f.debug_struct("Network").finish_non_exhaustive()
     }
 }
 
-impl World {
-    /// Creates an empty world whose time starts now.
+impl Network {
+    /// Creates an empty network whose time starts now.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime; [`run`](super::run) makes the right one.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let sooner = Arc::new(Notify::new());
-        let world = Self(Arc::new(Shared {
+        let network = Self(Arc::new(Shared {
             state: Mutex::new(State::new(config)),
             start: time::Instant::now(),
             sooner: Arc::clone(&sooner),
             driver: OnceLock::new(),
         }));
-        let driver = tokio::spawn(drive(Arc::downgrade(&world.0), sooner));
-        world.0.driver.get_or_init(|| driver.abort_handle());
-        world
-    }
-
-    pub(super) fn upgrade(shared: &Weak<Shared>) -> Option<Self> {
-        shared.upgrade().map(Self)
-    }
-
-    /// Adds a host with one address.
-    ///
-    /// # Panics
-    /// Panics if there is a host of this name or with this address.
-    #[must_use]
-    pub fn host(&self, name: &str, ip: IpAddr) -> SimEnv {
-        self.with(|state| {
-            let taken = state.hosts.iter().any(|host| host.name == name);
-            assert!(!taken, "there is a host {name:?} already");
-            state.add_host(name.to_owned());
-        });
-        self.address(name, ip);
-        self.env(name)
+        let driver = tokio::spawn(drive(Arc::downgrade(&network.0), sooner));
+        network.0.driver.get_or_init(|| driver.abort_handle());
+        network
     }
 
     /// Gives a host one more address.
@@ -124,16 +71,6 @@ impl World {
             let host = state.host_id(host);
             state.hosts[host].addresses.push(ip);
         });
-    }
-
-    /// Returns the environment of a host, for daemons that start there now.
-    #[must_use]
-    pub fn env(&self, host: &str) -> SimEnv {
-        let (id, incarnation) = self.with(|state| {
-            let id = state.host_id(host);
-            (id, state.hosts[id].incarnation)
-        });
-        SimEnv::new(self.clone(), id, incarnation)
     }
 
     /// Sets the one-way delay between two hosts, both ways; it holds for what is sent from now on.
@@ -167,13 +104,13 @@ impl World {
         })
     }
 
-    /// Returns how many connections anyone in the world can still notice.
+    /// Returns how many connections anyone in the network can still notice.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.with(|state| state.conns.len())
     }
 
-    /// Returns the virtual time since the world began.
+    /// Returns the virtual time since the network began.
     #[must_use]
     pub fn now(&self) -> Instant {
         Instant::EPOCH + self.0.start.elapsed()
@@ -210,6 +147,30 @@ impl World {
         state.now = self.now();
         state.run_due();
         state
+    }
+}
+
+/// Lets events happen when they are due, as long as the network exists.
+async fn drive(shared: Weak<Shared>, sooner: Arc<Notify>) {
+    loop {
+        let Some(network) = shared.upgrade().map(Network) else {
+            return;
+        };
+        let next = network.with(|state| state.next_at());
+        let next = next.map(|at| network.tokio_instant(at));
+        // A network that only its driver holds is over.
+        drop(network);
+        let due = async {
+            match next {
+                Some(at) => time::sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = sooner.notified() => {}
+            () = due => {}
+        }
     }
 }
 

@@ -1,0 +1,92 @@
+//! Keeps the source in order: what a compiler and a formatter let pass and reviewers tire of.
+//!
+//! Exceptions that stand today are in `exceptions.txt`. The list only gets shorter: an exception that is
+//! needed no more fails too.
+
+mod callers;
+mod circles;
+mod exceptions;
+mod lengths;
+mod modules;
+mod tree;
+
+use exceptions::Exceptions;
+use tree::{Source, Tree};
+
+/// Bytes of pages that are read by whoever comes first.
+const PAGES: [(&str, usize); 2] = [("ARCHITECTURE.md", 16 << 10), ("README.md", 9 << 10)];
+
+/// Fails with all findings at once.
+fn report(findings: &[String]) {
+    assert!(
+        findings.is_empty(),
+        "\n{} to put in order:\n  {}\n",
+        findings.len(),
+        findings.join("\n  ")
+    );
+}
+
+#[test]
+fn functions_are_short() {
+    let sources = Tree::read().sources();
+    let long = sources.iter().flat_map(lengths::of_functions);
+    report(&Exceptions::read("function").apply(long));
+}
+
+#[test]
+fn public_items_have_callers() {
+    let sources = Tree::read().sources();
+    report(&Exceptions::read("public").apply(callers::missing(&sources)));
+}
+
+#[test]
+fn modules_know_each_other_one_way() {
+    let sources = Tree::read().sources();
+    let circles = ["proto", "core", "runtime", "sim"]
+        .into_iter()
+        .flat_map(|package| circles::within(&modules::of_package(package, &sources)));
+    report(&Exceptions::read("circle").apply(circles));
+}
+
+#[test]
+fn what_a_build_leaves_is_not_in_the_tree() {
+    let strays: Vec<_> = Tree::read()
+        .paths()
+        .iter()
+        .filter(|path| is_built(path))
+        .map(|path| format!("{path} lies in a target folder"))
+        .collect();
+    report(&strays);
+}
+
+/// Tells whether a path leads through a folder where cargo builds. Modules may be called so, too.
+fn is_built(path: &str) -> bool {
+    let mut parts = path.split('/').take_while(|part| *part != "src");
+    parts.any(|part| part == "target")
+}
+
+#[test]
+fn a_module_may_be_called_target() {
+    assert!(is_built("target/x") && is_built("sim/target/violations/x"));
+    assert!(!is_built("core/src/target/tests.rs"));
+}
+
+#[test]
+fn first_pages_are_short() {
+    let tree = Tree::read();
+    let long: Vec<_> = PAGES
+        .iter()
+        .filter_map(|(path, max)| {
+            let len = tree.text(path).len();
+            (len > *max).then(|| format!("{path} has {len} bytes of {max}"))
+        })
+        .collect();
+    report(&long);
+}
+
+#[test]
+fn nothing_is_taken_from_another_package_by_its_path() {
+    let sources = Tree::read().sources();
+    let taken: Vec<_> = sources.iter().flat_map(Source::foreign_paths).collect();
+    report(&taken);
+}
