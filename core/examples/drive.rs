@@ -10,8 +10,8 @@
 use bytes::{Bytes, BytesMut};
 use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{
-    Batch, CarrierId, CloseMode, Config, Dialled, Edge, Endpoint, Event, Item, Open, Pop, Role,
-    SessionId,
+    Batch, CarrierId, CloseMode, Config, Dialled, Edge, EdgeEvent, Endpoint, Event, Item, Open,
+    Pop, Role, SessionId,
 };
 use titan_core::exit::guard::Guard;
 use titan_core::target::{Host, Target};
@@ -28,7 +28,10 @@ fn main() {
 
     // The edge wants a tunnel to a POP, and asks its driver for a carrier.
     let uplink = edge.add_uplink(NOW);
-    assert_eq!(edge.poll_event(), Some(Event::Connect { uplink }));
+    assert_eq!(
+        edge.poll_event(),
+        Some(Event::Role(EdgeEvent::Connect { uplink }))
+    );
     let nonce = pop.nonce();
     let at_pop = pop.handle_carrier(NOW, "node-1", nonce, true);
     let at_edge = edge.handle_connected(NOW, uplink, nonce, true);
@@ -43,7 +46,7 @@ fn main() {
     exchange((&mut pop, at_pop), (&mut edge, at_edge));
 
     // The edge is told to connect, does so, and finds the client's bytes waiting.
-    let Some(Event::Opened { session: target }) = edge.poll_event() else {
+    let Some(Event::Role(EdgeEvent::Opened { session: target })) = edge.poll_event() else {
         unreachable!("CREATE has arrived");
     };
     println!("edge: dials {:?}", edge.dial_request(target));

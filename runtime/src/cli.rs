@@ -13,9 +13,11 @@ mod values;
 
 pub use client::CliError;
 
+use crate::daemon::forgive_reader;
 use crate::env::Env;
 use crate::tls::client_config;
 use crate::token::Secret;
+use crate::url::Clear;
 use clap::{Args, Subcommand};
 use client::Client;
 use core::fmt;
@@ -40,6 +42,10 @@ pub struct Options {
     /// The PEM file of the CA that the manager's certificate is from [variable: TITAN__CA].
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Talk to the manager in clear, token and all, if its URL says http [variable:
+    /// TITAN__INSECURE=true].
+    #[arg(long, global = true)]
+    pub insecure: bool,
     /// Print the manager's answer as JSON.
     #[arg(long, global = true)]
     pub json: bool,
@@ -138,7 +144,9 @@ fn connect<'a, E: Env>(
         Some(ca) => Some(client_config(Some(&ca))?),
         None => None,
     };
-    Client::new(env, manager, tls, token)
+    let insecure =
+        options.insecure || variable("TITAN__INSECURE").is_some_and(|text| text == "true");
+    Client::new(env, manager, tls, token, Clear::asked(insecure))
 }
 
 /// Where answers are printed, and how.
@@ -174,7 +182,8 @@ impl Output<'_> {
     }
 
     fn line(&mut self, text: impl fmt::Display) -> Result<(), CliError> {
-        writeln!(self.out, "{}", text.to_string().trim_end()).map_err(CliError::Output)
+        let written = writeln!(self.out, "{}", text.to_string().trim_end());
+        forgive_reader(written).map_err(CliError::Output)
     }
 }
 

@@ -3,9 +3,10 @@
 //! Each daemon reads one TOML file; every key can also be given as an environment variable
 //! `TITAN__SECTION__KEY` (two underscores, as one is what orchestrators inject) and the common ones as
 //! flags. Flags win over the environment, the environment over the file. Keys that do not exist are
-//! errors. Secrets come from files or the environment, never from the configuration file or a flag.
+//! errors; variables that another program of Titan reads are ignored. Secrets come from files or the environment, never from the configuration file or a flag.
 
 mod edge;
+mod fields;
 mod load;
 mod manager;
 mod pop;
@@ -31,6 +32,19 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// The PEM file of the key.
     pub key: PathBuf,
+}
+
+/// The keys that the operator's command reads from the environment.
+const COMMAND_KEYS: [&str; 5] = ["manager", "token_file", "token", "ca", "insecure"];
+
+/// Returns the first part of every key that some program of Titan has.
+fn all_keys() -> Vec<&'static str> {
+    let daemons = [
+        fields::of::<ManagerConfig>(),
+        fields::of::<PopConfig>(),
+        fields::of::<EdgeConfig>(),
+    ];
+    [daemons.concat(), COMMAND_KEYS.to_vec()].concat()
 }
 
 /// Checks that a listener is either protected or said to be open, not both or neither.

@@ -1,20 +1,31 @@
-//! What every daemon's `main` needs: a thread with a runtime, and signals.
+//! What every daemon's `main` needs: a thread with a runtime, signals, and an end.
 
+use crate::telemetry;
+use core::error::Error;
 use core::future::Future;
-use std::io;
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-/// Runs a future, and the local tasks it starts, on this thread to its end.
+/// The exit code of a process that panicked, as the standard library has it.
+const PANICKED: u8 = 101;
+
+/// Runs a future, and the local tasks it starts, on this thread to its end. It does not wait for work
+/// that others do for it, such as a name that is looked up.
 ///
 /// # Errors
 /// Fails if the runtime cannot be set up.
 pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, future))
+    let run = || LocalSet::new().block_on(&runtime, future);
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    // Dropped, it would wait for its threads: for a name server that does not answer, say.
+    runtime.shutdown_background();
+    Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
 /// Runs a future on a thread of its own; it is made there, so it need not be `Send`.
@@ -57,19 +68,20 @@ pub async fn stopped(mut stopping: Stopping) {
 }
 
 /// Runs a daemon that drains at the first SIGTERM and ends at once at the second, or at SIGINT
-/// (elsewhere Ctrl-C).
+/// (elsewhere Ctrl-C). SIGHUP does nothing.
 pub async fn until_signalled<F: Future>(run: impl FnOnce(Stopping) -> F) -> F::Output {
     let (stop, stopping) = watch::channel(Stop::No);
     let signals = async {
+        let mut terminations = Signals::new(Kind::Terminate);
         tokio::select! {
             biased;
             () = ctrl_c() => {}
             () = async {
-                let mut terminations = Terminations::new();
                 terminations.next().await;
                 stop.send_replace(Stop::Drain);
                 terminations.next().await;
             } => {}
+            () = ignore_hangups() => {}
         }
         stop.send_replace(Stop::Now);
         core::future::pending().await
@@ -82,12 +94,14 @@ pub async fn until_signalled<F: Future>(run: impl FnOnce(Stopping) -> F) -> F::O
     }
 }
 
-/// Waits for SIGINT or SIGTERM; elsewhere for Ctrl-C.
+/// Waits for SIGINT or SIGTERM; elsewhere for Ctrl-C. SIGHUP does nothing from here on.
 pub async fn interrupted() {
+    let mut terminations = Signals::new(Kind::Terminate);
     tokio::select! {
         biased;
         () = ctrl_c() => {}
-        () = async { Terminations::new().next().await } => {}
+        () = terminations.next() => {}
+        () = ignore_hangups() => {}
     }
 }
 
@@ -98,19 +112,40 @@ async fn ctrl_c() {
     }
 }
 
-/// SIGTERM, again and again: one that comes between two waits counts. Elsewhere it never comes.
-struct Terminations {
+/// Keeps a closed terminal, or a manager of services that asks for a reload, from ending the process.
+async fn ignore_hangups() {
+    let mut hangups = Signals::new(Kind::HangUp);
+    loop {
+        hangups.next().await;
+        tracing::info!("SIGHUP is ignored: settings, keys and certificates are read at start only");
+    }
+}
+
+/// The signals that a daemon hears.
+#[derive(Clone, Copy)]
+enum Kind {
+    Terminate,
+    HangUp,
+}
+
+/// A signal, again and again: one that comes between two waits counts. Elsewhere it never comes.
+struct Signals {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,
 }
 
-impl Terminations {
-    fn new() -> Self {
+impl Signals {
+    #[cfg_attr(not(unix), allow(unused_variables, reason = "no such signals there"))]
+    fn new(kind: Kind) -> Self {
         Self {
             #[cfg(unix)]
             signal: {
                 use tokio::signal::unix::{SignalKind, signal};
-                signal(SignalKind::terminate()).ok()
+                signal(match kind {
+                    Kind::Terminate => SignalKind::terminate(),
+                    Kind::HangUp => SignalKind::hangup(),
+                })
+                .ok()
             },
         }
     }
@@ -125,30 +160,87 @@ impl Terminations {
     }
 }
 
-/// Ends a process: success, or the error on standard error.
-#[must_use]
-pub fn exit(name: &str, outcome: Result<(), Box<dyn core::error::Error>>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut message = format!("{name}: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                if !message.contains(&cause.to_string()) {
-                    message.push_str(&format!(": {cause}"));
-                }
-                source = cause.source();
-            }
-            report(&message);
-            ExitCode::FAILURE
-        }
+/// Prints a text to standard output. A reader that has seen enough, as `head` has, is no error.
+///
+/// # Errors
+/// Fails if it cannot be written for another reason.
+pub fn print(text: &str) -> io::Result<()> {
+    forgive_reader(io::stdout().write_all(text.as_bytes()))
+}
+
+/// Takes the end of a pipe's reader for success.
+///
+/// # Errors
+/// Passes on every other error.
+pub fn forgive_reader(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 
-#[allow(
-    clippy::print_stderr,
-    reason = "the last word of a process goes to its standard error"
-)]
-fn report(message: &str) {
-    eprintln!("{message}");
+/// Runs a process and ends it: success, or the error on standard error. `code` may name the exit code
+/// of an error.
+pub fn main(
+    name: &str,
+    run: impl FnOnce() -> Result<(), Box<dyn Error>>,
+    code: impl FnOnce(&(dyn Error + 'static)) -> Option<u8>,
+) -> ExitCode {
+    // A panic has been logged; what is logged is to be written.
+    let exit = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            telemetry::say_last(&format!("{name}: {}", in_words(&*error)));
+            code(&*error).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        Err(_) => ExitCode::from(PANICKED),
+    };
+    telemetry::flush();
+    exit
+}
+
+/// Returns an error and what caused it, unless it says that itself.
+fn in_words(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if !message.contains(&cause.to_string()) {
+            message.push_str(&format!(": {cause}"));
+        }
+        source = cause.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn an_end_waits_for_no_work_that_goes_on() {
+        let (release, held) = mpsc::channel::<()>();
+        let (begun, working) = tokio::sync::oneshot::channel();
+        let run = async {
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                // As a name server that does not answer.
+                let _ = held.recv();
+            });
+            working.await.unwrap();
+            7
+        };
+        assert_eq!(block_on(run).unwrap(), 7);
+        drop(release);
+    }
+
+    #[test]
+    fn an_error_and_what_caused_it_are_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+        let error = Outer(io::Error::other("inner"));
+        assert_eq!(in_words(&error), "outer: inner");
+        assert_eq!(in_words(&io::Error::other("alone")), "alone");
+    }
 }

@@ -27,8 +27,9 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// # Errors
 /// Reports [`Code::TimedOut`] if no attempt succeeded by `deadline`, and [`Code::NotResolved`] if
 /// there is no candidate. If all attempts failed before, the failure that says most about the target
-/// wins: refused over timed out over host unreachable over network unreachable over any other. A
-/// host that answers tells more than one that is silent, and silence more than a missing route.
+/// wins: refused over timed out over host unreachable over network unreachable over a want of this
+/// host's own ([`Code::Overloaded`]) over any other. A host that answers tells more than one that is
+/// silent, and silence more than a missing route.
 pub async fn race<E: Env>(
     env: &E,
     candidates: &[SocketAddr],
@@ -52,7 +53,7 @@ pub async fn race<E: Env>(
                     Poll::Pending => index += 1,
                     Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((stream, *to))),
                     Poll::Ready(Err(error)) => {
-                        failure = more_telling(failure, code(&error));
+                        failure = more_telling(failure, code(&error, *to));
                         drop(attempts.remove(index));
                         wait = None;
                     }
@@ -88,22 +89,65 @@ pub async fn race<E: Env>(
     clippy::wildcard_enum_match_arm,
     reason = "most kinds of error say nothing about a target"
 )]
-pub fn code(error: &io::Error) -> Code {
+pub fn code(error: &io::Error, to: SocketAddr) -> Code {
     match error.kind() {
         ErrorKind::ConnectionRefused => Code::Refused,
         ErrorKind::TimedOut => Code::TimedOut,
         ErrorKind::HostUnreachable => Code::HostUnreachable,
         ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Code::NetworkUnreachable,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Code::Reset,
-        // ENFILE and EMFILE: sockets are used up here, which says nothing about the target.
-        _ if cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)) => Code::Overloaded,
+        // A host without a global IPv6 address has none to connect from.
+        ErrorKind::AddrNotAvailable if to.is_ipv6() => Code::NetworkUnreachable,
+        _ if is_own_want(error) => Code::Overloaded,
         _ => Code::Internal,
     }
+}
+
+/// Returns what a failed look-up means.
+#[must_use]
+pub fn lookup_code(error: &io::Error) -> Code {
+    if is_own_want(error) {
+        Code::Overloaded
+    } else {
+        Code::NotResolved
+    }
+}
+
+/// Tells whether this host ran out of something, which says nothing about the target: descriptors,
+/// memory, or ports to connect from.
+#[must_use]
+pub fn is_own_want(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let wants = [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOBUFS,
+        libc::ENOMEM,
+        libc::EADDRNOTAVAIL,
+        // Linux' connect, when every port is in use.
+        libc::EAGAIN,
+    ];
+    #[cfg(not(unix))]
+    // WSAEMFILE, WSAENOBUFS, WSAEADDRNOTAVAIL.
+    let wants = [10_024, 10_055, 10_049];
+    // A resolver wraps what the system told it.
+    let mut cause: Option<&(dyn core::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let code = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if code.is_some_and(|code| wants.contains(&code)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Returns the code that says more about the target.
 fn more_telling(a: Code, b: Code) -> Code {
     let order = [
+        Code::Overloaded,
         Code::NetworkUnreachable,
         Code::HostUnreachable,
         Code::TimedOut,

@@ -31,6 +31,12 @@ pub enum EdgeError {
         /// Why not.
         source: NetworkError,
     },
+    /// A task that the edge needs has panicked.
+    #[error("the task for {0} failed; its panic is in the log")]
+    Task(&'static str),
+    /// One of several edges has panicked.
+    #[error("an edge failed; its panic is in the log")]
+    Panicked,
 }
 
 /// A look into a running edge.
@@ -69,7 +75,8 @@ struct Shared<E: Env> {
 /// While manager or POP is away it tries again, for ever.
 ///
 /// # Errors
-/// Fails if the configuration names blocks of addresses that are none.
+/// Fails if the configuration names blocks of addresses that are none, and if a task fails that the edge
+/// cannot do without.
 pub async fn run<E: Env>(
     env: E,
     config: EdgeConfig,
@@ -100,23 +107,22 @@ pub async fn run<E: Env>(
         drain: Drain::default(),
         sessions: Count::default(),
     });
-    shared.tasks.spawn(shared.shard.clone().keep_time());
-    shared
-        .tasks
-        .spawn(follow_events(Rc::clone(&shared), attached));
-    shared
-        .tasks
-        .spawn(answer_census(Rc::clone(&shared), census));
+    let tasks = &shared.tasks;
+    tasks.spawn_unique("the clock", shared.shard.clone().keep_time());
+    tasks.spawn_unique("events", follow_events(Rc::clone(&shared), attached));
+    tasks.spawn(answer_census(Rc::clone(&shared), census));
     shared.shard.drive(|core, now| core.add_uplink(now));
     let begin = || shared.shard.drive(Edge::drain);
     let (env, sessions) = (&shared.env, &shared.sessions);
-    shared
-        .drain
-        .watch(env, &mut stopping, drain_timeout, sessions, begin)
-        .await;
+    let drain = &shared.drain;
+    let outcome = tokio::select! {
+        biased;
+        () = drain.watch(env, &mut stopping, drain_timeout, sessions, begin) => Ok(()),
+        task = shared.tasks.failed() => Err(EdgeError::Task(task)),
+    };
     shared.shard.farewell().await;
     shared.tasks.shut_down().await;
-    Ok(())
+    outcome
 }
 
 /// Runs as many edges as the configuration asks for; see [`run`].
@@ -162,7 +168,8 @@ pub async fn run_copies<E: Env>(
     while let Some(ended) = edges.join_next().await {
         match ended {
             Ok(outcome) => outcome?,
-            Err(error) => tracing::error!(%error, "an edge failed"),
+            // None is cancelled while they are waited for.
+            Err(_) => return Err(EdgeError::Panicked),
         }
     }
     Ok(())
@@ -263,3 +270,6 @@ async fn answer_census<E: Env>(shared: Rc<Shared<E>>, mut requests: mpsc::Receiv
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,18 @@ pub mod carrier;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+#[cfg(feature = "store")]
+pub mod data;
+#[cfg(any(feature = "edge", feature = "pop"))]
+pub mod descriptors;
 pub mod dial;
 #[cfg(any(feature = "edge", feature = "pop"))]
 mod drain;
 #[cfg(feature = "edge")]
 pub mod edge;
 pub mod env;
+#[cfg(any(feature = "manager", feature = "pop"))]
+mod listen;
 #[cfg(feature = "manager")]
 pub mod manager;
 #[cfg(feature = "pop")]

@@ -29,7 +29,8 @@ mod users;
 
 use crate::auth::Throttle;
 use crate::config::{ConfigError, ManagerConfig};
-use crate::env::{Env, Listener as _};
+use crate::env::Env;
+use crate::listen::listen;
 use crate::store::{Store, StoreError};
 use crate::tls::{TlsError, server_config};
 use crate::token::{KeyRing, Secret, SecretError, Signer};
@@ -87,7 +88,7 @@ pub enum ManagerError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address cannot be listened at.
-    #[error("{address}: {error}")]
+    #[error("cannot listen at {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -153,10 +154,11 @@ pub async fn run<E: Env, S: Store>(
         Some(files) => Some(server_config(&files.cert, &files.key)?),
         None => None,
     };
-    let listening = env.listen(config.listen).await.and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
+    let listening = tokio::select! {
+        biased;
+        listening = listen(&env, config.listen, "the REST API") => listening,
+        () = &mut shutdown => return Ok(()),
+    };
     let (listener, address) = listening.map_err(|error| ManagerError::Listen {
         address: config.listen,
         error,

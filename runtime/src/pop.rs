@@ -13,10 +13,11 @@ use crate::auth::{AuthConfig, Authenticator};
 use crate::config::PopConfig;
 use crate::daemon::{Stop, Stopping, told};
 use crate::drain::{Count, Drain};
-use crate::env::{Env, Listener as _};
+use crate::env::Env;
+use crate::listen::listen;
 use crate::shard::{Shard, Tasks};
-use crate::store::{Holder, Store};
-use crate::telemetry;
+use crate::store::{Cursor, Holder, Store};
+use crate::telemetry::{self, NODE_EVENT};
 use account::Accounts;
 use blacklist::Blacklist;
 use core::time::Duration;
@@ -53,6 +54,9 @@ pub enum PopError {
     /// The key that verifies node tokens is broken.
     #[error("the key for node tokens: {0}")]
     Key(String),
+    /// A task that the POP needs has panicked.
+    #[error("the task for {0} failed; its panic is in the log")]
+    Task(&'static str),
 }
 
 /// How long to wait before the store is asked again at start.
@@ -106,7 +110,8 @@ pub type CensusRequest = oneshot::Sender<PopCensus>;
 /// start, and says so.
 ///
 /// # Errors
-/// Fails if an address cannot be listened at or the token key is broken.
+/// Fails if an address cannot be listened at or the token key is broken, and if a task fails that the
+/// POP cannot do without.
 pub async fn run<E: Env, S: Store>(
     env: E,
     config: PopConfig,
@@ -126,19 +131,19 @@ pub async fn run<E: Env, S: Store>(
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
         begun = follow::begin(&env, &store) => begun,
     };
-    let listen = async |at| {
-        env.listen(at)
-            .await
-            .map_err(|source| PopError::Listen { at, source })
+    let listen = async |at, what| {
+        let listening = listen(&env, at, what).await;
+        listening.map_err(|source| PopError::Listen { at, source })
     };
-    let socks = listen(config.listen_socks).await?;
-    let tunnels = listen(config.listen_tunnels).await?;
-    let at = |result: io::Result<SocketAddr>, at| {
-        result.map_err(|source| PopError::Listen { at, source })
-    };
-    let bound = PopReady {
-        socks: at(socks.local_addr(), config.listen_socks)?,
-        tunnels: at(tunnels.local_addr(), config.listen_tunnels)?,
+    let (listeners, bound) = tokio::select! {
+        biased;
+        () = told(&mut stopping, Stop::Drain) => return Ok(()),
+        listening = async {
+            let (socks, socks_at) = listen(config.listen_socks, "applications").await?;
+            let (tunnels, tunnels_at) = listen(config.listen_tunnels, "edges").await?;
+            let bound = PopReady { socks: socks_at, tunnels: tunnels_at };
+            Ok::<_, PopError>(((socks, tunnels), bound))
+        } => listening?,
     };
 
     let resume = config
@@ -174,28 +179,7 @@ pub async fn run<E: Env, S: Store>(
         clients: Count::default(),
         carriers: Count::default(),
     });
-    shared.tasks.spawn(shared.shard.clone().keep_time());
-    shared.tasks.spawn(follow_events(Rc::clone(&shared)));
-    shared
-        .tasks
-        .spawn(registrar::keep(Rc::clone(&shared), store.clone()));
-    shared
-        .tasks
-        .spawn(follow::follow(Rc::clone(&shared), cursor));
-    shared.tasks.spawn(keys::keep(Rc::clone(&shared)));
-    shared.tasks.spawn(account::keep_time(Rc::clone(&shared)));
-    shared
-        .tasks
-        .spawn(account::keep_journal(Rc::clone(&shared)));
-    shared
-        .tasks
-        .spawn(client::accept(Rc::clone(&shared), socks));
-    shared
-        .tasks
-        .spawn(tunnels::accept(Rc::clone(&shared), tunnels));
-    shared
-        .tasks
-        .spawn(answer_census(Rc::clone(&shared), census));
+    start_tasks(&shared, cursor, listeners, census);
     tracing::info!(pop = shared.config.id, socks = %bound.socks, tunnels = %bound.tunnels, "ready");
     // Nobody may want to know.
     let _ = ready.send(bound);
@@ -206,15 +190,43 @@ pub async fn run<E: Env, S: Store>(
         shared.registrar.wake();
     };
     let drain = &shared.drain;
-    drain
-        .watch(&shared.env, &mut stopping, timeout, &shared.clients, begin)
-        .await;
+    let outcome = tokio::select! {
+        biased;
+        () = drain.watch(&shared.env, &mut stopping, timeout, &shared.clients, begin) => Ok(()),
+        task = shared.tasks.failed() => Err(PopError::Task(task)),
+    };
     shared.shard.farewell().await;
     shared.tasks.shut_down().await;
     account::leave(&shared).await;
     registrar::leave(&shared, &store).await;
     tracing::info!(pop = shared.config.id, "stopped");
-    Ok(())
+    outcome
+}
+
+/// Starts the tasks that a POP has one of.
+fn start_tasks<E: Env, S: Store>(
+    shared: &Rc<Shared<E, S>>,
+    cursor: Cursor,
+    (socks, tunnels): (E::Listener, E::Listener),
+    census: tokio::sync::mpsc::Receiver<CensusRequest>,
+) {
+    let tasks = &shared.tasks;
+    tasks.spawn_unique("the clock", shared.shard.clone().keep_time());
+    tasks.spawn_unique("events", follow_events(Rc::clone(shared)));
+    tasks.spawn_unique(
+        "the list of nodes",
+        registrar::keep(Rc::clone(shared), shared.store.clone()),
+    );
+    tasks.spawn_unique(
+        "the stream of changes",
+        follow::follow(Rc::clone(shared), cursor),
+    );
+    tasks.spawn_unique("the keys of managers", keys::keep(Rc::clone(shared)));
+    tasks.spawn_unique("accounts", account::keep_time(Rc::clone(shared)));
+    tasks.spawn_unique("usage", account::keep_journal(Rc::clone(shared)));
+    tasks.spawn_unique("applications", client::accept(Rc::clone(shared), socks));
+    tasks.spawn_unique("edges", tunnels::accept(Rc::clone(shared), tunnels));
+    tasks.spawn(answer_census(Rc::clone(shared), census));
 }
 
 fn core_config(config: &PopConfig) -> Config {
@@ -238,7 +250,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                     .shard
                     .look(|core| core.node(tunnel).map(str::to_owned));
                 if let Some(node) = node {
-                    tracing::info!(node, resumed, "{}", telemetry::tag::NODE_ONLINE);
+                    tracing::info!(name: NODE_EVENT, node, resumed, "{}", telemetry::tag::NODE_ONLINE);
                     shared.registrar.attached(&shared.env, &node, resumed);
                 }
             }
@@ -246,10 +258,10 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                 let node = shared
                     .shard
                     .look(|core| core.node(tunnel).map(str::to_owned));
-                tracing::info!(node, code = code.tag(), "{}", telemetry::tag::NODE_UNSTABLE);
+                tracing::info!(name: NODE_EVENT, node, code = code.tag(), "{}", telemetry::tag::NODE_UNSTABLE);
             }
             Event::Role(PopEvent::NodeGone { node, code, .. }) => {
-                tracing::info!(node, code = code.tag(), "{}", telemetry::tag::NODE_OFFLINE);
+                tracing::info!(name: NODE_EVENT, node, code = code.tag(), "{}", telemetry::tag::NODE_OFFLINE);
                 let still = shared.shard.look(|core| core.has_node(&node));
                 if !still {
                     shared.registrar.gone(&node);

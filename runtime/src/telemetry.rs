@@ -1,8 +1,23 @@
 //! Logs, and the tags by which operators find things in them (requirement W19).
+//!
+//! No log line matters to what is carried: it waits for nobody, fails nobody, and none of a kind that
+//! others can cause fills a disk.
 
-use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
+mod last;
+mod notice;
+mod rate;
+mod writer;
+
+pub use rate::NODE_EVENT;
+
+use core::time::Duration;
+use notice::Notice;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::OnceLock;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt};
+use writer::Lines;
 
 /// The environment variable that says what is logged, as in `info,titan_runtime::store=debug`.
 pub const FILTER_VARIABLE: &str = "TITAN_LOG";
@@ -42,25 +57,75 @@ pub enum TelemetryError {
     /// The process already logs elsewhere.
     #[error(transparent)]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
+    /// The thread that writes cannot be started.
+    #[error("the thread of the log: {0}")]
+    Thread(#[source] io::Error),
 }
 
+/// How long the end of a process waits for its log to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The log of this process.
+static LOG: OnceLock<Lines> = OnceLock::new();
+
 /// Sends the events of this process to standard error: those that `TITAN_LOG` selects or, without
-/// it, `info` and above.
+/// it, `info` and above, and of each kind as many as its rate allows. Panics are logged there too.
+///
+/// A process that ends calls [`flush`].
 ///
 /// # Errors
-/// Fails if `TITAN_LOG` cannot be understood or logging was set up before.
+/// Fails if `TITAN_LOG` cannot be understood, logging was set up before, or no thread can be started.
 pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
     let filter = std::env::var(FILTER_VARIABLE)
         .ok()
         .filter(|text| !text.is_empty());
     let filter = EnvFilter::builder().parse(filter.as_deref().unwrap_or("info"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let lines = Lines::start(format, standard_error()).map_err(TelemetryError::Thread)?;
+    let events = fmt::layer()
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(lines.clone())
+        // It would say so on standard error, and panic where that fails.
+        .log_internal_errors(false);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(rate::Bound(lines.clone()));
     match format {
-        LogFormat::Compact => builder.compact().finish().try_init()?,
-        LogFormat::Json => builder.json().finish().try_init()?,
+        LogFormat::Compact => registry.with(events.compact()).try_init()?,
+        LogFormat::Json => registry.with(events.json()).try_init()?,
     }
+    last::log_panics(lines.clone());
+    // Set only here, and who came first has made the above fail.
+    let _ = LOG.set(lines);
     Ok(())
+}
+
+/// Waits until what was logged is written, but not for long.
+pub fn flush() {
+    if let Some(lines) = LOG.get() {
+        lines.flush(FLUSH_TIMEOUT);
+    }
+}
+
+/// Says the last word of a process on standard error: through its log, if it has one.
+pub fn say_last(message: &str) {
+    match LOG.get() {
+        Some(lines) => {
+            lines.note(&Notice::error("titan_runtime", message));
+            lines.flush(FLUSH_TIMEOUT);
+        }
+        // Nobody may be reading.
+        None => drop(writeln!(io::stderr(), "{message}")),
+    }
+}
+
+/// Returns standard error without the lock that whoever uses it otherwise would wait for.
+fn standard_error() -> Box<dyn Write + Send> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        if let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() {
+            return Box::new(std::fs::File::from(descriptor));
+        }
+    }
+    Box::new(io::stderr())
 }

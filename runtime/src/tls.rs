@@ -20,10 +20,12 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A PEM file cannot be read or holds nothing of the kind.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {}", path.display(), pem_problem(error, what))]
     File {
         /// The file.
         path: PathBuf,
+        /// What should be in it.
+        what: &'static str,
         /// What went wrong.
         error: rustls::pki_types::pem::Error,
     },
@@ -33,9 +35,44 @@ pub enum TlsError {
          that holds the certificate authority of the other side"
     )]
     NoAuthority,
-    /// The certificate or key cannot be used.
+    /// A certificate authority cannot be used.
+    #[error("{}: not every certificate in it can be one of an authority: {error}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: rustls::Error,
+    },
+    /// Certificate and key cannot be used together.
+    #[error("{} and {} do not go together: {error}", cert.display(), key.display())]
+    Pair {
+        /// The file of the certificate chain.
+        cert: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// What went wrong.
+        error: rustls::Error,
+    },
+    /// TLS cannot be set up.
     #[error(transparent)]
     Unusable(#[from] rustls::Error),
+}
+
+/// What is in the files, as people call it.
+const CERTIFICATE: &str = "certificate";
+const PRIVATE_KEY: &str = "private key";
+
+/// Says what is wrong with a PEM file.
+fn pem_problem(error: &rustls::pki_types::pem::Error, what: &str) -> String {
+    use rustls::pki_types::pem::Error;
+    if matches!(error, Error::NoItemsFound) {
+        format!(
+            "holds no {what} in PEM form (`-----BEGIN {}-----`)",
+            what.to_uppercase()
+        )
+    } else {
+        error.to_string()
+    }
 }
 
 /// Makes the configuration of a server from the PEM files of its certificate chain and key.
@@ -43,14 +80,20 @@ pub enum TlsError {
 /// # Errors
 /// Fails if a file cannot be read, or key and certificate do not belong together.
 pub fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::File {
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::File {
         path: key.to_owned(),
+        what: PRIVATE_KEY,
         error,
     })?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
-        .with_single_cert(certificates(cert)?, key)?;
+        .with_single_cert(certificates(cert)?, private)
+        .map_err(|error| TlsError::Pair {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            error,
+        })?;
     // Tunnels live for days: remembering their TLS sessions would cost memory and save nothing.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -78,7 +121,12 @@ fn provider() -> Arc<CryptoProvider> {
 fn roots(ca: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca)? {
-        roots.add(certificate)?;
+        roots
+            .add(certificate)
+            .map_err(|error| TlsError::Authority {
+                path: ca.to_owned(),
+                error,
+            })?;
     }
     Ok(roots)
 }
@@ -86,6 +134,7 @@ fn roots(ca: &Path) -> Result<RootCertStore, TlsError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |error| TlsError::File {
         path: path.to_owned(),
+        what: CERTIFICATE,
         error,
     };
     let certificates = CertificateDer::pem_file_iter(path)
@@ -110,5 +159,34 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("/nowhere.pem"), "{error}");
+    }
+
+    #[cfg(feature = "authority")]
+    #[test]
+    fn errors_name_the_files_and_what_is_wrong_with_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let data = directory.path().join(name);
+            std::fs::create_dir(&data).unwrap();
+            Authority::load_or_create(&data, &[], 1_800_000_000).unwrap()
+        };
+        let (one, other) = (make("one"), make("other"));
+        let message = |cert: &Path, key: &Path| server_config(cert, key).unwrap_err().to_string();
+        let mixed = message(&one.cert, &other.key);
+        assert!(
+            mixed.contains("one/server.pem and")
+                && mixed.contains("other/server.key do not go together"),
+            "{mixed}"
+        );
+        let turned = message(&one.key, &one.key);
+        assert!(
+            turned.contains("server.key: holds no certificate in PEM form"),
+            "{turned}"
+        );
+        let turned = message(&one.cert, &one.cert);
+        assert!(
+            turned.contains("server.pem: holds no private key in PEM form"),
+            "{turned}"
+        );
     }
 }

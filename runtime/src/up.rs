@@ -6,6 +6,7 @@
 use crate::auth::{Cost, hash_password, is_user_name};
 use crate::config::{EdgeConfig, ManagerConfig, PopConfig, TlsFiles};
 use crate::daemon::{Stop, Stopping, interrupted, spawn, stopped};
+use crate::descriptors::Descriptors;
 use crate::env::Env as _;
 use crate::env::tokio::TokioEnv;
 use crate::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
@@ -132,6 +133,9 @@ async fn start(
     daemons: &mut Vec<Daemon>,
 ) -> Result<Ready, Box<dyn Error>> {
     let env = TokioEnv::new();
+    // Each connection takes one at the POP and one at the edge.
+    let descriptors = Descriptors::raise().share(2);
+    crate::data::check(&args.data)?;
     let store = Embedded::open(&Location::Data(args.data.clone()), Mode::Thread)?;
     let (user, password) = make_user(args, &env, &store).await?;
     let authority = if args.insecure {
@@ -173,7 +177,7 @@ async fn start(
     let scheme = |encrypted, plain| if args.insecure { plain } else { encrypted };
     let pop_url = format!("{}://{tunnels}", scheme("wss", "ws"));
     let pop_at = {
-        let config = PopConfig {
+        let mut config = PopConfig {
             id: "pop-1".into(),
             data: args.data.clone(),
             listen_socks: args.listen,
@@ -184,6 +188,7 @@ async fn start(
             resume_over_plaintext: args.insecure,
             ..PopConfig::default()
         };
+        descriptors.fit_pop(&mut config);
         let tls = match &files {
             Some(files) => Some(server_config(&files.cert, &files.key)?),
             None => None,
@@ -235,7 +240,7 @@ async fn start_edges(
     stopping: &Stopping,
     daemons: &mut Vec<Daemon>,
 ) -> Result<(), Box<dyn Error>> {
-    let config = EdgeConfig {
+    let mut config = EdgeConfig {
         node_id: "edge".into(),
         manager: manager.to_owned(),
         join: Some(join.clone()),
@@ -245,6 +250,7 @@ async fn start_edges(
         ca: ca.clone(),
         ..EdgeConfig::default()
     };
+    Descriptors::raise().share(2).fit_edge(&mut config);
     let tls = match &ca {
         Some(ca) => Some(client_config(Some(ca))?),
         None => None,
@@ -288,8 +294,15 @@ async fn make_user(
             (DEFAULT_USER.to_owned(), kept.expose().to_owned())
         }
     };
-    if !is_user_name(&name) || password.is_empty() || password.len() > 255 {
-        return Err("--user: the name or the password is not one that SOCKS5 can carry".into());
+    if !is_user_name(&name) {
+        return Err(format!(
+            "--user: `{name}` is no name of a user: 1 to 64 of A-Z a-z 0-9 . _ @, the first a letter \
+             or digit; `-` and `:` part a name from what follows"
+        )
+        .into());
+    }
+    if password.is_empty() || password.len() > 255 {
+        return Err("--user: a password has 1 to 255 bytes, or SOCKS5 cannot carry it".into());
     }
     let reply = if args.truthful {
         ReplyMode::Truthful

@@ -25,11 +25,35 @@ pub(crate) struct Endpoint {
     authority: String,
 }
 
+/// Whether a server may be talked to in clear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clear {
+    /// It was asked for.
+    Allowed,
+    /// Nobody asked for it.
+    Refused,
+}
+
+impl Clear {
+    /// Returns what a setting called `insecure` asks for.
+    pub(crate) const fn asked(insecure: bool) -> Self {
+        if insecure {
+            Self::Allowed
+        } else {
+            Self::Refused
+        }
+    }
+}
+
 /// Why a server is not reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UrlError {
     #[error("{0:?} is not an address such as wss://pop.example:41005")]
     Malformed(String),
+    #[error(
+        "{0} is in clear: whoever is on the way could read what is sent, and `insecure` was not asked for"
+    )]
+    Clear(String),
     #[error("{0}: {tag}", tag = .1.tag())]
     Unreached(String, Code),
     #[error("{0} wants TLS, and no CA is configured")]
@@ -39,8 +63,9 @@ pub(crate) enum UrlError {
 }
 
 impl Endpoint {
-    /// Parses `ws`, `wss`, `http` and `https` URLs.
-    pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
+    /// Parses `wss` and `https` URLs and, where that was asked for, `ws` and `http` ones. Whoever named the
+    /// URL, the configuration, a manager or a POP, has no say in that.
+    pub(crate) fn parse(url: &str, clear: Clear) -> Result<Self, UrlError> {
         let malformed = || UrlError::Malformed(url.to_owned());
         let uri: http::Uri = url.parse().map_err(|_| malformed())?;
         let (encrypted, default_port) = match uri.scheme_str() {
@@ -48,6 +73,9 @@ impl Endpoint {
             Some("ws" | "http") => (false, 80),
             _ => return Err(malformed()),
         };
+        if !encrypted && clear == Clear::Refused {
+            return Err(UrlError::Clear(url.to_owned()));
+        }
         let authority = uri.authority().ok_or_else(malformed)?;
         let host = Host::parse(authority.host()).map_err(|_| malformed())?;
         let port = authority.port_u16().unwrap_or(default_port);
@@ -103,5 +131,26 @@ impl Endpoint {
             .await
             .map_err(|error| UrlError::Tls(self.authority.clone(), error))?;
         Ok(stream.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_clear_must_be_asked_for() {
+        for url in ["ws://pop.example:1", "http://manager.example"] {
+            assert!(Endpoint::parse(url, Clear::Allowed).is_ok(), "{url}");
+            let error = Endpoint::parse(url, Clear::Refused).unwrap_err();
+            assert!(matches!(error, UrlError::Clear(_)), "{error}");
+        }
+        for url in ["wss://pop.example:1", "https://manager.example"] {
+            assert!(Endpoint::parse(url, Clear::Refused).is_ok(), "{url}");
+        }
+        for url in ["", "pop", "ftp://pop"] {
+            let error = Endpoint::parse(url, Clear::Refused).unwrap_err();
+            assert!(matches!(error, UrlError::Malformed(_)), "{url}: {error}");
+        }
     }
 }

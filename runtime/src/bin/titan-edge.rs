@@ -2,24 +2,25 @@
 
 use clap::Parser as _;
 use core::error::Error;
-use std::io::Write as _;
 use std::process::ExitCode;
 use titan_runtime::config::{EdgeArgs, EdgeConfig};
+use titan_runtime::descriptors::Descriptors;
 use titan_runtime::env::tokio::TokioEnv;
 use titan_runtime::tls::client_config;
 use titan_runtime::{daemon, edge, telemetry};
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
-    daemon::exit("titan-edge", run(&EdgeArgs::parse()))
+    daemon::main("titan-edge", || run(&EdgeArgs::parse()), |_| None)
 }
 
 fn run(args: &EdgeArgs) -> Result<(), Box<dyn Error>> {
     if args.print_example {
-        return Ok(write!(std::io::stdout(), "{}", EdgeConfig::EXAMPLE)?);
+        return Ok(daemon::print(EdgeConfig::EXAMPLE)?);
     }
-    let config = EdgeConfig::load(args.source())?;
+    let mut config = EdgeConfig::load(args.source())?;
     telemetry::init(config.log_format)?;
+    Descriptors::raise().fit_edge(&mut config);
     let tls = match &config.ca {
         Some(ca) => Some(client_config(Some(ca))?),
         None => None,

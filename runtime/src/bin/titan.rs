@@ -11,9 +11,22 @@ use titan_runtime::telemetry::{self, LogFormat};
 use titan_runtime::up::{Ready, UpArgs};
 use titan_runtime::{daemon, up};
 
-/// A self-hosted egress overlay.
+/// What the help ends with.
+const FIRST_STEPS: &str = "\
+To try Titan out:  titan up
+To ask a manager, say once where it is and who asks:
+  export TITAN__MANAGER=https://manager.example:41004 TITAN__CA=/etc/titan/ca.pem
+  export TITAN__TOKEN_FILE=/var/lib/titan/admin.token
+and then, for instance:
+  titan user create alice --expires-at +30d --download-rate 10Mbit
+  titan node list
+  titan pop drain pop-1
+Exit codes: 0 done, 1 no, 2 a wrong command line, 3 manager or store not reached, 4 token not accepted,
+5 no such thing, 6 refused, 7 the record of acts does not verify.";
+
+/// Let applications out through other hosts: try it, and keep users, nodes and POPs of a running site.
 #[derive(Debug, Parser)]
-#[command(name = "titan", version, about)]
+#[command(name = "titan", version, about, after_help = FIRST_STEPS)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -33,13 +46,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = run(Args::parse().command);
-    let code = outcome.as_ref().err().and_then(|error| {
-        let error = error.downcast_ref::<cli::CliError>()?;
-        Some(ExitCode::from(error.exit_code()))
-    });
-    let exit = daemon::exit("titan", outcome);
-    code.unwrap_or(exit)
+    daemon::main("titan", || run(Args::parse().command), exit_code)
+}
+
+fn exit_code(error: &(dyn Error + 'static)) -> Option<u8> {
+    Some(error.downcast_ref::<cli::CliError>()?.exit_code())
 }
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
@@ -53,8 +64,10 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(daemon::block_on(asking)??)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "titan", &mut std::io::stdout());
-            Ok(())
+            // Into memory: it would panic where the reader has seen enough.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "titan", &mut text);
+            Ok(daemon::print(&String::from_utf8_lossy(&text))?)
         }
     }
 }

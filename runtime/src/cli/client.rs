@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::tls::TlsError;
 use crate::token::{Secret, SecretError};
-use crate::url::{Endpoint, UrlError};
+use crate::url::{Clear, Endpoint, UrlError};
 use bytes::Bytes;
 use core::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -36,6 +36,12 @@ pub enum CliError {
     /// The CA's file cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The manager's URL is in clear.
+    #[error(
+        "{0} is in clear: whoever is on the way could read the token; --insecure (or \
+         TITAN__INSECURE=true) accepts that"
+    )]
+    Clear(String),
     /// The manager is not reached.
     #[error("the manager is not reached: {0}")]
     Unreached(String),
@@ -79,7 +85,7 @@ impl CliError {
             Self::Refused { status: 404, .. } => 5,
             Self::Refused { .. } => 6,
             Self::Tampered(_) => 7,
-            Self::Tls(_) | Self::Answer(_) | Self::Input(_) | Self::Output(_) => 1,
+            Self::Clear(_) | Self::Tls(_) | Self::Answer(_) | Self::Input(_) | Self::Output(_) => 1,
         }
     }
 }
@@ -98,8 +104,12 @@ impl<'a, E: Env> Client<'a, E> {
         manager: &str,
         tls: Option<Arc<ClientConfig>>,
         token: Secret,
+        clear: Clear,
     ) -> Result<Self, CliError> {
-        let endpoint = Endpoint::parse(manager).map_err(|error| unreached(&error))?;
+        let endpoint = Endpoint::parse(manager, clear).map_err(|error| match error {
+            UrlError::Clear(url) => CliError::Clear(url),
+            error => unreached(&error),
+        })?;
         Ok(Self {
             env,
             endpoint,
@@ -151,9 +161,10 @@ impl<'a, E: Env> Client<'a, E> {
         let stream = self.endpoint.connect(self.env, self.tls.as_ref()).await;
         let stream = stream.map_err(|error| match error {
             UrlError::NoTls(_) => CliError::Tls(TlsError::NoAuthority),
-            UrlError::Malformed(_) | UrlError::Unreached(..) | UrlError::Tls(..) => {
-                unreached(&error)
-            }
+            UrlError::Malformed(_)
+            | UrlError::Clear(_)
+            | UrlError::Unreached(..)
+            | UrlError::Tls(..) => unreached(&error),
         })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await

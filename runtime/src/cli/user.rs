@@ -2,7 +2,9 @@
 
 use super::table::Kind::{Bytes, Plain, Rate, Time};
 use super::table::{Column, Table};
-use super::values::{OrNone, When, bytes, encode, limit, when};
+use super::values::{
+    OrNone, When, bytes, bytes_or_none, count_or_none, encode, rate_or_none, when,
+};
 use super::{CliError, Client, Output, Paging};
 use crate::env::Env;
 use crate::token::Secret;
@@ -80,7 +82,8 @@ pub enum UserCommand {
     },
 }
 
-/// What can be set of a user. Amounts are written as 1500, 10M or 2GiB; `none` removes a limit.
+/// What can be set of a user. Amounts are bytes, as in 1500, 10MB or 2GiB; rates are bytes as well, or
+/// bits with a small `b`, as in 10Mbit or 10Mb; `none` removes a limit.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
     /// From when on the user may connect: Unix seconds, +30d, or none.
@@ -90,16 +93,16 @@ pub struct Settings {
     #[arg(long, value_name = "TIME", value_parser = when)]
     expires_at: Option<OrNone<When>>,
     /// How much the user may transfer.
-    #[arg(long, value_name = "BYTES", value_parser = limit)]
+    #[arg(long, value_name = "BYTES", value_parser = bytes_or_none)]
     traffic_limit: Option<OrNone<u64>>,
     /// How much the user may upload in a second.
-    #[arg(long, value_name = "BYTES", value_parser = limit)]
+    #[arg(long, value_name = "RATE", value_parser = rate_or_none)]
     upload_rate: Option<OrNone<u64>>,
     /// How much the user may download in a second.
-    #[arg(long, value_name = "BYTES", value_parser = limit)]
+    #[arg(long, value_name = "RATE", value_parser = rate_or_none)]
     download_rate: Option<OrNone<u64>>,
     /// How many sessions the user may have at once.
-    #[arg(long, value_name = "N", value_parser = limit)]
+    #[arg(long, value_name = "N", value_parser = count_or_none)]
     sessions_max: Option<OrNone<u64>>,
     /// When clients are answered.
     #[arg(long)]

@@ -1,17 +1,47 @@
 //! Amounts and times as people write them, and texts as URLs carry them.
 
-/// Reads an amount of bytes: `1500`, `10k`, `2.5G`; the units are powers of 1000, with `i` of 1024.
+/// Reads an amount of bytes: `1500`, `10k`, `10MB`, `2.5G`; the units are powers of 1000, with `i` of
+/// 1024. A small `b` would be bits, in which nobody counts amounts: it is refused.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no amount such as 1500, 10M or 2GiB");
-    let digits = text
-        .find(|one: char| !one.is_ascii_digit() && one != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim().trim_end_matches(['b', 'B']);
-    let (letter, base) = match unit.strip_suffix('i') {
-        Some("") => return Err(wrong()),
-        Some(letter) => (letter, 1_024_u64),
-        None => (unit, 1_000),
+    let wrong = || format!("`{text}` is no amount of bytes such as 1500, 10MB or 2GiB");
+    let (number, unit) = split(text);
+    if unit.ends_with('b') {
+        return Err(format!("{}; `b` is bits, `B` bytes", wrong()));
+    }
+    let prefix = unit.strip_suffix('B').unwrap_or(unit);
+    let amount = amount(number, prefix).ok_or_else(wrong)?;
+    u64::try_from(amount).map_err(|_| wrong())
+}
+
+/// Reads a rate and returns bytes per second: bytes as [`bytes`] reads them, or bits with a small `b` or
+/// `bit`, as in `10Mb` or `10Mbit`; `/s` or `ps` may stand behind.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let wrong =
+        || format!("`{text}` is no rate such as 10MB (bytes), 10Mbit or 10Mb (bits) in a second");
+    let plain = text.strip_suffix("/s").or_else(|| text.strip_suffix("ps"));
+    let plain = plain.unwrap_or(text);
+    let (number, unit) = split(plain);
+    let bits = unit.strip_suffix("bit").or_else(|| unit.strip_suffix('b'));
+    let Some(prefix) = bits else {
+        return bytes(plain).map_err(|_| wrong());
+    };
+    let bits = amount(number, prefix).ok_or_else(wrong)?;
+    u64::try_from(bits / 8).map_err(|_| wrong())
+}
+
+/// Parts a number from its unit.
+fn split(text: &str) -> (&str, &str) {
+    let digits = text.find(|one: char| !one.is_ascii_digit() && one != '.');
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    (number, unit.trim())
+}
+
+/// Multiplies a number by what its prefix stands for.
+fn amount(number: &str, prefix: &str) -> Option<u128> {
+    let (letter, base) = match prefix.strip_suffix('i') {
+        Some("") => return None,
+        Some(letter) => (letter, 1_024_u128),
+        None => (prefix, 1_000),
     };
     let power = match letter {
         "" => 0,
@@ -19,34 +49,48 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
         "M" => 2,
         "G" => 3,
         "T" => 4,
-        _ => return Err(wrong()),
+        _ => return None,
     };
     let factor = base.pow(power);
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    let mut amount = whole.checked_mul(factor).ok_or_else(wrong)?;
+    let whole: u64 = whole.parse().ok()?;
+    let mut amount = u128::from(whole) * factor;
     if !part.is_empty() {
-        let digits: u64 = part.parse().map_err(|_| wrong())?;
-        let scale = u32::try_from(part.len())
-            .ok()
-            .and_then(|len| 10_u64.checked_pow(len));
-        let scale = scale.ok_or_else(wrong)?;
-        amount += u64::try_from(u128::from(digits) * u128::from(factor) / u128::from(scale))
-            .map_err(|_| wrong())?;
+        let digits: u64 = part.parse().ok()?;
+        let scale = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
+        amount += u128::from(digits) * factor / u128::from(scale);
     }
-    Ok(amount)
+    Some(amount)
 }
 
 /// A value, or the word `none`, which removes what is set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrNone<T>(pub(super) Option<T>);
 
-/// Reads an amount or `none`.
-pub(super) fn limit(text: &str) -> Result<OrNone<u64>, String> {
+/// Reads an amount of bytes or `none`.
+pub(super) fn bytes_or_none(text: &str) -> Result<OrNone<u64>, String> {
+    or_none(text, bytes)
+}
+
+/// Reads a rate or `none`.
+pub(super) fn rate_or_none(text: &str) -> Result<OrNone<u64>, String> {
+    or_none(text, rate)
+}
+
+/// Reads a plain number or `none`.
+pub(super) fn count_or_none(text: &str) -> Result<OrNone<u64>, String> {
+    let count = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
+    or_none(text, count)
+}
+
+fn or_none(
+    text: &str,
+    read: impl FnOnce(&str) -> Result<u64, String>,
+) -> Result<OrNone<u64>, String> {
     if text == "none" {
         return Ok(OrNone(None));
     }
-    bytes(text).map(|amount| OrNone(Some(amount)))
+    read(text).map(|value| OrNone(Some(value)))
 }
 
 /// A point in time as written on the command line.
@@ -139,6 +183,8 @@ mod tests {
             ("2.5G", 2_500_000_000),
             ("1KiB", 1_024),
             ("1.5MiB", 1_572_864),
+            ("10MB", 10_000_000),
+            ("10 MB", 10_000_000),
             ("3TB", 3_000_000_000_000),
         ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
@@ -153,10 +199,37 @@ mod tests {
             ".",
             "1i",
             "1 k k",
+            "10Mb",
+            "1b",
+            "1BB",
         ] {
             assert!(bytes(text).is_err(), "{text}");
         }
-        assert_eq!(limit("none"), Ok(OrNone(None)));
+        assert_eq!(bytes_or_none("none"), Ok(OrNone(None)));
+        assert_eq!(count_or_none("12"), Ok(OrNone(Some(12))));
+        assert!(count_or_none("12M").is_err(), "sessions have no unit");
+    }
+
+    #[test]
+    fn a_small_b_is_bits() {
+        for (text, expected) in [
+            ("1500", 1_500),
+            ("10M", 10_000_000),
+            ("10MB", 10_000_000),
+            ("10MB/s", 10_000_000),
+            ("1MiB/s", 1_048_576),
+            ("10Mb", 1_250_000),
+            ("10Mbit", 1_250_000),
+            ("10Mbit/s", 1_250_000),
+            ("10Mbps", 1_250_000),
+            ("2.5Gb", 312_500_000),
+            ("8b", 1),
+        ] {
+            assert_eq!(rate(text), Ok(expected), "{text}");
+        }
+        for text in ["", "b", "ps", "10Mbb", "10bits", "x/s", "10B/m"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
     }
 
     #[test]

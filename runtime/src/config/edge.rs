@@ -51,7 +51,11 @@ pub struct EdgeConfig {
 
 /// The command line of `titan-edge`.
 #[derive(Clone, Debug, Default, clap::Parser)]
-#[command(name = "titan-edge", about = "Connects to targets on behalf of a POP")]
+#[command(
+    name = "titan-edge",
+    version,
+    about = "Connects to targets on behalf of a POP"
+)]
 pub struct EdgeArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]

@@ -70,6 +70,7 @@ pub enum ProxyHeader {
 #[derive(Clone, Debug, Default, clap::Parser)]
 #[command(
     name = "titan-manager",
+    version,
     about = "Keeps users and nodes, and tells edges where to connect"
 )]
 pub struct ManagerArgs {

@@ -74,7 +74,11 @@ pub struct Limits {
 
 /// The command line of `titan-pop`.
 #[derive(Clone, Debug, Default, clap::Parser)]
-#[command(name = "titan-pop", about = "Takes applications' connections to edges")]
+#[command(
+    name = "titan-pop",
+    version,
+    about = "Takes applications' connections to edges"
+)]
 pub struct PopArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]

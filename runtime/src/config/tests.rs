@@ -166,6 +166,59 @@ fn unknown_keys_are_named() {
 }
 
 #[test]
+fn variables_of_other_programs_break_nothing() {
+    // What the operator's command is told in the same shell.
+    let command = [
+        ("TITAN__MANAGER", "https://manager.example:41004"),
+        ("TITAN__CA", "/etc/titan/ca.pem"),
+        ("TITAN__TOKEN_FILE", "/var/lib/titan/admin.token"),
+        ("TITAN__TOKEN", "secret"),
+    ];
+    assert!(manager("insecure = true", &command).is_ok());
+    assert!(pop("insecure = true\nid = 'p'\npublic_url = 'ws://p'", &command).is_ok());
+    let config = edge(
+        "node_id = 'n'",
+        &[&command[..], &[("TITAN__JOIN", "x")]].concat(),
+    )
+    .unwrap();
+    assert_eq!(config.manager, "https://manager.example:41004");
+    // What nobody reads is an error that names the variable.
+    refused(
+        manager("insecure = true", &[("TITAN__LISEN", "1")]),
+        &["TITAN__LISEN", "`lisen`"],
+    );
+}
+
+#[test]
+fn errors_name_file_and_line_variable_or_flag() {
+    let toml = "insecure = true\n\nlisten = 'x'\n";
+    refused(manager(toml, &[]), &["titan.toml:3: ", "listen"]);
+    refused(manager("insecure = true\nlisten", &[]), &["titan.toml:2: "]);
+    refused(
+        manager("insecure = true", &[("TITAN__LISTEN", "x")]),
+        &["TITAN__LISTEN: "],
+    );
+    refused(
+        pop("", &[("TITAN__LIMITS__SESSIONS_MAX", "many")]),
+        &["TITAN__LIMITS__SESSIONS_MAX: "],
+    );
+    let flagged = Source {
+        flags: vec![("listen", "x".to_owned())],
+        ..Source::default()
+    };
+    refused(
+        ManagerConfig::load(flagged).map_err(|error| error.to_string()),
+        &["--listen: "],
+    );
+    // A line that cannot be read may hold a secret.
+    let error = manager("store = redis://:s3cret@host", &[]).unwrap_err();
+    assert!(
+        error.contains("titan.toml:1: ") && !error.contains("s3cret"),
+        "{error}"
+    );
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let toml = "insecure = true\nlisten = '127.0.0.1:1'\ndata = '/file'";

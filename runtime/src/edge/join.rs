@@ -2,7 +2,7 @@
 
 use crate::config::EdgeConfig;
 use crate::env::Env;
-use crate::url::Endpoint;
+use crate::url::{Clear, Endpoint};
 use bytes::Bytes;
 use core::cell::RefCell;
 use core::time::Duration;
@@ -163,6 +163,11 @@ impl Joiner {
         }
     }
 
+    /// Whether managers and POPs may be talked to in clear.
+    pub(super) const fn clear(&self) -> Clear {
+        Clear::asked(self.config.insecure)
+    }
+
     fn question(&self, uplink: UplinkId, wish: Wish<'_>) -> Question {
         let grants = self.grants.borrow();
         let pop = |uplink: &UplinkId| Some(grants.get(uplink)?.grant.pop_id.clone());
@@ -182,7 +187,8 @@ impl Joiner {
         question: &Question,
     ) -> Result<Grant, JoinError> {
         let unreached = |error: &dyn core::fmt::Display| JoinError::Unreached(error.to_string());
-        let manager = Endpoint::parse(&self.config.manager).map_err(|error| unreached(&error))?;
+        let manager = Endpoint::parse(&self.config.manager, self.clear())
+            .map_err(|error| unreached(&error))?;
         let stream = manager
             .connect(env, tls)
             .await

@@ -95,7 +95,7 @@ async fn attempt<E: Env>(
         Some(address) if !address.is_empty() => address,
         Some(_) | None => &grant.server_url,
     };
-    let pop = Endpoint::parse(url).map_err(|error| Failed::of(&error))?;
+    let pop = Endpoint::parse(url, shared.joiner.clear()).map_err(|error| Failed::of(&error))?;
     let stream = pop
         .connect(&shared.env, shared.tls.as_ref())
         .await

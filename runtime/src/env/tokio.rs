@@ -1,12 +1,14 @@
 //! The world of production: the operating system through tokio.
 
+mod spare;
+
 use super::{Env, Listener, Stream, StreamRole};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net;
 use ::tokio::sync::Semaphore;
 use ::tokio::task::spawn_blocking;
 use ::tokio::time;
-use core::future::pending;
+use core::future::{pending, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
@@ -108,7 +110,10 @@ impl Env for TokioEnv {
         socket.set_nonblocking(true)?;
         socket.bind(&at.into())?;
         socket.listen(BACKLOG)?;
-        net::TcpListener::from_std(socket.into()).map(TcpListener)
+        Ok(TcpListener {
+            sockets: net::TcpListener::from_std(socket.into())?,
+            spare: spare::Descriptor::default(),
+        })
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
@@ -173,20 +178,38 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// A source of accepted TCP streams.
+/// A source of accepted TCP streams. Out of descriptors, it refuses who comes instead of letting him
+/// wait unheard.
 #[derive(Debug)]
-pub struct TcpListener(net::TcpListener);
+pub struct TcpListener {
+    sockets: net::TcpListener,
+    spare: spare::Descriptor,
+}
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.0.accept().await?;
-        Ok((TcpStream(stream), canonical(peer)))
+        loop {
+            self.spare.keep();
+            match self.sockets.accept().await {
+                Ok((stream, peer)) => return Ok((TcpStream(stream), canonical(peer))),
+                Err(error) if spare::is_want(&error) && self.spare.give_up() => {
+                    let next = poll_fn(|cx| Poll::Ready(self.sockets.poll_accept(cx)));
+                    let Poll::Ready(Ok((stream, _))) = next.await else {
+                        return Err(error);
+                    };
+                    // No byte can be told without a descriptor that stays.
+                    let _ = stream.set_zero_linger();
+                    tracing::warn!(%error, "a newcomer is refused");
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.sockets.local_addr()
     }
 }
 

@@ -26,7 +26,11 @@ pub enum SecretError {
         error: io::Error,
     },
     /// The file is empty or does not hold what it should.
-    #[error("{}: holds no secret of the expected form", path.display())]
+    #[error(
+        "{}: holds no secret of the expected form: copy it anew, or delete the file where it was made \
+         and start the manager for another",
+        path.display()
+    )]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -34,6 +34,10 @@ async fn titan_with(
     let mut environment = HashMap::from([
         ("TITAN__MANAGER".to_owned(), manager.to_owned()),
         (
+            "TITAN__INSECURE".to_owned(),
+            manager.starts_with("http:").to_string(),
+        ),
+        (
             "TITAN__TOKEN_FILE".to_owned(),
             token_file.display().to_string(),
         ),
@@ -271,4 +275,32 @@ fn the_command_completes_itself_and_wants_a_token() {
         !refused.status.success() && error.contains("TITAN__TOKEN_FILE"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn the_token_is_not_sent_in_clear_unless_asked_to() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "the-admin-token").unwrap();
+    let environment = HashMap::from([
+        ("TITAN__MANAGER".to_owned(), url),
+        (
+            "TITAN__TOKEN_FILE".to_owned(),
+            file.path().display().to_string(),
+        ),
+    ]);
+    let ask = async |line: &str| {
+        let command = Titan::try_parse_from(line.split(' ')).unwrap().command;
+        cli::run(&World, &environment, command, &mut Vec::new()).await
+    };
+    let error = ask("titan node list").await.unwrap_err();
+    assert!(matches!(error, CliError::Clear(_)), "{error}");
+    assert!(error.to_string().contains("--insecure"), "{error}");
+    // Nobody has knocked; with the flag somebody does.
+    tokio::select! {
+        biased;
+        knocked = listener.accept() => drop(knocked.unwrap()),
+        answer = ask("titan node list --insecure") => panic!("{answer:?}"),
+    }
 }

@@ -9,6 +9,8 @@ mod drain;
 mod http;
 mod https;
 mod late;
+mod life;
+mod logs;
 mod managers;
 mod orders;
 mod process;

@@ -28,6 +28,11 @@ impl Titan {
     }
 
     pub(crate) fn up_with(arguments: &[&str]) -> Self {
+        Self::up_changed(arguments, |_| {})
+    }
+
+    /// Brings it up by a command that is changed at last.
+    pub(crate) fn up_changed(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut command = daemon(env!("CARGO_BIN_EXE_titan"));
         command.args(["up", "--json", "--data"]).arg(data.path());
@@ -35,7 +40,9 @@ impl Titan {
         for address in ["--listen", "--manager", "--tunnels"] {
             command.args([address, "127.0.0.1:0"]);
         }
-        let mut process = Process::spawn(command.args(arguments).stdout(Stdio::piped()));
+        command.args(arguments);
+        change(&mut command);
+        let mut process = Process::spawn(command.stdout(Stdio::piped()));
         let output = process.child().stdout.take().unwrap();
         let (tell, ready) = mpsc::channel();
         thread::spawn(move || {

@@ -21,7 +21,7 @@ impl FromStr for Scenario {
 ///
 /// # Errors
 /// Says what is not.
-fn check(scenario: &Scenario) -> Result<(), String> {
+pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
     let topology = &scenario.topology;
     let counts = [
         ("pops", topology.pops),

@@ -2,6 +2,7 @@
 
 use super::faults::Plan;
 use super::findings::{Log, collecting_panics, panic_count};
+use super::scenario::Scenario;
 use super::trace::Trace;
 use super::world::Shared;
 use super::{account, clock, draw, entropy, expect, flows, host, kernel, trace};

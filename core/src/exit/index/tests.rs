@@ -9,6 +9,7 @@ mod time;
 
 use super::*;
 use crate::rng::Rng;
+use crate::time::Duration;
 use std::collections::BTreeMap as Counts;
 
 const ANY: Demand = Demand {

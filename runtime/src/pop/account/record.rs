@@ -40,17 +40,17 @@ pub(in crate::pop) fn aged<E: Env, S: Store>(shared: &Shared<E, S>, most: usize)
 /// Returns what a record lets its user do.
 pub(super) fn terms(record: &User) -> Terms {
     Terms {
-        limit: record.traffic_limit,
+        limit: record.settings.traffic_limit,
         charged: record.charged,
         spent: record.uploaded.saturating_add(record.downloaded),
         rates: Rates {
-            up: record.upload_rate.unwrap_or(0),
-            down: record.download_rate.unwrap_or(0),
+            up: record.settings.upload_rate.unwrap_or(0),
+            down: record.settings.download_rate.unwrap_or(0),
         },
-        sessions_max: record.sessions_max,
-        enabled: record.enabled,
-        starts_at: record.starts_at,
-        ends_at: record.expires_at,
+        sessions_max: record.settings.sessions_max,
+        enabled: record.settings.enabled,
+        starts_at: record.settings.starts_at,
+        ends_at: record.settings.expires_at,
         password: record.credential_version,
     }
 }

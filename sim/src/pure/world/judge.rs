@@ -9,7 +9,8 @@ use super::hosts::Host;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use titan_core::endpoint::{
-    CarrierId, Counters, Edge, Endpoint, Pop, PopEvent, Role, SessionId, TunnelId, UplinkId, Usage,
+    CarrierId, Counters, Deadline, Edge, Endpoint, Pop, PopEvent, Role, SessionId, TunnelId,
+    UplinkId, Usage,
 };
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
@@ -194,13 +195,18 @@ impl World {
         let edges = self.edges.iter().filter(|host| host.suspended_until < now);
         let pops = pops.filter_map(|host| host.core.as_ref());
         let edges = edges.filter_map(|host| host.core.as_ref());
-        let pops = pops.filter_map(|core| core.poll_timeout());
-        let edges = edges.filter_map(|core| core.poll_timeout());
         self.judge_ledgers(earliest);
-        for due in pops.chain(edges) {
-            if due.at < earliest {
-                violated(6, format_args!("{due:?} has passed at {:?}", self.now));
-            }
+        for due in pops.filter_map(|core| core.poll_timeout()) {
+            self.judge_deadline(due, earliest);
+        }
+        for due in edges.filter_map(|core| core.poll_timeout()) {
+            self.judge_deadline(due, earliest);
+        }
+    }
+
+    fn judge_deadline<T: core::fmt::Debug>(&self, due: Deadline<T>, earliest: Instant) {
+        if due.at < earliest {
+            violated(6, format_args!("{due:?} has passed at {:?}", self.now));
         }
     }
 

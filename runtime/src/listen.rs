@@ -1,0 +1,115 @@
+//! Listening at an address that something else may hold for a while.
+
+use crate::env::{Env, Listener as _};
+use core::time::Duration;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// How long to wait for an address that a connection holds, which may be one that lasts.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// How often the address is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// How long to look for another listener there.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Listens at an address, and returns at which. `what` names the listener to people.
+///
+/// The system may have given the port to an outgoing connection, as the ports that are usual here lie
+/// in the range for those. Then this waits, says so, and gives up after two minutes.
+///
+/// # Errors
+/// Fails at once if another listener is there, or for any other reason.
+pub(crate) async fn listen<E: Env>(
+    env: &E,
+    at: SocketAddr,
+    what: &str,
+) -> io::Result<(E::Listener, SocketAddr)> {
+    let deadline = env.now() + WAIT_MAX;
+    let mut told = false;
+    loop {
+        let error = match env.listen(at).await {
+            Ok(listener) => {
+                let bound = listener.local_addr()?;
+                return Ok((listener, bound));
+            }
+            Err(error) => error,
+        };
+        if error.kind() != io::ErrorKind::AddrInUse || env.now() >= deadline {
+            return Err(error);
+        }
+        if has_listener(env, at).await {
+            return Err(io::Error::new(
+                error.kind(),
+                format!("{error}: another process listens there"),
+            ));
+        }
+        if !told {
+            told = true;
+            tracing::warn!(
+                %at,
+                "waiting to listen for {what}: a connection holds the port (take one outside of \
+                 net.ipv4.ip_local_port_range, or list it in net.ipv4.ip_local_reserved_ports)"
+            );
+        }
+        env.sleep_until(env.now() + RETRY).await;
+    }
+}
+
+/// Tells whether something answers at an address.
+async fn has_listener<E: Env>(env: &E, at: SocketAddr) -> bool {
+    let here = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    tokio::select! {
+        biased;
+        connected = env.connect(SocketAddr::new(here, at.port())) => connected.is_ok(),
+        () = env.sleep_until(env.now() + LOOK_TIMEOUT) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::tokio::TokioEnv;
+    use socket2::{Domain, Socket, Type};
+
+    #[tokio::test]
+    async fn a_port_that_a_connection_holds_is_waited_for() {
+        let env = TokioEnv::new();
+        let far = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // As the system binds an outgoing connection.
+        let near = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        near.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .unwrap();
+        near.connect(&far.local_addr().unwrap().into()).unwrap();
+        let at = near.local_addr().unwrap().as_socket().unwrap();
+        let refused = env.listen(at).await.map(drop).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+
+        let listening = listen(&env, at, "a test");
+        tokio::pin!(listening);
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut listening);
+        assert!(early.await.is_err(), "the port is held");
+        // A reset leaves nothing behind that would hold it longer.
+        near.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(near);
+        let (_listener, bound) = listening.await.unwrap();
+        assert_eq!(bound, at);
+    }
+
+    #[tokio::test]
+    async fn a_port_where_another_listens_is_an_error_at_once() {
+        let env = TokioEnv::new();
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = other.local_addr().unwrap();
+        let error = listen(&env, at, "a test").await.map(drop).unwrap_err();
+        assert!(
+            error.to_string().contains("another process listens"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! How daemons live: signals, descriptors, pipes, and words on the command line.
+
+use crate::process::Process;
+use crate::server::{PATIENCE, Server, patient};
+use crate::site::echoes;
+use crate::titan::Titan;
+use std::fs;
+use std::io::{self, Read as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const DAEMONS: [&str; 4] = [
+    env!("CARGO_BIN_EXE_titan"),
+    env!("CARGO_BIN_EXE_titan-manager"),
+    env!("CARGO_BIN_EXE_titan-pop"),
+    env!("CARGO_BIN_EXE_titan-edge"),
+];
+
+fn echo() -> Server {
+    Server::start(|mut stream| {
+        let mut out = stream.try_clone()?;
+        io::copy(&mut stream, &mut out).map(drop)
+    })
+}
+
+/// Has a command run by a shell that first limits its descriptors.
+fn with_open_files(command: &mut Command, limits: &str) {
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    *command = limited;
+}
+
+#[test]
+fn a_closed_terminal_ends_nothing() {
+    let mut titan = Titan::up();
+    let echo = echo();
+    let mut stream = titan.connect(echo.address).unwrap();
+    titan.process.signal("HUP");
+    for _ in 0..3 {
+        echoes(&mut stream).unwrap();
+        echoes(&mut titan.connect(echo.address).unwrap()).unwrap();
+        assert!(!titan.process.has_ended());
+    }
+    titan.process.terminate();
+    assert!(titan.process.wait(PATIENCE).success());
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_to_what_the_system_grants() {
+    let mut titan = Titan::up_changed(&[], |command| {
+        with_open_files(command, "ulimit -Sn 200 && ulimit -Hn 2000");
+    });
+    let limits = fs::read_to_string(format!("/proc/{}/limits", titan.process.child().id()));
+    let limits = limits.unwrap();
+    let open_files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = open_files.unwrap().split_whitespace().nth(3);
+    assert_eq!(soft, Some("2000"));
+}
+
+#[test]
+fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
+    let titan = Titan::up_changed(&["--allow-target", "127.0.0.0/8"], |command| {
+        with_open_files(command, "ulimit -n 220");
+    });
+    let echo = echo();
+    let mut stream = titan.connect(echo.address).unwrap();
+    // More than there are descriptors, who say nothing and stay.
+    let idle: Vec<_> = (0..300)
+        .map(|_| patient(TcpStream::connect_timeout(&titan.proxy, PATIENCE).unwrap()).unwrap())
+        .collect();
+    let soon = Duration::from_secs(5);
+    let refused = idle.iter().rev().take(100).filter(|stream| {
+        stream.set_read_timeout(Some(soon)).unwrap();
+        // Silence until the handshake is late is no answer.
+        let answer = (&**stream).read(&mut [0]);
+        answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+    });
+    assert_eq!(refused.count(), 100);
+    echoes(&mut stream).unwrap();
+    drop(idle);
+    crate::process::eventually("newcomers are served", PATIENCE, || {
+        let stream = titan.connect(echo.address);
+        stream.is_ok_and(|mut stream| echoes(&mut stream).is_ok())
+    });
+}
+
+#[test]
+fn every_program_says_its_version() {
+    for program in DAEMONS {
+        let output = Command::new(program).arg("--version").output().unwrap();
+        assert!(output.status.success(), "{program}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            said.trim_end().ends_with(env!("CARGO_PKG_VERSION")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let titan = DAEMONS[0];
+    for (program, arguments) in [
+        (titan, &["completions", "bash"][..]),
+        (DAEMONS[1], &["--print-example"]),
+        (DAEMONS[2], &["--print-example"]),
+        (DAEMONS[3], &["--print-example"]),
+    ] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(program);
+        let process = command
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped());
+        let mut process = Process::spawn(process);
+        let status = process.wait(PATIENCE);
+        let mut said = String::new();
+        let mut errors = process.child().stderr.take().unwrap();
+        errors.read_to_string(&mut said).unwrap();
+        assert!(status.success() && said.is_empty(), "{program}: {said}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_takes_no_writes_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for (program, arguments) in [
+        (DAEMONS[1], &["--insecure"][..]),
+        (
+            DAEMONS[2],
+            &["--insecure", "--id", "p", "--public-url", "ws://p"],
+        ),
+    ] {
+        let output = Command::new(program)
+            .args(arguments)
+            .arg("--data")
+            .arg(file.path())
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        let name = file.path().display().to_string();
+        assert!(
+            said.contains("the data directory") && said.contains(&name),
+            "{said}"
+        );
+    }
+}

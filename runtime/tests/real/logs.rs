@@ -1,0 +1,131 @@
+//! Logs never matter: whatever becomes of standard error, daemons carry and obey.
+
+use crate::server::{PATIENCE, Server};
+use crate::site::echoes;
+use crate::socks::{self, Host};
+use crate::titan::Titan;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::process::Stdio;
+use std::time::Duration;
+use titan_runtime::telemetry::FILTER_VARIABLE;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// RFC 1928: connection refused.
+const REFUSED: u8 = 5;
+
+/// What a daemon may take to end at once.
+const END: Duration = Duration::from_secs(10);
+
+const ARGUMENTS: [&str; 3] = ["--truthful", "--allow-target", "127.0.0.0/8"];
+
+fn up(level: &str, errors: impl Into<Stdio>) -> Titan {
+    Titan::up_changed(&ARGUMENTS, |command| {
+        command.env(FILTER_VARIABLE, level).stderr(errors);
+    })
+}
+
+/// Asks for a target that refuses, which is logged, and for one that serves.
+fn serves(titan: &Titan, echo: &Server) {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    for _ in 0..3 {
+        let (_, reply) = socks::ask(titan.proxy, Host::Ip(HERE), port).unwrap();
+        assert_eq!(reply, REFUSED);
+    }
+    echoes(&mut titan.connect(echo.address).unwrap()).unwrap();
+}
+
+fn echo() -> Server {
+    Server::start(|mut stream| {
+        let mut out = stream.try_clone()?;
+        io::copy(&mut stream, &mut out).map(drop)
+    })
+}
+
+#[test]
+fn a_full_disk_under_the_log_stops_nothing() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut titan = up("info", full);
+    let echo = echo();
+    for _ in 0..3 {
+        serves(&titan, &echo);
+    }
+    titan.process.terminate();
+    assert!(titan.process.wait(END).success());
+}
+
+#[test]
+fn a_reader_of_the_log_that_leaves_stops_nothing() {
+    let mut titan = up("info", Stdio::piped());
+    drop(titan.process.child().stderr.take());
+    let echo = echo();
+    for _ in 0..3 {
+        serves(&titan, &echo);
+    }
+    titan.process.terminate();
+    assert!(titan.process.wait(END).success());
+}
+
+#[test]
+fn a_log_that_nobody_drains_stops_nothing_and_tells_what_it_lost() {
+    // Every frame is logged, far more than a pipe and the queue behind it hold.
+    let mut titan = up("trace", Stdio::piped());
+    let mut log = titan.process.child().stderr.take().unwrap();
+    let echo = echo();
+    let mut stream = titan.connect(echo.address).unwrap();
+    for _ in 0..8_000 {
+        echoes(&mut stream).unwrap();
+    }
+    serves(&titan, &echo);
+    let mut text = Vec::new();
+    let mut piece = vec![0; 1 << 16];
+    while !String::from_utf8_lossy(&text).contains("lines of the log were lost") {
+        let len = log.read(&mut piece).unwrap();
+        assert_ne!(len, 0, "the log ended without a word about what it lost");
+        text.extend_from_slice(&piece[..len]);
+        // What was searched is not searched again, but for a line that came in part.
+        let keep = text.len().saturating_sub(1 << 12);
+        text.drain(..keep);
+    }
+    // Nobody drains it from here on.
+    for _ in 0..8_000 {
+        echoes(&mut stream).unwrap();
+    }
+    titan.process.terminate();
+    assert!(titan.process.wait(END).success());
+}
+
+#[test]
+fn failed_dials_are_logged_at_a_rate_and_the_others_counted() {
+    let mut titan = up("info", Stdio::piped());
+    let mut log = titan.process.child().stderr.take().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    for _ in 0..600 {
+        let (_, reply) = socks::ask(titan.proxy, Host::Ip(HERE), port).unwrap();
+        assert_eq!(reply, REFUSED);
+    }
+    titan.process.terminate();
+    assert!(titan.process.wait(PATIENCE).success());
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let edge = |line: &&str| line.contains("titan_runtime::edge") && line.contains("[DIAG]");
+    let (told, logged): (Vec<_>, Vec<_>) = text
+        .lines()
+        .filter(edge)
+        .partition(|line| line.contains("more like `[DIAG]` were left out"));
+    assert!((100..500).contains(&logged.len()), "{} lines", logged.len());
+    let left_out: usize = told
+        .iter()
+        .map(|line| {
+            let (_, after) = line.split_once(": ").unwrap();
+            after.split(' ').next().unwrap().parse::<usize>().unwrap()
+        })
+        .sum();
+    assert_eq!(logged.len() + left_out, 600, "{told:?}");
+}
