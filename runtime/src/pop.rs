@@ -31,10 +31,10 @@ use titan_core::endpoint::{Config, Counters, Event, Pop, PopEvent, PopRole, Rate
 use tokio::sync::oneshot;
 
 /// Where a POP listens, once it does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PopReady {
-    /// For applications, SOCKS5.
-    pub socks: SocketAddr,
+    /// For applications, one address or more, in the order of the configuration.
+    pub clients: Vec<SocketAddr>,
     /// For edges.
     pub tunnels: SocketAddr,
 }
@@ -131,13 +131,18 @@ pub async fn run<E: Env, S: Store>(
             .await
             .map_err(|source| PopError::Listen { at, source })
     };
-    let socks = listen(config.listen_socks).await?;
-    let tunnels = listen(config.listen_tunnels).await?;
     let at = |result: io::Result<SocketAddr>, at| {
         result.map_err(|source| PopError::Listen { at, source })
     };
+    let (mut clients, mut bound_clients) = (Vec::new(), Vec::new());
+    for listener in config.client_listeners() {
+        let bound = listen(listener.at).await?;
+        bound_clients.push(at(bound.local_addr(), listener.at)?);
+        clients.push(bound);
+    }
+    let tunnels = listen(config.listen_tunnels).await?;
     let bound = PopReady {
-        socks: at(socks.local_addr(), config.listen_socks)?,
+        clients: bound_clients,
         tunnels: at(tunnels.local_addr(), config.listen_tunnels)?,
     };
 
@@ -187,16 +192,18 @@ pub async fn run<E: Env, S: Store>(
     shared
         .tasks
         .spawn(account::keep_journal(Rc::clone(&shared)));
-    shared
-        .tasks
-        .spawn(client::accept(Rc::clone(&shared), socks));
+    for listener in clients {
+        shared
+            .tasks
+            .spawn(client::accept(Rc::clone(&shared), listener));
+    }
     shared
         .tasks
         .spawn(tunnels::accept(Rc::clone(&shared), tunnels));
     shared
         .tasks
         .spawn(answer_census(Rc::clone(&shared), census));
-    tracing::info!(pop = shared.config.id, socks = %bound.socks, tunnels = %bound.tunnels, "ready");
+    tracing::info!(pop = shared.config.id, clients = ?bound.clients, tunnels = %bound.tunnels, "ready");
     // Nobody may want to know.
     let _ = ready.send(bound);
 
