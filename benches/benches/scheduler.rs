@@ -25,7 +25,7 @@ use pair::{BATCH_LEN, Link};
 use titan_core::endpoint::{Batch, Config, Item, Open, Pop, SessionId};
 use titan_core::target::{Host, Target};
 use titan_core::time::Instant;
-use titan_proto::wire::{self, MessageType};
+use titan_proto::{FrameKind, wire};
 
 /// Virtual time per round of transmitting: acknowledgements that wait for company are due by then.
 const ROUND: Duration = Duration::from_millis(25);
@@ -144,7 +144,7 @@ impl Busy {
             let more = self.batch.is_full();
             for item in self.batch.drain() {
                 if let Item::Frame(frame) = &item
-                    && frame.kind == MessageType::ProxySessionData as u32
+                    && frame.kind == FrameKind::Data.number()
                 {
                     self.sent.push((frame.session, frame.payload.len()));
                 }

@@ -50,7 +50,7 @@ use core::fmt::Debug;
 use deadline::Overdue;
 use desk::Desk;
 use engine::Engine;
-use titan_proto::{Code, Envelope, Frame, is_numbered};
+use titan_proto::{Class, Code, Envelope, Frame, FrameKind, Party, Sender};
 
 /// The state machine of a POP.
 pub type Pop = Endpoint<PopRole>;
@@ -83,9 +83,12 @@ pub trait Role:
 
 /// What only the POP or only the edge does.
 pub(crate) trait Duties: Debug {
+    /// The role at the other end of a carrier.
+    const PEER: Party;
+
     type Desk: Desk;
 
-    /// Applies a frame that only this role understands.
+    /// Applies a frame about a carrier, or one that only the peer's role sends.
     fn frame(
         &mut self,
         engine: &mut Engine<Self::Desk>,
@@ -169,56 +172,42 @@ impl<R: Role> Endpoint<R> {
         }
         carrier.heard(now);
         let envelope = Envelope::decode(message).map_err(|error| error.code())?;
-        let numbered = is_numbered(envelope.kind);
-        let payload_len = envelope.payload.len();
+        let (number, payload_len) = (envelope.session, envelope.payload.len());
         let unanswered = carrier.is_unanswered();
         let frame = Frame::decode(envelope).map_err(|error| error.code())?;
+        let Some(kind) = frame.kind() else {
+            engine.counters.frames_unknown += 1;
+            return Ok(());
+        };
+        if !kind.is_sent_by(R::PEER) {
+            return Err(Code::Protocol);
+        }
         let tunnel = engine.tunnel_on(id);
-        match frame {
-            Frame::Unknown(_) => {
-                engine.counters.frames_unknown += 1;
-                return Ok(());
+        if kind.class() == Class::Carrier {
+            if kind == FrameKind::Hello && tunnel.is_some() {
+                return Err(Code::Protocol);
             }
-            Frame::Hello(_) if tunnel.is_some() => return Err(Code::Protocol),
-            Frame::Hello(_) | Frame::Bye(_) => {
-                return self.role.frame(engine, now, id, frame);
-            }
-            Frame::Udp { .. } => return Ok(()),
-            Frame::Ack { .. }
-            | Frame::Command(_)
-            | Frame::Create { .. }
-            | Frame::Reply { .. }
-            | Frame::Data { .. }
-            | Frame::HalfClose { .. }
-            | Frame::Stop { .. }
-            | Frame::Close { .. }
-            | Frame::Credit { .. }
-            | Frame::Status(_) => {}
+            return self.role.frame(engine, now, id, frame);
+        }
+        if kind == FrameKind::Udp {
+            // No session takes datagrams.
+            return Ok(());
         }
         // Nothing but HELLO is allowed before HELLO, and nothing numbered before its answer: that
         // says what was received before.
         let tunnel = tunnel.ok_or(Code::Protocol)?;
-        if numbered && unanswered {
+        if kind.is_numbered() && unanswered {
             return Err(Code::Protocol);
         }
-        match frame {
-            Frame::Ack { received } => {
-                engine.receive_ack(now, tunnel, received)?;
-                self.role.confirmed(engine, now, tunnel);
-            }
-            Frame::Command(_) | Frame::Create { .. } | Frame::Reply { .. } | Frame::Status(_) => {
-                self.role.frame(engine, now, id, frame)?;
-            }
-            Frame::Data { session, .. }
-            | Frame::HalfClose { session, .. }
-            | Frame::Stop { session, .. }
-            | Frame::Close { session, .. }
-            | Frame::Credit { session, .. } => {
-                engine.receive_session(now, tunnel, session, frame)?;
-            }
-            Frame::Hello(_) | Frame::Bye(_) | Frame::Udp { .. } | Frame::Unknown(_) => {}
+        if let Frame::Ack { received } = frame {
+            engine.receive_ack(now, tunnel, received)?;
+            self.role.confirmed(engine, now, tunnel);
+        } else if kind.sender() == Sender::Both {
+            engine.receive_session(now, tunnel, number, frame)?;
+        } else {
+            self.role.frame(engine, now, id, frame)?;
         }
-        if numbered {
+        if kind.is_numbered() {
             self.engine.count(now, tunnel, payload_len);
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
-use titan_proto::{Envelope, Frame, encode_header, is_numbered, limits, wire};
+use titan_proto::{Envelope, Frame, FrameKind, encode_header, limits, wire};
 
 /// Takes a message apart, holds it against prost, and puts it together again.
 ///
@@ -26,7 +26,8 @@ pub fn frame(data: &[u8]) {
     let Ok(frame) = Frame::decode(envelope) else {
         return;
     };
-    if !is_numbered(kind) && matches!(frame, Frame::Unknown(_)) {
+    assert_eq!(frame.kind(), FrameKind::from_number(kind));
+    if frame.kind().is_none() {
         return;
     }
     let (again, of, payload) = frame.clone().encode();
@@ -40,9 +41,11 @@ pub fn frame(data: &[u8]) {
 }
 
 /// Returns the longest payload of a type, legacy ones included.
-const fn payload_max(kind: u32) -> usize {
-    match kind {
-        3 | 5 | 11 => limits::DATA_MAX,
-        _ => limits::CONTROL_MAX,
+fn payload_max(kind: u32) -> usize {
+    const LEGACY_TEST: u32 = wire::MessageType::UploadTestData as u32;
+    match (FrameKind::from_number(kind), kind) {
+        (Some(kind), _) => kind.payload_max(),
+        (None, LEGACY_TEST) => limits::DATA_MAX,
+        (None, _) => limits::CONTROL_MAX,
     }
 }

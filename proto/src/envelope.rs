@@ -1,5 +1,6 @@
 //! The outer message: type, session and payload, without copying the payload.
 
+use crate::kind::FrameKind;
 use crate::limits::{CONTROL_MAX, DATA_MAX, HEADER_MAX, LEGACY_SESSION_MAX, MESSAGE_MAX};
 use crate::wire::MessageType;
 use bytes::{BufMut, Bytes};
@@ -45,12 +46,6 @@ impl DecodeError {
             Self::Malformed(detail) | Self::TooLarge(detail) => detail,
         }
     }
-}
-
-/// Tells whether frames of type `kind` count towards acknowledgement.
-#[must_use]
-pub const fn is_numbered(kind: u32) -> bool {
-    kind < 64 && kind != MessageType::ProxyUdpData as u32
 }
 
 impl Envelope {
@@ -136,12 +131,12 @@ impl Header {
 }
 
 const fn payload_max(kind: u32) -> usize {
-    const DATA: u32 = MessageType::ProxySessionData as u32;
-    const UDP: u32 = MessageType::ProxyUdpData as u32;
+    /// Bytes for a test of a legacy edge's line.
     const TEST: u32 = MessageType::UploadTestData as u32;
-    match kind {
-        DATA | UDP | TEST => DATA_MAX,
-        _ => CONTROL_MAX,
+    match FrameKind::from_number(kind) {
+        Some(kind) => kind.payload_max(),
+        None if kind == TEST => DATA_MAX,
+        None => CONTROL_MAX,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Frames as the two ends mean them.
 
 use crate::envelope::{DecodeError, Envelope};
-use crate::wire::{self, MessageType};
+use crate::kind::{Class, FrameKind, is_numbered};
+use crate::wire;
 use bytes::Bytes;
 
 /// A decoded frame.
@@ -81,6 +82,27 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// Returns the row of the table of frames; `None` for a type this version does not know.
+    #[must_use]
+    pub const fn kind(&self) -> Option<FrameKind> {
+        Some(match self {
+            Self::Command(_) => FrameKind::Command,
+            Self::Create { .. } => FrameKind::Create,
+            Self::Reply { .. } => FrameKind::Reply,
+            Self::Data { .. } => FrameKind::Data,
+            Self::HalfClose { .. } => FrameKind::HalfClose,
+            Self::Stop { .. } => FrameKind::Stop,
+            Self::Close { .. } => FrameKind::Close,
+            Self::Credit { .. } => FrameKind::Credit,
+            Self::Udp { .. } => FrameKind::Udp,
+            Self::Hello(_) => FrameKind::Hello,
+            Self::Ack { .. } => FrameKind::Ack,
+            Self::Status(_) => FrameKind::Status,
+            Self::Bye(_) => FrameKind::Bye,
+            Self::Unknown(_) => return None,
+        })
+    }
+
     /// Decodes what an envelope holds.
     ///
     /// # Errors
@@ -95,82 +117,68 @@ impl Frame {
         if !legacy_session.is_empty() {
             return Err(DecodeError::Malformed("text session id"));
         }
-        let known = i32::try_from(kind)
-            .ok()
-            .and_then(|kind| MessageType::try_from(kind).ok());
-        let Some(kind_known) = known else {
-            return if kind < 64 {
+        let Some(kind) = FrameKind::from_number(kind) else {
+            return if is_numbered(kind) {
                 Err(DecodeError::Malformed("unknown numbered type"))
             } else {
                 Ok(Self::Unknown(kind))
             };
         };
-        let of_session = !matches!(
-            kind_known,
-            MessageType::Command
-                | MessageType::Hello
-                | MessageType::Ack
-                | MessageType::Status
-                | MessageType::Bye
-        );
-        if of_session != (session != 0) {
+        if (kind.class() == Class::Session) != (session != 0) {
             return Err(DecodeError::Malformed("session number"));
         }
-        Ok(match kind_known {
-            MessageType::ProxySessionData => Self::Data {
+        Ok(match kind {
+            FrameKind::Data => Self::Data {
                 session,
                 data: payload,
             },
-            MessageType::Command => Self::Command(parse(payload)?),
-            MessageType::ProxySessionCreate => Self::Create {
+            FrameKind::Command => Self::Command(parse(payload)?),
+            FrameKind::Create => Self::Create {
                 session,
                 create: parse(payload)?,
             },
-            MessageType::ProxySessionReply => Self::Reply {
+            FrameKind::Reply => Self::Reply {
                 session,
                 reply: parse(payload)?,
             },
-            MessageType::ProxySessionHalfClose => {
+            FrameKind::HalfClose => {
                 let body: wire::HalfClose = parse(payload)?;
                 Self::HalfClose {
                     session,
                     final_offset: body.final_offset,
                 }
             }
-            MessageType::ProxySessionStop => {
+            FrameKind::Stop => {
                 let body: wire::Stop = parse(payload)?;
                 Self::Stop {
                     session,
                     code: body.code,
                 }
             }
-            MessageType::ProxySessionClose => Self::Close {
+            FrameKind::Close => Self::Close {
                 session,
                 close: parse(payload)?,
             },
-            MessageType::ProxySessionCredit => {
+            FrameKind::Credit => {
                 let body: wire::Credit = parse(payload)?;
                 Self::Credit {
                     session,
                     limit: body.limit,
                 }
             }
-            MessageType::ProxyUdpData => Self::Udp {
+            FrameKind::Udp => Self::Udp {
                 session,
                 udp: parse(payload)?,
             },
-            MessageType::Hello => Self::Hello(parse(payload)?),
-            MessageType::Ack => {
+            FrameKind::Hello => Self::Hello(parse(payload)?),
+            FrameKind::Ack => {
                 let body: wire::Ack = parse(payload)?;
                 Self::Ack {
                     received: body.received,
                 }
             }
-            MessageType::Status => Self::Status(parse(payload)?),
-            MessageType::Bye => Self::Bye(parse(payload)?),
-            MessageType::Unknown | MessageType::UploadTestReq | MessageType::UploadTestData => {
-                return Err(DecodeError::Malformed("type of legacy edges"));
-            }
+            FrameKind::Status => Self::Status(parse(payload)?),
+            FrameKind::Bye => Self::Bye(parse(payload)?),
         })
     }
 
@@ -178,43 +186,31 @@ impl Frame {
     #[must_use]
     pub fn encode(self) -> (u32, u64, Bytes) {
         let (kind, session, payload) = match self {
-            Self::Data { session, data } => (MessageType::ProxySessionData, session, data),
-            Self::Command(body) => (MessageType::Command, 0, pack(&body)),
-            Self::Create { session, create } => {
-                (MessageType::ProxySessionCreate, session, pack(&create))
-            }
-            Self::Reply { session, reply } => {
-                (MessageType::ProxySessionReply, session, pack(&reply))
-            }
+            Self::Data { session, data } => (FrameKind::Data, session, data),
+            Self::Command(body) => (FrameKind::Command, 0, pack(&body)),
+            Self::Create { session, create } => (FrameKind::Create, session, pack(&create)),
+            Self::Reply { session, reply } => (FrameKind::Reply, session, pack(&reply)),
             Self::HalfClose {
                 session,
                 final_offset,
             } => (
-                MessageType::ProxySessionHalfClose,
+                FrameKind::HalfClose,
                 session,
                 pack(&wire::HalfClose { final_offset }),
             ),
-            Self::Stop { session, code } => (
-                MessageType::ProxySessionStop,
-                session,
-                pack(&wire::Stop { code }),
-            ),
-            Self::Close { session, close } => {
-                (MessageType::ProxySessionClose, session, pack(&close))
+            Self::Stop { session, code } => (FrameKind::Stop, session, pack(&wire::Stop { code })),
+            Self::Close { session, close } => (FrameKind::Close, session, pack(&close)),
+            Self::Credit { session, limit } => {
+                (FrameKind::Credit, session, pack(&wire::Credit { limit }))
             }
-            Self::Credit { session, limit } => (
-                MessageType::ProxySessionCredit,
-                session,
-                pack(&wire::Credit { limit }),
-            ),
-            Self::Udp { session, udp } => (MessageType::ProxyUdpData, session, pack(&udp)),
-            Self::Hello(body) => (MessageType::Hello, 0, pack(&body)),
-            Self::Ack { received } => (MessageType::Ack, 0, pack(&wire::Ack { received })),
-            Self::Status(body) => (MessageType::Status, 0, pack(&body)),
-            Self::Bye(body) => (MessageType::Bye, 0, pack(&body)),
+            Self::Udp { session, udp } => (FrameKind::Udp, session, pack(&udp)),
+            Self::Hello(body) => (FrameKind::Hello, 0, pack(&body)),
+            Self::Ack { received } => (FrameKind::Ack, 0, pack(&wire::Ack { received })),
+            Self::Status(body) => (FrameKind::Status, 0, pack(&body)),
+            Self::Bye(body) => (FrameKind::Bye, 0, pack(&body)),
             Self::Unknown(kind) => return (kind, 0, Bytes::new()),
         };
-        (kind as u32, session, payload)
+        (kind.number(), session, payload)
     }
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use prost::Message as _;
 use std::collections::BTreeSet;
-use titan_proto::wire::{self, MessageType};
-use titan_proto::{DecodeError, Envelope, Frame, Header, is_numbered, limits};
+use titan_proto::wire;
+use titan_proto::{Class, DecodeError, Envelope, Frame, FrameKind, Header, is_numbered, limits};
 
 fn message(kind: u32, session: u64, payload: &[u8]) -> Bytes {
     let mut out = Header::new(kind, session, payload.len())
@@ -163,13 +163,23 @@ fn frames() -> impl Strategy<Value = Frame> {
                 detail,
             })
         }),
+        (select(FrameKind::ALL), session()).prop_map(|(kind, session)| bare(kind, session)),
         later().prop_map(Frame::Unknown),
     ]
 }
 
+/// Makes a frame with an empty payload.
+fn bare(kind: FrameKind, session: u64) -> Frame {
+    let of_session = kind.class() == Class::Session;
+    let session = if of_session { session } else { 0 };
+    decode(&message(kind.number(), session, &[])).unwrap()
+}
+
 /// Types of a later version.
 fn later() -> impl Strategy<Value = u32> {
-    prop_oneof![68u32..200, Just(u32::MAX), 68u32..=u32::MAX]
+    let first = FrameKind::ALL.iter().map(|kind| kind.number()).max();
+    let first = first.unwrap() + 1;
+    prop_oneof![first..200, Just(u32::MAX), first..=u32::MAX]
 }
 
 /// Returns where the fields of an encoded message end, its start included.
@@ -205,7 +215,10 @@ proptest! {
     #[test]
     fn frames_round_trip(frame in frames()) {
         let (kind, session, payload) = frame.clone().encode();
-        prop_assert!(kind == MessageType::ProxySessionData as u32 || payload.len() <= limits::CONTROL_MAX);
+        let known = FrameKind::from_number(kind);
+        prop_assert_eq!(known, frame.kind());
+        let payload_max = known.map_or(limits::CONTROL_MAX, FrameKind::payload_max);
+        prop_assert!(payload.len() <= payload_max);
         let bytes = message(kind, session, &payload);
         prop_assert_eq!(decode(&bytes), Ok(frame));
         let oracle = wire::Message::decode(bytes).unwrap();
@@ -243,12 +256,14 @@ proptest! {
     ) {
         let decoded = decode(&message(kind, session, &payload));
         match kind {
-            1..=6 | 16..=18 | 64..=67 => {
-                let of_tunnel = kind == 1 || kind >= 64;
-                if of_tunnel != (session == 0) {
+            _ if FrameKind::from_number(kind).is_some() => {
+                let known = FrameKind::from_number(kind).unwrap();
+                if (known.class() == Class::Session) != (session != 0) {
                     prop_assert_eq!(decoded, Err(DecodeError::Malformed("session number")));
+                } else if let Ok(frame) = decoded {
+                    prop_assert_eq!(frame.kind(), Some(known));
                 }
-                prop_assert_eq!(is_numbered(kind), kind < 64 && kind != 5);
+                prop_assert_eq!(is_numbered(kind), known.is_numbered());
             }
             ..64 => {
                 prop_assert!(is_numbered(kind));

@@ -18,7 +18,7 @@ mod values;
 pub use edge::{EdgeArgs, EdgeConfig};
 pub use load::{ConfigError, Source};
 pub use manager::{ManagerArgs, ManagerConfig, ProxyHeader, StaticPop};
-pub use pop::{Limits, PopArgs, PopConfig};
+pub use pop::{LISTENERS_MAX, Limits, ListenerConfig, PopArgs, PopConfig};
 pub use store::StoreAddress;
 
 use serde::Deserialize;

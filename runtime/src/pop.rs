@@ -32,10 +32,10 @@ use titan_core::endpoint::{Config, Counters, Event, Pop, PopEvent, PopRole, Rate
 use tokio::sync::oneshot;
 
 /// Where a POP listens, once it does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PopReady {
-    /// For applications, SOCKS5.
-    pub socks: SocketAddr,
+    /// For applications, one address or more, in the order of the configuration.
+    pub clients: Vec<SocketAddr>,
     /// For edges.
     pub tunnels: SocketAddr,
 }
@@ -135,14 +135,19 @@ pub async fn run<E: Env, S: Store>(
         let listening = listen(&env, at, what).await;
         listening.map_err(|source| PopError::Listen { at, source })
     };
-    let (listeners, bound) = tokio::select! {
+    let (clients, tunnels, bound) = tokio::select! {
         biased;
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
         listening = async {
-            let (socks, socks_at) = listen(config.listen_socks, "applications").await?;
+            let (mut clients, mut clients_at) = (Vec::new(), Vec::new());
+            for listener in config.client_listeners() {
+                let (bound, at) = listen(listener.at, "applications").await?;
+                clients.push(bound);
+                clients_at.push(at);
+            }
             let (tunnels, tunnels_at) = listen(config.listen_tunnels, "edges").await?;
-            let bound = PopReady { socks: socks_at, tunnels: tunnels_at };
-            Ok::<_, PopError>(((socks, tunnels), bound))
+            let bound = PopReady { clients: clients_at, tunnels: tunnels_at };
+            Ok::<_, PopError>((clients, tunnels, bound))
         } => listening?,
     };
 
@@ -179,8 +184,8 @@ pub async fn run<E: Env, S: Store>(
         clients: Count::default(),
         carriers: Count::default(),
     });
-    start_tasks(&shared, cursor, listeners, census);
-    tracing::info!(pop = shared.config.id, socks = %bound.socks, tunnels = %bound.tunnels, "ready");
+    start_tasks(&shared, cursor, (clients, tunnels), census);
+    tracing::info!(pop = shared.config.id, clients = ?bound.clients, tunnels = %bound.tunnels, "ready");
     // Nobody may want to know.
     let _ = ready.send(bound);
 
@@ -207,7 +212,7 @@ pub async fn run<E: Env, S: Store>(
 fn start_tasks<E: Env, S: Store>(
     shared: &Rc<Shared<E, S>>,
     cursor: Cursor,
-    (socks, tunnels): (E::Listener, E::Listener),
+    (clients, tunnels): (Vec<E::Listener>, E::Listener),
     census: tokio::sync::mpsc::Receiver<CensusRequest>,
 ) {
     let tasks = &shared.tasks;
@@ -224,7 +229,9 @@ fn start_tasks<E: Env, S: Store>(
     tasks.spawn_unique("the keys of managers", keys::keep(Rc::clone(shared)));
     tasks.spawn_unique("accounts", account::keep_time(Rc::clone(shared)));
     tasks.spawn_unique("usage", account::keep_journal(Rc::clone(shared)));
-    tasks.spawn_unique("applications", client::accept(Rc::clone(shared), socks));
+    for listener in clients {
+        tasks.spawn_unique("applications", client::accept(Rc::clone(shared), listener));
+    }
     tasks.spawn_unique("edges", tunnels::accept(Rc::clone(shared), tunnels));
     tasks.spawn(answer_census(Rc::clone(shared), census));
 }

@@ -180,7 +180,7 @@ async fn start(
         let mut config = PopConfig {
             id: "pop-1".into(),
             data: args.data.clone(),
-            listen_socks: args.listen,
+            listen_socks: Some(args.listen),
             listen_tunnels: tunnels,
             public_url: pop_url.clone(),
             tls: files.clone(),
@@ -218,7 +218,7 @@ async fn start(
     )
     .await?;
     Ok(Ready {
-        proxy: pop_at.socks,
+        proxy: pop_at.clients[0],
         user,
         password,
         manager: manager_url,

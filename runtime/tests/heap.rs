@@ -234,7 +234,7 @@ impl World {
             let config = PopConfig {
                 id: "pop".into(),
                 data: path.clone(),
-                listen_socks: ([127, 0, 0, 1], 0).into(),
+                listen_socks: Some(([127, 0, 0, 1], 0).into()),
                 listen_tunnels: tunnels,
                 public_url: format!("ws://{tunnels}"),
                 insecure: true,
@@ -250,7 +250,7 @@ impl World {
             let stop = stopping.clone();
             let pop = pop::run(env.clone(), config, store, None, ready, census, stop);
             let pop = spawn_local(pop);
-            let proxy = pop_at.await.unwrap().socks;
+            let proxy = pop_at.await.unwrap().clients[0];
 
             let config = EdgeConfig {
                 node_id: "edge".into(),

@@ -105,7 +105,7 @@ impl Overlay {
         let pop_config = PopConfig {
             id: POP_ID.to_owned(),
             data: path.to_owned(),
-            listen_socks: ([10, 0, 0, 2], 1080).into(),
+            listen_socks: Some(([10, 0, 0, 2], 1080).into()),
             listen_tunnels: ([10, 0, 0, 2], 41005).into(),
             public_url: "ws://10.0.0.2:41005".to_owned(),
             insecure: true,
@@ -179,8 +179,8 @@ impl Overlay {
 
     /// Returns where applications connect.
     #[must_use]
-    pub const fn socks(&self) -> SocketAddr {
-        self.pop_config.listen_socks
+    pub fn socks(&self) -> SocketAddr {
+        self.pop_config.client_listeners()[0].at
     }
 
     /// Returns where edges connect.
@@ -246,7 +246,7 @@ impl Overlay {
         let (env, store) = (self.network.host(&name, ip), self.store.clone());
         let config = PopConfig {
             id: name,
-            listen_socks: (ip, 1080).into(),
+            listen_socks: Some((ip, 1080).into()),
             listen_tunnels: (ip, 41005).into(),
             public_url: format!("ws://{ip}:41005"),
             ..self.pop_config.clone()

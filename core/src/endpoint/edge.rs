@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::IpAddr;
 use flow::{EdgeAttempt, EdgeFlow};
-use titan_proto::{Code, Frame, wire};
+use titan_proto::{Code, Frame, Party, wire};
 use uplink::{Call, Link, Uplink};
 
 /// The edge's part of an [`Endpoint`].
@@ -329,8 +329,14 @@ impl Role for EdgeRole {
 }
 
 impl Duties for EdgeRole {
+    const PEER: Party = Party::Pop;
+
     type Desk = EdgeDesk;
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the table of frames says which come here"
+    )]
     fn frame(
         &mut self,
         engine: &mut Engine<EdgeDesk>,
@@ -352,16 +358,7 @@ impl Duties for EdgeRole {
                 self.ordered(engine, now, carrier, command);
                 Ok(())
             }
-            Frame::Reply { .. }
-            | Frame::Data { .. }
-            | Frame::HalfClose { .. }
-            | Frame::Stop { .. }
-            | Frame::Close { .. }
-            | Frame::Credit { .. }
-            | Frame::Udp { .. }
-            | Frame::Ack { .. }
-            | Frame::Status(_)
-            | Frame::Unknown(_) => Err(Code::Protocol),
+            _ => Err(Code::Protocol),
         }
     }
 

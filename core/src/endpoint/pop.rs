@@ -36,7 +36,7 @@ use desk::PopDesk;
 use flow::{Exits, Grip, PopAttempt, PopFlow};
 use greet::NodeEntry;
 use node::{Node, Taking};
-use titan_proto::{Code, Frame, wire};
+use titan_proto::{Code, Frame, Party, wire};
 
 /// The POP's part of an [`Endpoint`].
 #[derive(Debug)]
@@ -369,8 +369,14 @@ impl Role for PopRole {
 }
 
 impl Duties for PopRole {
+    const PEER: Party = Party::Edge;
+
     type Desk = PopDesk;
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the table of frames says which come here"
+    )]
     fn frame(
         &mut self,
         engine: &mut Engine<PopDesk>,
@@ -397,16 +403,7 @@ impl Duties for PopRole {
                     _ => engine.dismiss(now, carrier, code, Duration::ZERO),
                 }
             }
-            Frame::Command(_)
-            | Frame::Create { .. }
-            | Frame::Data { .. }
-            | Frame::HalfClose { .. }
-            | Frame::Stop { .. }
-            | Frame::Close { .. }
-            | Frame::Credit { .. }
-            | Frame::Udp { .. }
-            | Frame::Ack { .. }
-            | Frame::Unknown(_) => return Err(Code::Protocol),
+            _ => return Err(Code::Protocol),
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The server's side of a SOCKS5 handshake (RFC 1928, RFC 1929).
 
 mod message;
+mod seam;
+
+pub use super::{AuthMode, Credentials};
+pub(super) use seam::PROTOCOL;
 
 use crate::target::{HostError, Target};
-use alloc::boxed::Box;
 use bytes::{Buf as _, Bytes, BytesMut};
 use core::fmt;
 use core::net::SocketAddr;
@@ -19,17 +22,6 @@ pub const HANDSHAKE_LEN_MAX: usize = 257 + 513 + 262;
 /// The most that a client is answered in one handshake, in bytes: method 2, status 2, reply 22.
 const OUTPUT_LEN_MAX: usize = 2 + 2 + 22;
 
-/// What a client must show before it may ask for a target.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AuthMode {
-    /// Nothing. A client that offers user name and password is still asked for them, because the name
-    /// may say where to leave the network; the driver judges them. The password may be empty: Java
-    /// offers this method always, and then has none.
-    Open,
-    /// User name and password, 1 to 255 bytes each (RFC 1929 section 2).
-    Password,
-}
-
 /// Something that the driver has to act on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -39,36 +31,6 @@ pub enum Event {
     Request(Target),
     /// The handshake is over: write the remaining output and close.
     Failed(Failure),
-}
-
-/// A user name and a password as the client sent them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    user: Box<str>,
-    password: Box<[u8]>,
-}
-
-impl Credentials {
-    /// Returns the user name with whatever grammar it carries, 1 to 255 bytes.
-    #[must_use]
-    pub const fn user(&self) -> &str {
-        &self.user
-    }
-
-    /// Returns the password, up to 255 bytes in no particular encoding.
-    #[must_use]
-    pub const fn password(&self) -> &[u8] {
-        &self.password
-    }
-}
-
-/// Shows no password.
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
 }
 
 /// One client's handshake, without I/O.

@@ -5,7 +5,7 @@ use crate::common::{
 };
 use bytes::Bytes;
 use titan_core::endpoint::{Config, Open};
-use titan_proto::{Code, Frame, wire};
+use titan_proto::{Class, Code, Frame, FrameKind, Party, wire};
 
 /// An edge whose POP is played by the test.
 fn lonely_edge(config: Config) -> (World, usize) {
@@ -144,15 +144,24 @@ fn a_flood_of_creates_whose_replies_nobody_takes_ends_the_tunnel() {
 
 #[test]
 fn a_peer_cannot_speak_for_the_other_role() {
-    let (mut world, link) = lonely_edge(config());
-    let reply = wire::Reply::default();
-    world.inject(link, ToEdge, Frame::Reply { session: 1, reply });
-    assert_eq!(world.byes(), [(Code::Protocol, 0)]);
-    let mut world = World::new(config(), 1);
-    let link = world.link(0);
-    let create = create();
-    world.inject(link, ToPop, Frame::Create { session: 1, create });
-    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+    let mut refused = [0, 0];
+    for &kind in FrameKind::ALL {
+        let session = u64::from(kind.class() == Class::Session);
+        if !kind.is_sent_by(Party::Pop) {
+            let (mut world, link) = lonely_edge(config());
+            world.inject_raw(link, ToEdge, &message(kind.number(), session, &[]));
+            assert_eq!(world.byes(), [(Code::Protocol, 0)], "{}", kind.name());
+            refused[0] += 1;
+        }
+        if !kind.is_sent_by(Party::Edge) {
+            let mut world = World::new(config(), 1);
+            let link = world.link(0);
+            world.inject_raw(link, ToPop, &message(kind.number(), session, &[]));
+            assert_eq!(world.tunnel_gone(), Some(Code::Protocol), "{}", kind.name());
+            refused[1] += 1;
+        }
+    }
+    assert_eq!(refused, [2, 2], "REPLY and STATUS; COMMAND and CREATE");
 }
 
 #[test]

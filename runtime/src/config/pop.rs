@@ -1,12 +1,37 @@
 //! The POP's configuration.
 
-use super::values::{check_id, check_min, check_url, duration};
+use super::values::{check_id, check_min, check_url, duration, list};
 use super::{ConfigError, Source, StoreAddress, TlsFiles, check_protection};
 use crate::telemetry::LogFormat;
 use core::time::Duration;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The most listeners for applications.
+pub const LISTENERS_MAX: usize = 64;
+
+/// Where applications connect if nothing else is configured.
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1_080);
+
+/// Where applications connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerConfig {
+    /// The address.
+    pub at: SocketAddr,
+}
+
+/// Reads an address: all that an environment variable can say of a listener.
+impl FromStr for ListenerConfig {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        text.parse().map(|at| Self { at })
+    }
+}
 
 /// The configuration of `titan-pop`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -20,8 +45,11 @@ pub struct PopConfig {
     pub store: StoreAddress,
     /// The file that holds what `store` would, so that it may hold a password.
     pub store_file: Option<PathBuf>,
-    /// Where applications connect by SOCKS5.
-    pub listen_socks: SocketAddr,
+    /// Where applications connect, at most [`LISTENERS_MAX`] of them; see [`Self::client_listeners`].
+    #[serde(deserialize_with = "list")]
+    pub listeners: Vec<ListenerConfig>,
+    /// Short for a single one of `listeners`.
+    pub listen_socks: Option<SocketAddr>,
     /// Where edges connect.
     pub listen_tunnels: SocketAddr,
     /// Where edges reach `listen_tunnels`, as in `wss://pop.example:41005`. Required.
@@ -89,7 +117,7 @@ pub struct PopArgs {
     /// The directory of the store.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where applications connect by SOCKS5.
+    /// Where applications connect.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_socks: Option<SocketAddr>,
     /// Where edges connect.
@@ -134,7 +162,47 @@ impl PopConfig {
         if let Some(url) = &self.resume_url {
             check_url("resume_url", url, ["wss", "ws"], self.insecure)?;
         }
+        self.check_listeners()?;
         self.limits.validate()
+    }
+
+    fn check_listeners(&self) -> Result<(), ConfigError> {
+        let count = self.listeners.len();
+        if count > LISTENERS_MAX {
+            return Err(ConfigError::invalid(
+                "listeners",
+                format!("must be at most {LISTENERS_MAX}, not {count}"),
+            ));
+        }
+        if count > 0 && self.listen_socks.is_some() {
+            return Err(ConfigError::invalid(
+                "listen_socks",
+                "contradicts `listeners`, which it is short for",
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        for ListenerConfig { at } in &self.listeners {
+            // Port 0 is another one each time.
+            if at.port() != 0 && !seen.insert(at) {
+                return Err(ConfigError::invalid(
+                    "listeners.at",
+                    format!("names {at} twice"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns where applications connect: `listeners`, or else `listen_socks`, or else
+    /// 127.0.0.1:1080.
+    #[must_use]
+    pub fn client_listeners(&self) -> Vec<ListenerConfig> {
+        if self.listeners.is_empty() {
+            let at = self.listen_socks.unwrap_or(LISTEN_DEFAULT);
+            vec![ListenerConfig { at }]
+        } else {
+            self.listeners.clone()
+        }
     }
 }
 
@@ -145,7 +213,8 @@ impl Default for PopConfig {
             data: "/var/lib/titan".into(),
             store: StoreAddress::default(),
             store_file: None,
-            listen_socks: ([127, 0, 0, 1], 1_080).into(),
+            listeners: Vec::new(),
+            listen_socks: None,
             listen_tunnels: ([0, 0, 0, 0], 41_005).into(),
             public_url: String::new(),
             resume_url: None,

@@ -121,10 +121,12 @@ fn the_examples_are_valid_and_show_the_defaults() {
         id: String::new(),
         public_url: String::new(),
         resume_url: None,
+        listen_socks: None,
         tls: None,
-        ..config
+        ..config.clone()
     };
     assert_eq!(shown, default);
+    assert_eq!(config.client_listeners(), default.client_listeners());
 
     let example = EdgeConfig::EXAMPLE.replace("join_file", "# join_file");
     let config = edge(&example, &[("TITAN__JOIN", "s3cret")]).unwrap();
@@ -141,6 +143,59 @@ fn the_examples_are_valid_and_show_the_defaults() {
         ..config
     };
     assert_eq!(shown, EdgeConfig::default());
+}
+
+#[test]
+fn applications_connect_at_one_listener_or_several() {
+    let base = "insecure = true\nid = 'p'\npublic_url = 'ws://p'\n";
+    let of = |toml: &str, environment: &[(&str, &str)]| {
+        let config = pop(&format!("{base}{toml}"), environment)?;
+        let listeners = config.client_listeners();
+        let at = listeners.iter().map(|listener| listener.at.to_string());
+        Ok::<_, String>(at.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(of("", &[]).unwrap(), "127.0.0.1:1080");
+    assert_eq!(of("listeners = []", &[]).unwrap(), "127.0.0.1:1080");
+    assert_eq!(of("listen_socks = '[::1]:9'", &[]).unwrap(), "[::1]:9");
+    let two = "[[listeners]]\nat = '127.0.0.1:1080'\n[[listeners]]\nat = '[::1]:1081'";
+    assert_eq!(of(two, &[]).unwrap(), "127.0.0.1:1080 [::1]:1081");
+    let environment = [("TITAN__LISTENERS", "10.0.0.1:1, 10.0.0.1:2")];
+    assert_eq!(of("", &environment).unwrap(), "10.0.0.1:1 10.0.0.1:2");
+    assert_eq!(
+        of(
+            "[[listeners]]\nat = '127.0.0.1:0'\n[[listeners]]\nat = '127.0.0.1:0'",
+            &[]
+        )
+        .unwrap(),
+        "127.0.0.1:0 127.0.0.1:0"
+    );
+
+    let many = |count: usize| {
+        let one = |port| format!("[[listeners]]\nat = '127.0.0.1:{port}'\n");
+        (1..=count).map(one).collect::<String>()
+    };
+    assert!(of(&many(LISTENERS_MAX), &[]).is_ok());
+    refused(of(&many(LISTENERS_MAX + 1), &[]), &["`listeners`", "64"]);
+    refused(
+        of(&format!("{two}\n{two}"), &[]),
+        &["listeners.at", "127.0.0.1:1080", "twice"],
+    );
+    refused(
+        of(&format!("listen_socks = '127.0.0.1:1'\n{two}"), &[]),
+        &["`listen_socks`", "contradicts", "`listeners`"],
+    );
+    refused(of("[[listeners]]\nat = 'here'", &[]), &["listeners"]);
+    refused(of("[[listeners]]\nport = 1", &[]), &["port"]);
+    refused(of("", &[("TITAN__LISTENERS", "here")]), &["listeners"]);
+    // What is not obeyed is not accepted.
+    for key in [
+        "tls = { cert = 'c', key = 'k' }",
+        "as = 'alice'",
+        "dialect = 'x'",
+    ] {
+        let listener = format!("[[listeners]]\nat = '127.0.0.1:1'\n{key}");
+        refused(of(&listener, &[]), &[key.split(' ').next().unwrap()]);
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod names;
 mod record;
 mod tell;
 
-pub(super) use admit::admit;
+pub(super) use admit::{Place, admit};
 pub(super) use keep::keep_journal;
 pub(super) use record::{aged, refresh};
 pub(super) use tell::leave;

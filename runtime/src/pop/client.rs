@@ -1,26 +1,31 @@
-//! An application's connection: handshake, session, end.
+//! An application's connection: requests, session, end.
 
-use super::account::admit;
+mod conversation;
+
+use super::account::{Place, admit};
 use super::{ACCEPT_RETRY_MAX, Shared};
 use crate::auth::Account;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use crate::shard::{Relay, RelayEnd, linger};
 use crate::store::Store;
 use crate::telemetry;
-use bytes::{Bytes, BytesMut};
+use conversation::Conversation;
 use core::time::Duration;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use titan_core::endpoint::Open;
-use titan_core::ingress::socks5::{AuthMode, Event, HANDSHAKE_LEN_MAX, Socks5};
-use titan_core::target::Target;
+use titan_core::endpoint::{Open, SessionId};
+use titan_core::ingress::{Answering, AuthMode, Credentials, Event, Kind, Outcome, Request, Rules};
 use titan_proto::{Code, wire};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// How long an application that has connected but not asked may still take once the POP drains: it is
 /// told so when it asks.
 const LATE_REQUEST: Duration = Duration::from_secs(1);
+
+/// What a client must show on any listener.
+const RULES: Rules = Rules {
+    auth: AuthMode::Password,
+};
 
 /// Accepts applications until the POP drains; then whoever connects is refused by the system.
 pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut listener: E::Listener) {
@@ -49,10 +54,7 @@ pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut liste
 /// A request that was understood and whose user was let in.
 struct Asked {
     account: Account,
-    target: Target,
-    socks: Socks5,
-    /// What the client sent after its request.
-    early: BytesMut,
+    request: Request,
 }
 
 async fn serve<E: Env, S: Store>(
@@ -66,34 +68,78 @@ async fn serve<E: Env, S: Store>(
         return stream.set_abort_on_drop();
     };
     stream.tune(StreamRole::Flow);
-    let deadline = shared.env.now() + shared.config.limits.client_handshake_timeout;
-    // Boxed: its buffers and futures are not carried through the session's life.
-    let asked = Box::pin(async {
-        tokio::select! {
-            biased;
-            asked = handshake(&shared, &mut stream, peer.ip()) => asked,
-            () = shared.env.sleep_until(deadline) => Err(Failed::Late),
-            () = async {
-                shared.drain.begun().await;
-                shared.env.sleep_until(shared.env.now() + LATE_REQUEST).await;
-            } => Err(Failed::Late),
+    let mut talk = Conversation::new(RULES);
+    let (asked, opened) = loop {
+        // Boxed: its buffers and futures are not carried through the session's life.
+        let asked = Box::pin(hear(&shared, &mut stream, &mut talk, peer.ip()));
+        let asked = match asked.await {
+            Ok(asked) => asked,
+            Err(Failed::Told) => return end(&shared, stream, RelayEnd::Refused).await,
+            Err(Failed::Late | Failed::Gone) => {
+                return end(&shared, stream, RelayEnd::Broken).await;
+            }
+        };
+        match Box::pin(open(&shared, &asked)).await {
+            Ok(opened) => break (asked, opened),
+            Err(code) => {
+                tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
+                talk.refuse(code);
+                // A client that does not take its refusal is treated as one that did.
+                let told = talk.flush(&mut stream).await;
+                if told.is_err() || !talk.wants_bytes() {
+                    return end(&shared, stream, RelayEnd::Refused).await;
+                }
+            }
         }
-    });
-    let asked = match asked.await {
-        Ok(asked) => asked,
-        Err(Failed::Told) => return end(&shared, stream, RelayEnd::Refused).await,
-        Err(Failed::Late | Failed::Gone) => return end(&shared, stream, RelayEnd::Broken).await,
     };
+    let answering = asked.answering();
+    // Held while the session runs: its user is not forgotten meanwhile.
     let Asked {
-        account,
-        target,
-        mut socks,
-        early,
+        account: _account, ..
     } = asked;
-    let admitted = Box::pin(admit(&shared, &account)).await;
-    let open = Open {
+    let (place, id) = opened;
+    let (early, answer) = talk.into_session();
+    let relay = Relay::new(shared.shard.clone(), id, stream);
+    let relay = match answering {
+        Answering::Truthful => relay.with_answer(Box::new(move |outcome| {
+            answer(outcome.err().unwrap_or(Code::Ok).into())
+        })),
+        Answering::Fast => relay.with_front(answer(Outcome::from(Code::Ok))),
+    };
+    let (stream, how) = relay.with_early(early).run().await;
+    if let RelayEnd::Failed(code) = how {
+        tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
+    }
+    drop(place);
+    end(&shared, stream, how).await;
+}
+
+impl Asked {
+    /// Returns when the client is answered: the protocol has the first word, then its user.
+    fn answering(&self) -> Answering {
+        let own = if self.account.truthful {
+            Answering::Truthful
+        } else {
+            Answering::Fast
+        };
+        self.request.answering.unwrap_or(own)
+    }
+}
+
+/// Opens the session that a client asks for.
+async fn open<E: Env, S: Store>(
+    shared: &Rc<Shared<E, S>>,
+    asked: &Asked,
+) -> Result<(Place<E, S>, SessionId), Code> {
+    let Request {
         target,
-        group: admitted.as_ref().map_or(0, |place| place.group),
+        kind: Kind::Tcp,
+        answering: _,
+    } = &asked.request;
+    let place = admit(shared, &asked.account).await?;
+    let open = Open {
+        target: target.clone(),
+        group: place.group,
         weight: 1,
         family: wire::create::Family::Any,
         country: None,
@@ -101,36 +147,8 @@ async fn serve<E: Env, S: Store>(
         sticky: None,
         trace: [0; 16],
     };
-    let opened = admitted.and_then(|place| {
-        let opened = shared.shard.drive(|core, now| core.open(now, open));
-        opened.map(|id| (place, id))
-    });
-    let (place, id) = match opened {
-        Ok(opened) => opened,
-        Err(code) => {
-            tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
-            socks.reply(code, None);
-            // A client that does not take its refusal is treated as one that did.
-            let _ = flush(&mut stream, &mut socks).await;
-            return end(&shared, stream, RelayEnd::Refused).await;
-        }
-    };
-    let relay = Relay::new(shared.shard.clone(), id, stream);
-    let relay = if account.truthful {
-        relay.with_answer(Box::new(move |outcome| {
-            socks.reply(outcome.err().unwrap_or(Code::Ok), None);
-            output(&mut socks)
-        }))
-    } else {
-        socks.reply(Code::Ok, None);
-        relay.with_front(output(&mut socks))
-    };
-    let (stream, how) = relay.with_early(early.freeze()).run().await;
-    if let RelayEnd::Failed(code) = how {
-        tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
-    }
-    drop(place);
-    end(&shared, stream, how).await;
+    let id = shared.shard.drive(|core, now| core.open(now, open))?;
+    Ok((place, id))
 }
 
 async fn end<E: Env, S: Store>(shared: &Shared<E, S>, stream: E::Stream, how: RelayEnd) {
@@ -153,75 +171,75 @@ impl From<io::Error> for Failed {
     }
 }
 
-async fn handshake<E: Env, S: Store>(
+/// Waits for the client's next request, but not for long.
+async fn hear<E: Env, S: Store>(
     shared: &Shared<E, S>,
     stream: &mut E::Stream,
+    talk: &mut Conversation,
     client: IpAddr,
 ) -> Result<Asked, Failed> {
-    let mut socks = Socks5::new(AuthMode::Password);
-    let mut buffer = BytesMut::with_capacity(HANDSHAKE_LEN_MAX);
+    let deadline = shared.env.now() + shared.config.limits.client_handshake_timeout;
+    tokio::select! {
+        biased;
+        asked = next_request(shared, stream, talk, client) => asked,
+        () = shared.env.sleep_until(deadline) => Err(Failed::Late),
+        () = async {
+            shared.drain.begun().await;
+            shared.env.sleep_until(shared.env.now() + LATE_REQUEST).await;
+        } => Err(Failed::Late),
+    }
+}
+
+async fn next_request<E: Env, S: Store>(
+    shared: &Shared<E, S>,
+    stream: &mut E::Stream,
+    talk: &mut Conversation,
+    client: IpAddr,
+) -> Result<Asked, Failed> {
+    // Nobody is let in by what an earlier request showed.
     let mut account = None;
     loop {
-        while let Some(event) = socks.handle_bytes(&mut buffer) {
+        while let Some(event) = talk.next_event() {
             match event {
-                Event::Credentials(credentials) => {
-                    let (user, password) = (credentials.user(), credentials.password());
-                    let known = shared.auth.check_cached(user, password);
-                    let verdict = match known {
-                        Some(verdict) => verdict,
-                        None => Box::pin(shared.auth.verify(user, password, client)).await,
-                    };
-                    match verdict {
-                        Ok(user) => {
-                            account = Some(user);
-                            socks.accept();
-                        }
-                        Err(code) => {
-                            tracing::debug!(code = code.tag(), "login refused");
-                            socks.reject(code);
-                        }
+                Event::Login(credentials) => {
+                    let verdict = verify(shared, &credentials, client).await;
+                    talk.judge(verdict.as_ref().map(|_| ()).map_err(|code| *code));
+                    account = verdict.ok();
+                }
+                Event::Request(request) => match account.take() {
+                    Some(account) => {
+                        talk.flush(stream).await?;
+                        return Ok(Asked { account, request });
                     }
-                }
-                Event::Request(target) => {
-                    let Some(account) = account else {
-                        return Err(Failed::Gone);
-                    };
-                    flush(stream, &mut socks).await?;
-                    return Ok(Asked {
-                        account,
-                        target,
-                        socks,
-                        early: buffer,
-                    });
-                }
+                    None => talk.refuse(Code::BadCredentials),
+                },
                 Event::Failed(failure) => {
-                    tracing::debug!(%failure, "handshake refused");
-                    flush(stream, &mut socks).await?;
+                    tracing::debug!(failure = failure.detail, "handshake refused");
+                    talk.flush(stream).await?;
                     return Err(Failed::Told);
                 }
             }
         }
-        flush(stream, &mut socks).await?;
-        if !socks.wants_bytes() {
+        talk.flush(stream).await?;
+        if !talk.wants_bytes() {
             return Err(Failed::Told);
         }
-        if stream.read_buf(&mut buffer).await? == 0 {
+        if !talk.read(stream).await? {
             return Err(Failed::Gone);
         }
     }
 }
 
-async fn flush<S: crate::env::Stream>(stream: &mut S, socks: &mut Socks5) -> io::Result<()> {
-    while let Some(bytes) = socks.poll_output() {
-        stream.write_all(&bytes).await?;
-    }
-    Ok(())
-}
-
-fn output(socks: &mut Socks5) -> Bytes {
-    let mut out = BytesMut::new();
-    while let Some(bytes) = socks.poll_output() {
-        out.extend_from_slice(&bytes);
-    }
-    out.freeze()
+/// Finds out who logs in.
+async fn verify<E: Env, S: Store>(
+    shared: &Shared<E, S>,
+    credentials: &Credentials,
+    client: IpAddr,
+) -> Result<Account, Code> {
+    let (user, password) = (credentials.user(), credentials.password());
+    let verdict = match shared.auth.check_cached(user, password) {
+        Some(verdict) => verdict,
+        None => Box::pin(shared.auth.verify(user, password, client)).await,
+    };
+    verdict.inspect_err(|code| tracing::debug!(code = code.tag(), "login refused"))
 }

@@ -9,7 +9,7 @@ use bytes::{BufMut as _, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use titan_proto::Code;
 
-const VERSION: u8 = 5;
+pub(super) const VERSION: u8 = 5;
 const LOGIN_VERSION: u8 = 1;
 const CONNECT: u8 = 1;
 const TYPE_V4: u8 = 1;

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use crate::pair::{create, hello};
-use titan_proto::{Frame, wire};
+use titan_proto::{Class, Frame, FrameKind, wire};
 
 /// Draws a HELLO of an edge.
 pub fn some_hello(choices: &mut Choices<'_>) -> wire::Hello {
@@ -57,66 +57,101 @@ fn some_create(choices: &mut Choices<'_>) -> wire::Create {
     }
 }
 
-/// Draws a frame of any type.
+/// The order in which kinds are drawn: the bytes of the corpus count on it. Others follow.
+const DRAWN: [FrameKind; 13] = [
+    FrameKind::Create,
+    FrameKind::Reply,
+    FrameKind::Data,
+    FrameKind::HalfClose,
+    FrameKind::Stop,
+    FrameKind::Close,
+    FrameKind::Credit,
+    FrameKind::Udp,
+    FrameKind::Ack,
+    FrameKind::Status,
+    FrameKind::Bye,
+    FrameKind::Command,
+    FrameKind::Hello,
+];
+
+/// Draws a frame of any type, also of one that nobody knows.
 pub fn frame(choices: &mut Choices<'_>) -> Frame {
-    match choices.below(14) {
-        0 => Frame::Create {
-            session: session(choices),
+    let others = FrameKind::ALL.iter().filter(|kind| !DRAWN.contains(kind));
+    let kinds: Vec<_> = DRAWN.iter().chain(others).collect();
+    let drawn = choices.below(kinds.len() as u64 + 1) as usize;
+    match kinds.get(drawn) {
+        Some(kind) => frame_of(**kind, choices),
+        None => {
+            let known = FrameKind::ALL.iter().map(|kind| kind.number());
+            let unknown_min = known.max().map_or(0, |max| max + 1);
+            Frame::Unknown(unknown_min + choices.below(100) as u32)
+        }
+    }
+}
+
+/// Draws a frame of a kind.
+fn frame_of(kind: FrameKind, choices: &mut Choices<'_>) -> Frame {
+    let session = match kind.class() {
+        Class::Session => session(choices),
+        Class::Carrier | Class::Tunnel => 0,
+    };
+    match kind {
+        FrameKind::Create => Frame::Create {
+            session,
             create: some_create(choices),
         },
-        1 => Frame::Reply {
-            session: session(choices),
+        FrameKind::Reply => Frame::Reply {
+            session,
             reply: wire::Reply {
                 code: choices.code().wire(),
                 upload_limit: choices.number(),
                 ..wire::Reply::default()
             },
         },
-        2 => Frame::Data {
-            session: session(choices),
+        FrameKind::Data => Frame::Data {
+            session,
             data: vec![7; choices.len()].into(),
         },
-        3 => Frame::HalfClose {
-            session: session(choices),
+        FrameKind::HalfClose => Frame::HalfClose {
+            session,
             final_offset: choices.number(),
         },
-        4 => Frame::Stop {
-            session: session(choices),
+        FrameKind::Stop => Frame::Stop {
+            session,
             code: choices.small(),
         },
-        5 => Frame::Close {
-            session: session(choices),
+        FrameKind::Close => Frame::Close {
+            session,
             close: wire::Close {
                 code: choices.code().wire(),
                 mode: choices.below(3) as i32,
             },
         },
-        6 => Frame::Credit {
-            session: session(choices),
+        FrameKind::Credit => Frame::Credit {
+            session,
             limit: choices.number(),
         },
-        7 => Frame::Udp {
-            session: session(choices),
+        FrameKind::Udp => Frame::Udp {
+            session,
             udp: wire::Udp::default(),
         },
-        8 => Frame::Ack {
+        FrameKind::Ack => Frame::Ack {
             received: choices.number(),
         },
-        9 => Frame::Status(wire::Status {
+        FrameKind::Status => Frame::Status(wire::Status {
             accepting: choices.flag(),
             sessions_max: choices.small(),
             ..wire::Status::default()
         }),
-        10 => Frame::Bye(wire::Bye {
+        FrameKind::Bye => Frame::Bye(wire::Bye {
             code: choices.code().wire(),
             retry_after_ms: choices.number(),
             detail: String::new(),
         }),
-        11 => Frame::Command(wire::Command {
+        FrameKind::Command => Frame::Command(wire::Command {
             action: choices.below(7) as i32 - 1,
             ..wire::Command::default()
         }),
-        12 => Frame::Hello(some_hello(choices)),
-        _ => Frame::Unknown(68 + choices.below(100) as u32),
+        FrameKind::Hello => Frame::Hello(some_hello(choices)),
     }
 }

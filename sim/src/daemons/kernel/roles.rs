@@ -69,7 +69,7 @@ async fn run_pop(
         id: host.name.clone(),
         // Its own: the key for node tokens comes from the store, as on a host of its own.
         data: shared.data(&host.name),
-        listen_socks: (host.ip, SOCKS_PORT).into(),
+        listen_socks: Some((host.ip, SOCKS_PORT).into()),
         listen_tunnels: tunnels,
         public_url: format!("ws://{tunnels}"),
         insecure: true,

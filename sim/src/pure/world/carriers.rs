@@ -9,8 +9,7 @@ use std::collections::VecDeque;
 use titan_core::endpoint::{CarrierId, Endpoint, Item, Role};
 use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
-use titan_proto::wire::MessageType;
-use titan_proto::{Code, Envelope, Frame, encode_header, is_numbered};
+use titan_proto::{Code, Envelope, Frame, FrameKind, encode_header, is_numbered};
 
 /// A carrier between an edge and a POP.
 #[derive(Debug)]
@@ -525,29 +524,28 @@ impl Parcel {
     }
 
     fn is_ack(&self) -> bool {
-        self.is_of(MessageType::Ack)
+        self.is_of(FrameKind::Ack)
     }
 
     fn is_reply(&self) -> bool {
-        self.is_of(MessageType::ProxySessionReply)
+        self.is_of(FrameKind::Reply)
     }
 
-    fn is_of(&self, kind: MessageType) -> bool {
+    fn is_of(&self, kind: FrameKind) -> bool {
         self.envelope()
-            .is_some_and(|envelope| envelope.kind == kind as u32)
+            .is_some_and(|envelope| envelope.kind == kind.number())
     }
 
     fn data_session(&self) -> Option<u64> {
         let envelope = self.envelope()?;
-        (envelope.kind == MessageType::ProxySessionData as u32).then_some(envelope.session)
+        (envelope.kind == FrameKind::Data.number()).then_some(envelope.session)
     }
 
     fn describe(&self) -> String {
         match (self, self.envelope()) {
             (Self::Message(_), Some(envelope)) => format!(
                 "{} session {} ({} bytes)",
-                MessageType::try_from(i32::try_from(envelope.kind).unwrap_or(-1))
-                    .map_or("UNKNOWN", |kind| kind.as_str_name()),
+                FrameKind::from_number(envelope.kind).map_or("UNKNOWN", FrameKind::name),
                 envelope.session,
                 envelope.payload.len()
             ),

@@ -6,8 +6,7 @@ use super::hosts::{EdgeHost, Host, taking};
 use super::{Action, World};
 use titan_core::endpoint::{Pop, Rates};
 use titan_core::time::{Duration, Instant};
-use titan_proto::wire::{self, MessageType};
-use titan_proto::{Code, Frame, limits};
+use titan_proto::{Code, Frame, FrameKind, limits, wire};
 
 impl World {
     pub(super) fn fault(&mut self, index: usize) {
@@ -250,7 +249,7 @@ impl World {
         let seen = self.links[link].pipe(up).seen_session;
         let own = self.scenario.limits;
         let parcels = match message {
-            Forged::Garbage => vec![Parcel::frame(MessageType::Ack as u32, 0, &[0xff; 40])],
+            Forged::Garbage => vec![Parcel::frame(FrameKind::Ack.number(), 0, &[0xff; 40])],
             Forged::Ack => vec![framed(Frame::Ack { received: 1 << 40 })],
             Forged::Hello => vec![framed(Frame::Hello(wire::Hello {
                 version: limits::VERSION,
@@ -268,7 +267,7 @@ impl World {
                 let count = own.window_base.max(own.early_max) / (64 << 10) + 1;
                 let payload = vec![0xee; limits::DATA_MAX];
                 (0..count)
-                    .map(|_| Parcel::frame(MessageType::ProxySessionData as u32, seen, &payload))
+                    .map(|_| Parcel::frame(FrameKind::Data.number(), seen, &payload))
                     .collect()
             }
             Forged::Creates => {
