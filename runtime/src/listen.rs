@@ -62,7 +62,7 @@ async fn has_listener<E: Env>(env: &E, at: SocketAddr) -> bool {
     let here = match at.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     tokio::select! {
         biased;

@@ -108,7 +108,10 @@ impl<'a, E: Env> Client<'a, E> {
     ) -> Result<Self, CliError> {
         let endpoint = Endpoint::parse(manager, clear).map_err(|error| match error {
             UrlError::Clear(url) => CliError::Clear(url),
-            error => unreached(&error),
+            error @ (UrlError::Malformed(_)
+            | UrlError::Unreached(..)
+            | UrlError::NoTls(_)
+            | UrlError::Tls(..)) => unreached(&error),
         })?;
         Ok(Self {
             env,

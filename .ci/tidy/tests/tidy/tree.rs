@@ -27,7 +27,7 @@ impl Tree {
             .output()
             .expect("git is needed to tell which files are tracked");
         assert!(list.status.success(), "git ls-files: {list:?}");
-        let list = String::from_utf8(list.stdout).unwrap();
+        let list = String::from_utf8(list.stdout).expect("paths are UTF-8");
         let paths: Vec<_> = list
             .split_terminator('\0')
             .filter(|path| root.join(path).exists())
@@ -49,7 +49,8 @@ impl Tree {
     }
 
     pub(crate) fn text(&self, path: &str) -> String {
-        std::fs::read_to_string(self.root.join(path)).unwrap()
+        std::fs::read_to_string(self.root.join(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 }
 
@@ -69,7 +70,9 @@ impl Source {
     pub(crate) fn foreign_paths(&self) -> Vec<String> {
         let mut found = Paths::default();
         found.visit_file(&self.file);
-        let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
+        let folder = Path::new(&self.path)
+            .parent()
+            .unwrap_or_else(|| Path::new(""));
         found
             .0
             .iter()
@@ -83,11 +86,10 @@ impl Source {
 fn stays_within(path: &Path, folder: &str) -> bool {
     let mut parts = Vec::new();
     for part in path.components() {
-        match part {
-            Component::ParentDir => {
-                parts.pop();
-            }
-            part => parts.push(part),
+        if part == Component::ParentDir {
+            parts.pop();
+        } else {
+            parts.push(part);
         }
     }
     parts.first() == Some(&Component::Normal(folder.as_ref()))
