@@ -34,19 +34,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// The keys that the operator's command reads from the environment.
-const COMMAND_KEYS: [&str; 5] = ["manager", "token_file", "token", "ca", "insecure"];
-
-/// Returns the first part of every key that some program of Titan has.
-fn all_keys() -> Vec<&'static str> {
-    let daemons = [
-        fields::of::<ManagerConfig>(),
-        fields::of::<PopConfig>(),
-        fields::of::<EdgeConfig>(),
-    ];
-    [daemons.concat(), COMMAND_KEYS.to_vec()].concat()
-}
-
 /// Checks that a listener is either protected or said to be open, not both or neither.
 fn check_protection(tls: Option<&TlsFiles>, insecure: bool) -> Result<(), ConfigError> {
     match (tls, insecure) {

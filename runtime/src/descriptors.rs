@@ -10,8 +10,8 @@ use crate::config::{EdgeConfig, PopConfig};
 /// to managers, look-ups.
 const APART: u64 = 64;
 
-/// The part of the rest that a POP sets apart for tunnels, if so many are allowed.
-const TUNNEL_SHARE: u64 = 4;
+/// The part of the rest that a POP sets apart for tunnels, and as much for clients.
+const SHARE_APART: u64 = 4;
 
 /// The fewest descriptors that a daemon can do anything with.
 const LEAST: u64 = 128;
@@ -31,14 +31,16 @@ impl Descriptors {
         Self(raise().unwrap_or(u64::MAX))
     }
 
-    /// Cuts the limits of a POP down to what fits, and says so. A quarter is set apart for tunnels.
+    /// Cuts the limits of a POP down to what fits, and says so. Neither clients nor tunnels can take the
+    /// quarter that is set apart for the others.
     pub fn fit_pop(self, config: &mut PopConfig) {
         let limits = &mut config.limits;
         let rest = self.rest();
+        let apart = rest / SHARE_APART;
         // Carriers beyond the limit are answered before they go: an eighth more.
-        let tunnels = clamp(rest / TUNNEL_SHARE * 8 / 9, limits.tunnels_max);
+        let tunnels = clamp((rest - apart) * 8 / 9, limits.tunnels_max);
         let carriers = u64::from(tunnels) + u64::from(tunnels) / 8;
-        let sessions = clamp(rest - carriers, limits.sessions_max);
+        let sessions = clamp(rest - apart.min(carriers), limits.sessions_max);
         self.warn("limits.tunnels_max", limits.tunnels_max, tunnels);
         self.warn("limits.sessions_max", limits.sessions_max, sessions);
         (limits.tunnels_max, limits.sessions_max) = (tunnels, sessions);
@@ -132,17 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_leaves_a_part_to_tunnels() {
+    fn what_does_not_fit_leaves_a_part_to_the_others() {
         for descriptors in [0, 100, 128, 1_024, 20_000, 65_536] {
             let (sessions, tunnels) = pop(descriptors, 100_000, 100_000);
-            assert!(sessions >= 1 && tunnels >= 1, "{descriptors}");
-            let all = u64::from(sessions) + u64::from(tunnels) + u64::from(tunnels) / 8;
-            assert!(all + APART <= descriptors.max(LEAST), "{descriptors}");
-            assert!(
-                u64::from(tunnels) * 5 > all,
-                "{descriptors}: {tunnels} of {all}"
-            );
+            let rest = descriptors.max(LEAST) - APART;
+            let carriers = u64::from(tunnels) + u64::from(tunnels) / 8;
+            assert_eq!(u64::from(sessions), rest - rest / 4, "{descriptors}");
+            assert!(carriers <= rest - rest / 4, "{descriptors}");
+            assert!(carriers + 2 > rest - rest / 4, "{descriptors}");
         }
+        // A POP of many tunnels and few clients.
+        assert_eq!(pop(20_000, 100, 10_000), (100, 10_000));
         // Clients get what few tunnels leave.
         assert_eq!(pop(1_024, 100_000, 10), (1_024 - 64 - 11, 10));
     }

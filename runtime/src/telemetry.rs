@@ -3,11 +3,14 @@
 //! No log line matters to what is carried: it waits for nobody, fails nobody, and none of a kind that
 //! others can cause fills a disk.
 
+mod bound;
+mod format;
 mod last;
 mod notice;
 mod rate;
 mod writer;
 
+pub use format::LogFormat;
 pub use rate::NODE_EVENT;
 
 use core::time::Duration;
@@ -35,17 +38,6 @@ pub mod tag {
     /// A session stopped reading because its carrier took nothing for a second; once per episode
     /// (requirement W14).
     pub const WRITE_CHAN_FULL: &str = "writeChan full";
-}
-
-/// How events are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One short line each, for people.
-    #[default]
-    Compact,
-    /// One JSON object each, for machines.
-    Json,
 }
 
 /// Why logging could not be set up.
@@ -88,7 +80,7 @@ pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
         .log_internal_errors(false);
     let registry = tracing_subscriber::registry()
         .with(filter)
-        .with(rate::Bound(lines.clone()));
+        .with(bound::Bound(lines.clone()));
     match format {
         LogFormat::Compact => registry.with(events.compact()).try_init()?,
         LogFormat::Json => registry.with(events.json()).try_init()?,

@@ -13,7 +13,7 @@ use crate::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange, Users as _};
 use crate::tls::{Authority, client_config, server_config};
 use crate::token::Secret;
-use crate::{edge, manager, pop};
+use crate::{data, edge, manager, pop};
 use core::error::Error;
 use core::time::Duration;
 use std::net::{SocketAddr, TcpListener};
@@ -26,6 +26,9 @@ const DEFAULT_USER: &str = "titan";
 
 /// The file that keeps that user's password.
 const PASSWORD_FILE: &str = "user.password";
+
+/// What an application's connection takes: a descriptor at the POP and one at the edge.
+const CONNECTION_DESCRIPTORS: u64 = 2;
 
 /// How long the edges may take to come online.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -99,6 +102,7 @@ type Daemon = (
 /// # Errors
 /// Fails if anything cannot start, and if a daemon ends by itself.
 pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<dyn Error>> {
+    data::check(&args.data)?;
     let (stop, stopping) = watch::channel(Stop::No);
     let mut daemons = Vec::new();
     let started = tokio::select! {
@@ -133,9 +137,6 @@ async fn start(
     daemons: &mut Vec<Daemon>,
 ) -> Result<Ready, Box<dyn Error>> {
     let env = TokioEnv::new();
-    // Each connection takes one at the POP and one at the edge.
-    let descriptors = Descriptors::raise().share(2);
-    crate::data::check(&args.data)?;
     let store = Embedded::open(&Location::Data(args.data.clone()), Mode::Thread)?;
     let (user, password) = make_user(args, &env, &store).await?;
     let authority = if args.insecure {
@@ -177,7 +178,7 @@ async fn start(
     let scheme = |encrypted, plain| if args.insecure { plain } else { encrypted };
     let pop_url = format!("{}://{tunnels}", scheme("wss", "ws"));
     let pop_at = {
-        let mut config = PopConfig {
+        let config = fitted(PopConfig {
             id: "pop-1".into(),
             data: args.data.clone(),
             listen_socks: Some(args.listen),
@@ -187,8 +188,7 @@ async fn start(
             insecure: args.insecure,
             resume_over_plaintext: args.insecure,
             ..PopConfig::default()
-        };
-        descriptors.fit_pop(&mut config);
+        });
         let tls = match &files {
             Some(files) => Some(server_config(&files.cert, &files.key)?),
             None => None,
@@ -231,6 +231,14 @@ async fn start(
     })
 }
 
+/// Cuts the limits of the POP down to its share of the process's descriptors.
+fn fitted(mut config: PopConfig) -> PopConfig {
+    Descriptors::raise()
+        .share(CONNECTION_DESCRIPTORS)
+        .fit_pop(&mut config);
+    config
+}
+
 async fn start_edges(
     args: &UpArgs,
     env: &TokioEnv,
@@ -250,7 +258,9 @@ async fn start_edges(
         ca: ca.clone(),
         ..EdgeConfig::default()
     };
-    Descriptors::raise().share(2).fit_edge(&mut config);
+    Descriptors::raise()
+        .share(CONNECTION_DESCRIPTORS)
+        .fit_edge(&mut config);
     let tls = match &ca {
         Some(ca) => Some(client_config(Some(ca))?),
         None => None,

@@ -3,6 +3,45 @@
 use core::fmt;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 
+/// The first part of every key that some program of Titan has.
+pub(super) const ALL: [&str; 35] = [
+    "allow_targets",
+    "blacklist_pop",
+    "ca",
+    "copies",
+    "data",
+    "default_pop",
+    "deny_targets",
+    "drain_timeout",
+    "id",
+    "insecure",
+    "join",
+    "join_file",
+    "limits",
+    "listen",
+    "listen_socks",
+    "listen_tunnels",
+    "listeners",
+    "log_format",
+    "manager",
+    "memory_budget_bytes",
+    "node_id",
+    "node_token_key",
+    "node_token_lifetime",
+    "pops",
+    "proxy_header",
+    "public_url",
+    "resume_over_plaintext",
+    "resume_url",
+    "sessions_max",
+    "store",
+    "store_file",
+    "tls",
+    "token",
+    "token_file",
+    "trusted_proxies",
+];
+
 /// Returns the names of the fields that a struct is read from.
 pub(super) fn of<T: DeserializeOwned>() -> &'static [&'static str] {
     match T::deserialize(Asked) {

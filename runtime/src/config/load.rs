@@ -116,7 +116,6 @@ fn own_variables<T: DeserializeOwned>(
     environment: HashMap<String, String>,
 ) -> Result<HashMap<String, String>, ConfigError> {
     let own = fields::of::<T>();
-    let others = super::all_keys();
     let mut kept = HashMap::new();
     for (name, value) in environment {
         let Some(key) = name.strip_prefix(PREFIX_OF_KEYS) else {
@@ -126,7 +125,7 @@ fn own_variables<T: DeserializeOwned>(
         let first = key.split(SEPARATOR).next().unwrap_or_default();
         if own.contains(&first) {
             kept.insert(name, value);
-        } else if !others.contains(&first) {
+        } else if !fields::ALL.contains(&first) {
             return Err(ConfigError::Unreadable(format!(
                 "the variable {name} sets no key: there is no `{first}` (variables are written \
                  TITAN__SECTION__KEY)"

@@ -245,6 +245,21 @@ fn variables_of_other_programs_break_nothing() {
 }
 
 #[test]
+fn every_key_is_known_to_the_others() {
+    let mut keys = [
+        fields::of::<ManagerConfig>(),
+        fields::of::<PopConfig>(),
+        fields::of::<EdgeConfig>(),
+        // Those of the operator's command.
+        &["manager", "token_file", "token", "ca", "insecure"][..],
+    ]
+    .concat();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys, fields::ALL);
+}
+
+#[test]
 fn errors_name_file_and_line_variable_or_flag() {
     let toml = "insecure = true\n\nlisten = 'x'\n";
     refused(manager(toml, &[]), &["titan.toml:3: ", "listen"]);

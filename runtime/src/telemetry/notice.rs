@@ -1,6 +1,6 @@
 //! Lines that are no events: about the process as a whole, and about the log itself.
 
-use super::LogFormat;
+use super::format::LogFormat;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 

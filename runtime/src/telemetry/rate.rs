@@ -9,13 +9,9 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
+use tracing::Event;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
-
-use super::writer::Lines;
 
 /// The name of events about a node's tunnel. A fleet that reconnects at once is logged whole.
 pub const NODE_EVENT: &str = "node";
@@ -143,16 +139,6 @@ impl Visit for Message {
         if field.name() == "message" {
             self.0 = format!("{value:?}");
         }
-    }
-}
-
-/// Leaves out events beyond the rate of their kind.
-#[derive(Debug)]
-pub(super) struct Bound(pub(super) Lines);
-
-impl<S: Subscriber> Layer<S> for Bound {
-    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        *event.metadata().level() > Level::INFO || self.0.admits(event, Instant::now())
     }
 }
 

@@ -4,9 +4,9 @@
 //! reader that is gone or a pipe that nobody drains costs lines, which are counted, and nothing else:
 //! no task waits, none fails.
 
+use super::format::LogFormat;
 use super::notice::{self, Notice};
-use super::rate::Kinds;
-use super::{LogFormat, rate};
+use super::rate::{Kinds, Verdict};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -114,19 +114,19 @@ impl Lines {
         self.push(&notice::line(self.0.format, notice));
     }
 
-    /// Tells whether an event of a kind may be logged now; see [`rate`].
+    /// Tells whether an event of a kind may be logged now; see [`Kinds`].
     pub(super) fn admits(&self, event: &tracing::Event<'_>, now: Instant) -> bool {
         let mut kinds = self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = kinds.admit(event, now);
         drop(kinds);
-        if verdict == rate::Verdict::FirstLeftOut {
+        if verdict == Verdict::FirstLeftOut {
             self.0
                 .queue()
                 .tell_at
                 .get_or_insert(now + LEFT_OUT_UNTOLD_MAX);
             self.0.news.notify_one();
         }
-        verdict == rate::Verdict::Admitted
+        verdict == Verdict::Admitted
     }
 
     /// Waits until all lines are written and what was left out is told, at most for `timeout`.
