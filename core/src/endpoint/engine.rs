@@ -191,9 +191,12 @@ impl<D: Desk> Engine<D> {
         }
         if session.is_forgotten() {
             self.forget(id);
-        } else if let Some(at) = session.due_at(&self.config) {
-            let timers = &mut self.agenda.timers;
-            timers.arm_sooner(Timer::Session(id), session.timer_mut(), at);
+            return;
+        }
+        let timers = &mut self.agenda.timers;
+        match session.due_at(&self.config) {
+            Some(at) => timers.arm_sooner(Timer::Session(id), session.timer_mut(), at),
+            None => timers.arm(Timer::Session(id), session.timer_mut(), None),
         }
     }
 
