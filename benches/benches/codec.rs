@@ -48,6 +48,10 @@ fn main() {
     for (name, frame) in frames {
         bench(&mut criterion, name, &frame);
     }
+    // What timing itself costs; for those who count instructions.
+    criterion
+        .benchmark_group("empty")
+        .bench_function("iter", |bencher| bencher.iter(|| ()));
     criterion.final_summary();
 }
 

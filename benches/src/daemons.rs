@@ -61,6 +61,12 @@ impl Running {
             .chain(&mut self.edges)
     }
 
+    /// The processes that traffic passes through: POP and edges.
+    pub(crate) fn between(&self) -> Vec<u32> {
+        let edges = self.edges.iter().map(Process::pid);
+        edges.chain([self.pop.pid()]).collect()
+    }
+
     /// Starts one process of `count` further edges and waits until each has a carrier.
     pub(crate) async fn add_edges(&mut self, count: usize) -> Result<()> {
         let wanted = self.carrier_count()? + count;

@@ -20,6 +20,10 @@ use crate::route::{Login, Route};
 /// Names and values a load found out.
 pub(crate) type Values = BTreeMap<String, f64>;
 
+/// What a load with a window did in all, before and after the window too: bytes, requests or connections. Processor
+/// time is counted over the same stretch.
+pub(crate) const DONE: &str = "done";
+
 /// Environment variable that carries the password to a load: arguments are public.
 pub(crate) const PASSWORD_VARIABLE: &str = "TITAN_BENCH_PASSWORD";
 

@@ -1,7 +1,7 @@
 //! The end-to-end bench: real processes, beside a yardstick, in one table with ratios.
 //!
 //! ```text
-//! cargo run --release -p titan-benches --bin titan-bench [-- --quick] [--only NAME]… [--json FILE]
+//! cargo run --release -p titan-benches --bin titan-bench [-- --quick] [--only NAME]… [--against DIR] [--json]
 //! ```
 //!
 //! # What is compared
@@ -27,6 +27,13 @@
 //! - **memory**: growth of the POP's private dirty pages, no kernel memory. Per tunnel: one more edge process brings
 //!   many edges, short sessions use them all, everything rests. Per session: sessions through one tunnel are opened,
 //!   used and left idle; for the yardstick, connections through the first relay.
+//!
+//! - **CPU**: user and system time of POP and edge, or of both relays, from the start of a load to its end, for each
+//!   byte, request or connection that it moved meanwhile, warm-up included.
+//!
+//! With `--against DIR` the daemons in DIR take part as further columns, by turns with the others in each round, and a
+//! second table shows both builds and their ratios. What one change of the code costs is seen by such a run alone: two
+//! runs, one after the other, differ by more.
 //!
 //! Streams carry stamps that depend on stream and position and are checked on arrival: damaged data ends the bench
 //! instead of looking fast. Progress goes to standard error. Missed targets are reported, not failures; the exit code
@@ -55,18 +62,18 @@ mod target;
 
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::failure::{Context as _, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::load::LoadArgs;
 use crate::measure::Run;
 use crate::plan::{Extent, MEASUREMENTS, Measurement};
 use crate::process::Process;
-use crate::system::Kind;
+use crate::system::{Builds, Kind};
 use crate::target::Target;
 
 /// Measures Titan's real daemons beside two plain relays.
@@ -85,12 +92,15 @@ struct Cli {
     /// Rounds of each load instead of the usual number.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Also write all figures to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Print all figures as one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
     /// Folder of titan-manager, titan-pop and titan-edge; without it they are built in release.
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
+    /// Compare with the daemons in this folder, by turns in one run.
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
 }
 
 /// The other parts that this program plays.
@@ -169,14 +179,17 @@ async fn bench_until_signal(cli: &Cli) -> Result<()> {
 }
 
 async fn bench(cli: &Cli) -> Result<()> {
-    let (kinds, measurements) = select(&cli.only)?;
+    let (kinds, measurements) = select(&cli.only, cli.against.is_some())?;
     if cfg!(debug_assertions) {
         eprintln!("warning: this is not a release build, its figures mean nothing");
     }
-    let bin_dir = match kinds.as_slice() {
-        [Kind::Yardstick] => PathBuf::new(),
-        _ => daemons::find(cli.bin_dir.as_deref()).await?,
-    };
+    let mut builds = Builds::default();
+    if kinds.iter().any(|kind| *kind != Kind::Yardstick) {
+        builds.own = daemons::find(cli.bin_dir.as_deref()).await?;
+    }
+    if kinds.iter().any(|kind| kind.is_other()) {
+        builds.other = Some(daemons::find(cli.against.as_deref()).await?);
+    }
     let mut extent = if cli.quick {
         Extent::QUICK
     } else {
@@ -193,37 +206,41 @@ async fn bench(cli: &Cli) -> Result<()> {
         measurements,
         extent,
         target,
-        bin_dir: &bin_dir,
+        builds: &builds,
     };
     let outcomes = run.outcomes().await;
     // With the target gone, what failed elsewhere is only a consequence.
     process.check()?;
     let outcomes = outcomes?;
-    if let Some(path) = &cli.json {
-        write(path, &report::json(&outcomes))?;
+    if cli.json {
+        println!("{:#}", report::json(&outcomes, &builds));
+        return Ok(());
     }
     println!("\n{}", report::table(&outcomes));
+    if let Some(other) = &builds.other {
+        println!(
+            "\nother: {}\n\n{}",
+            other.display(),
+            report::comparison(&outcomes)
+        );
+    }
     Ok(())
 }
 
-fn write(path: &Path, value: &serde_json::Value) -> Result<()> {
-    std::fs::write(path, format!("{value:#}\n"))
-        .context(format_args!("cannot write {}", path.display()))
-}
-
-/// Resolves the names of `--only`; the whole name of a measurement means that one alone.
-fn select(only: &[String]) -> Result<(Vec<Kind>, Vec<&'static Measurement>)> {
-    let is_system = |name: &str| Kind::ALL.iter().any(|kind| kind.name() == name);
+/// Resolves the names of `--only`; the whole name of a measurement means that one alone. In a comparison each of
+/// Titan's systems stands for that of the other build as well.
+fn select(only: &[String], compared: bool) -> Result<(Vec<Kind>, Vec<&'static Measurement>)> {
+    let systems = Kind::ALL.into_iter().filter(|kind| !kind.is_other());
+    let names = systems.map(Kind::name).collect::<Vec<_>>();
+    let is_system = |name: &str| names.contains(&name);
     let is_exact = |name: &str| MEASUREMENTS.iter().any(|one| one.name == name);
     let matches = |one: &Measurement, name: &str| {
         one.name == name || (one.name.starts_with(name) && !is_exact(name))
     };
     for name in only {
         if !is_system(name) && !MEASUREMENTS.iter().any(|one| matches(one, name)) {
-            let kinds = Kind::ALL.iter().map(|kind| kind.name());
-            let names = kinds
-                .chain(MEASUREMENTS.iter().map(|one| one.name))
-                .collect::<Vec<_>>();
+            let measurements = MEASUREMENTS.iter().map(|one| one.name);
+            let names = names.into_iter().chain(measurements).collect::<Vec<_>>();
             return Err(Failure::new(format!(
                 "no {name}; there are {}",
                 names.join(", ")
@@ -232,8 +249,9 @@ fn select(only: &[String]) -> Result<(Vec<Kind>, Vec<&'static Measurement>)> {
     }
     let (systems, measurements): (Vec<_>, Vec<_>) = only.iter().partition(|name| is_system(name));
     let kinds = Kind::ALL.into_iter().filter(|kind| {
-        let named = systems.iter().any(|name| *name == kind.name());
-        named || systems.is_empty() || *kind == Kind::Yardstick
+        let named = systems.iter().any(|name| *name == kind.own().name());
+        let chosen = named || systems.is_empty() || *kind == Kind::Yardstick;
+        chosen && (compared || !kind.is_other())
     });
     let chosen = MEASUREMENTS.iter().filter(|one| {
         measurements.is_empty() || measurements.iter().any(|name| matches(one, name))
@@ -252,7 +270,7 @@ mod tests {
                 .iter()
                 .map(|name| (*name).to_owned())
                 .collect::<Vec<_>>();
-            let (kinds, measurements) = select(&only)?;
+            let (kinds, measurements) = select(&only, false)?;
             let names = measurements.iter().map(|one| one.name).collect::<Vec<_>>();
             Ok::<_, Failure>((kinds.len(), names.join(" ")))
         };
@@ -267,5 +285,21 @@ mod tests {
             (3, "requests-1 requests-64".to_owned())
         );
         assert!(names(&["bulk", "nothing"]).is_err());
+    }
+
+    #[test]
+    fn a_comparison_adds_the_other_build() {
+        let kinds = |only: &[&str]| {
+            let only = only
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>();
+            select(&only, true).map(|(kinds, _)| kinds)
+        };
+        assert_eq!(kinds(&[]).unwrap(), Kind::ALL);
+        let plain = [Kind::Yardstick, Kind::Ws, Kind::OtherWs];
+        assert_eq!(kinds(&["ws"]).unwrap(), plain);
+        assert_eq!(kinds(&["yardstick"]).unwrap(), [Kind::Yardstick]);
+        assert!(kinds(&["other ws"]).is_err());
     }
 }

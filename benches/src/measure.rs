@@ -1,14 +1,13 @@
 //! Runs the plan: loads by turns on all systems, memory on fresh processes.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::failure::{Context as _, Failure, Result};
-use crate::load::{Values, Work};
-use crate::plan::{Extent, Measurement, Method};
-use crate::system::{Amount, Kind, System};
+use crate::load::{DONE, Values, Work};
+use crate::plan::{Extent, Measurement, Method, PROCESSORS_EACH};
+use crate::system::{Amount, Builds, Kind, System};
 use crate::target::Target;
 
 /// Visits for each tunnel. The POP chooses tunnels at random and a visit is two sessions, so of evenly chosen
@@ -27,7 +26,7 @@ pub(crate) struct Outcome {
     /// What was measured.
     pub(crate) measurement: &'static Measurement,
     /// Each round's values, by [`Kind::index`].
-    pub(crate) rounds: [Vec<Values>; 3],
+    pub(crate) rounds: [Vec<Values>; Kind::ALL.len()],
 }
 
 impl Outcome {
@@ -59,7 +58,7 @@ pub(crate) struct Run<'a> {
     /// Where traffic ends.
     pub(crate) target: Target,
     /// Where Titan's daemons are.
-    pub(crate) bin_dir: &'a Path,
+    pub(crate) builds: &'a Builds,
 }
 
 impl Run<'_> {
@@ -73,7 +72,7 @@ impl Run<'_> {
         {
             for kind in self.kinds {
                 eprintln!("starting {}", kind.name());
-                systems.push(System::start(*kind, self.target, self.bin_dir).await?);
+                systems.push(System::start(*kind, self.target, self.builds).await?);
             }
         }
         let mut outcomes = Vec::new();
@@ -130,8 +129,7 @@ impl Run<'_> {
                 let (began, used) = (Instant::now(), system.processor_time()?);
                 let mut values = system.load(work, amount).await?;
                 let used = system.processor_time()?.saturating_sub(used);
-                let processors = used.as_secs_f64() / began.elapsed().as_secs_f64();
-                values.insert("processors".to_owned(), processors);
+                count_processors(&mut values, used, began.elapsed());
                 let (progress, round) = (progress.to_owned(), round + 1);
                 let progress =
                     format!("{progress} round {round}/{rounds} {}", system.kind().name());
@@ -150,7 +148,7 @@ impl Run<'_> {
                 continue; // Relays have no tunnels.
             }
             eprintln!("{progress}: starting fresh processes");
-            let mut system = System::start(*kind, self.target, self.bin_dir).await?;
+            let mut system = System::start(*kind, self.target, self.builds).await?;
             system
                 .load(Work::Visit, Amount::sessions(VISITING, WARM_COUNT))
                 .await?;
@@ -205,6 +203,17 @@ impl Run<'_> {
     }
 }
 
+/// Adds how many processors were busy, and how long for each of what the load did.
+fn count_processors(values: &mut Values, used: Duration, elapsed: Duration) {
+    let used = used.as_secs_f64();
+    values.insert("processors".to_owned(), used / elapsed.as_secs_f64());
+    if let Some(&done) = values.get(DONE)
+        && done > 0.0
+    {
+        values.insert(PROCESSORS_EACH.to_owned(), used / done);
+    }
+}
+
 fn report(progress: &str, measurement: &Measurement, values: &Values) {
     let rows = measurement.rows.iter().filter_map(|row| {
         let (scale, unit) = row.unit.scale();
@@ -219,4 +228,20 @@ fn report(progress: &str, measurement: &Measurement, values: &Values) {
         .map(|value| format!("{value:.2} processors"));
     let shown = rows.chain(processors).collect::<Vec<_>>();
     eprintln!("{progress}: {}", shown.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_shared_by_what_was_done() {
+        let mut values = Values::from([(DONE.to_owned(), 2e9)]);
+        count_processors(&mut values, Duration::from_secs(3), Duration::from_secs(2));
+        assert_eq!(values["processors"], 1.5);
+        assert_eq!(values[PROCESSORS_EACH], 1.5e-9);
+        let mut none = Values::from([(DONE.to_owned(), 0.0)]);
+        count_processors(&mut none, Duration::from_secs(3), Duration::from_secs(2));
+        assert!(!none.contains_key(PROCESSORS_EACH));
+    }
 }

@@ -7,6 +7,9 @@ use crate::load::Work;
 /// Connections being opened at once in the connections measurement.
 pub(crate) const CONNECTING: usize = 32;
 
+/// The value that tells how much processor time one byte, request or connection took.
+pub(crate) const PROCESSORS_EACH: &str = "processor_seconds_each";
+
 /// One run of a load, or one way to measure memory.
 #[derive(Debug)]
 pub(crate) struct Measurement {
@@ -53,6 +56,8 @@ pub(crate) enum Unit {
     PerSecond,
     /// Bytes, shown as 2^10.
     Kibibytes,
+    /// Seconds per byte, shown per 10^9 bytes.
+    SecondsPerGigabyte,
 }
 
 impl Unit {
@@ -63,6 +68,7 @@ impl Unit {
             Self::Microseconds => (1e-6, "us"),
             Self::PerSecond => (1.0, "/s"),
             Self::Kibibytes => (1024.0, "KiB"),
+            Self::SecondsPerGigabyte => (1e-9, "s/GB"),
         }
     }
 }
@@ -118,32 +124,55 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         "bulk-down-1",
         Work::Down,
         1,
-        &[bulk_row("bulk down, 1 stream")],
+        &[
+            bulk_row("bulk down, 1 stream"),
+            processors_per_byte("CPU per GB down, 1 stream"),
+        ],
     ),
     bulk(
         "bulk-down-16",
         Work::Down,
         16,
-        &[bulk_row("bulk down, 16 streams")],
+        &[
+            bulk_row("bulk down, 16 streams"),
+            processors_per_byte("CPU per GB down, 16 streams"),
+        ],
     ),
     bulk(
         "bulk-down-64",
         Work::Down,
         64,
-        &[bulk_row("bulk down, 64 streams")],
+        &[
+            bulk_row("bulk down, 64 streams"),
+            processors_per_byte("CPU per GB down, 64 streams"),
+        ],
     ),
-    bulk("bulk-up-1", Work::Up, 1, &[bulk_row("bulk up, 1 stream")]),
+    bulk(
+        "bulk-up-1",
+        Work::Up,
+        1,
+        &[
+            bulk_row("bulk up, 1 stream"),
+            processors_per_byte("CPU per GB up, 1 stream"),
+        ],
+    ),
     bulk(
         "bulk-up-16",
         Work::Up,
         16,
-        &[bulk_row("bulk up, 16 streams")],
+        &[
+            bulk_row("bulk up, 16 streams"),
+            processors_per_byte("CPU per GB up, 16 streams"),
+        ],
     ),
     bulk(
         "bulk-up-64",
         Work::Up,
         64,
-        &[bulk_row("bulk up, 64 streams")],
+        &[
+            bulk_row("bulk up, 64 streams"),
+            processors_per_byte("CPU per GB up, 64 streams"),
+        ],
     ),
     Measurement {
         name: "requests-1",
@@ -156,6 +185,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
             ),
             latency("request latency p99, 1 stream", "p99", None),
             per_second("requests, 1 stream", None),
+            processors_each("CPU per request, 1 stream"),
         ],
     },
     Measurement {
@@ -165,6 +195,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
             latency("request latency p50, 64 streams", "p50", None),
             latency("request latency p99, 64 streams", "p99", None),
             per_second("requests, 64 streams", Some(Goal::RatioMin(1.1))),
+            processors_each("CPU per request, 64 streams"),
         ],
     },
     Measurement {
@@ -173,6 +204,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         rows: &[
             per_second("connections, 32 at once", Some(Goal::RatioMin(1.2))),
             latency("connect + 1 request p50", "p50", None),
+            processors_each("CPU per connection + 1 request"),
         ],
     },
     Measurement {
@@ -218,6 +250,21 @@ const fn bulk_row(title: &'static str) -> Row {
         unit: Unit::MegabytesPerSecond,
         goals: [Some(Goal::RatioMin(0.9)), Some(Goal::RatioMin(0.5))],
     }
+}
+
+/// Processor time of what stands between load and target for each byte.
+const fn processors_per_byte(title: &'static str) -> Row {
+    Row {
+        title,
+        key: PROCESSORS_EACH,
+        unit: Unit::SecondsPerGigabyte,
+        goals: [None, None],
+    }
+}
+
+/// Processor time of what stands between load and target for each request or connection.
+const fn processors_each(title: &'static str) -> Row {
+    latency(title, PROCESSORS_EACH, None)
 }
 
 const fn latency(title: &'static str, key: &'static str, goal: Option<Goal>) -> Row {

@@ -1,7 +1,7 @@
 //! What can be measured: the yardstick and Titan, as running processes with a way in.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -18,7 +18,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a process that broke a load may take to end.
 const END_TIME: Duration = Duration::from_millis(300);
 
-/// One of the three columns of the table.
+/// One of the columns of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Two plain relays.
@@ -27,11 +27,61 @@ pub(crate) enum Kind {
     Ws,
     /// Titan with tunnels over WebSocket and TLS.
     Wss,
+    /// The daemons that are compared with, over plain WebSocket.
+    OtherWs,
+    /// The daemons that are compared with, over WebSocket and TLS.
+    OtherWss,
+}
+
+/// Where the daemons of the columns are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Builds {
+    /// Those that are measured.
+    pub(crate) own: PathBuf,
+    /// Those that they are compared with, if any.
+    pub(crate) other: Option<PathBuf>,
+}
+
+impl Builds {
+    fn of(&self, kind: Kind) -> &Path {
+        match (kind, &self.other) {
+            (Kind::OtherWs | Kind::OtherWss, Some(other)) => other,
+            _ => &self.own,
+        }
+    }
 }
 
 impl Kind {
-    /// All columns in the table's order.
-    pub(crate) const ALL: [Self; 3] = [Self::Yardstick, Self::Ws, Self::Wss];
+    /// All columns in the tables' order.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Yardstick,
+        Self::Ws,
+        Self::Wss,
+        Self::OtherWs,
+        Self::OtherWss,
+    ];
+
+    /// The column of the same transport in the build that is measured.
+    pub(crate) fn own(self) -> Self {
+        match self {
+            Self::Yardstick => Self::Yardstick,
+            Self::Ws | Self::OtherWs => Self::Ws,
+            Self::Wss | Self::OtherWss => Self::Wss,
+        }
+    }
+
+    /// Tells whether this is a column of the daemons that are compared with.
+    pub(crate) fn is_other(self) -> bool {
+        self != self.own()
+    }
+
+    fn transport(self) -> Option<Transport> {
+        match self {
+            Self::Yardstick => None,
+            Self::Ws | Self::OtherWs => Some(Transport::Ws),
+            Self::Wss | Self::OtherWss => Some(Transport::Wss),
+        }
+    }
 
     /// Place in the table and in arrays of samples.
     pub(crate) fn index(self) -> usize {
@@ -44,6 +94,8 @@ impl Kind {
             Self::Yardstick => "yardstick",
             Self::Ws => "ws",
             Self::Wss => "wss",
+            Self::OtherWs => "other ws",
+            Self::OtherWss => "other wss",
         }
     }
 }
@@ -91,13 +143,11 @@ enum Processes {
 
 impl System {
     /// Starts fresh processes and waits until a request through them is answered.
-    pub(crate) async fn start(kind: Kind, target: Target, bin_dir: &Path) -> Result<Self> {
-        let transport = match kind {
-            Kind::Yardstick => return Self::start_relays(target).await,
-            Kind::Ws => Transport::Ws,
-            Kind::Wss => Transport::Wss,
+    pub(crate) async fn start(kind: Kind, target: Target, builds: &Builds) -> Result<Self> {
+        let Some(transport) = kind.transport() else {
+            return Self::start_relays(target).await;
         };
-        let running = daemons::start(transport, bin_dir)
+        let running = daemons::start(transport, builds.of(kind))
             .await
             .context(format_args!("cannot start Titan over {}", kind.name()))?;
         let via = running.proxy;
@@ -199,11 +249,13 @@ impl System {
         self.processes().try_for_each(Process::check)
     }
 
-    /// Processor time used so far by what stands between load and target.
-    pub(crate) fn processor_time(&mut self) -> Result<Duration> {
-        self.processes()
-            .map(|process| kernel::processor_time(process.pid()))
-            .sum()
+    /// Processor time used so far by what stands between load and target: both relays, or POP and edge.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let ids = match &self.processes {
+            Processes::Relays(relays) => relays.iter().map(Process::pid).collect(),
+            Processes::Titan(running) => running.between(),
+        };
+        ids.into_iter().map(kernel::processor_time).sum()
     }
 
     /// User-space memory of the process that takes the clients: POP or first relay.

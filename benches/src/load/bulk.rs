@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{LoadArgs, Values, seed, values};
+use super::{DONE, LoadArgs, Values, seed, values};
 use crate::failure::{Failure, Result};
 use crate::flow::{self, Header, Task};
 use crate::pattern::Pattern;
@@ -34,13 +34,14 @@ pub(super) async fn down(route: &Route, args: &LoadArgs) -> Result<Values> {
     run_until(&mut streams, window.from).await?;
     let (began, before) = (Instant::now(), counted.load(Ordering::Relaxed));
     run_until(&mut streams, window.to).await?;
-    let bytes = counted.load(Ordering::Relaxed) - before;
-    rate(bytes, began.elapsed().as_secs_f64())
+    let after = counted.load(Ordering::Relaxed);
+    rate(after - before, began.elapsed().as_secs_f64(), after)
 }
 
 /// Sends to sinks without end.
 pub(super) async fn up(route: &Route, args: &LoadArgs) -> Result<Values> {
     let mut control = Control::connect(args.control).await?;
+    let first = control.received().await?.bytes;
     let mut streams = JoinSet::new();
     for (stream, seed) in open(route, args.streams, Task::Sink).await? {
         streams.spawn(async move { flow::send(&stream, Pattern::bulk(seed), u64::MAX).await });
@@ -51,7 +52,7 @@ pub(super) async fn up(route: &Route, args: &LoadArgs) -> Result<Values> {
     run_until(&mut streams, window.to).await?;
     let after = control.received().await?;
     let seconds = (after.nanos - before.nanos) as f64 / 1e9;
-    rate(after.bytes - before.bytes, seconds)
+    rate(after.bytes - before.bytes, seconds, after.bytes - first)
 }
 
 async fn open(route: &Route, count: usize, task: Task) -> Result<Vec<(TcpStream, u64)>> {
@@ -85,9 +86,13 @@ async fn run_until(streams: &mut JoinSet<std::io::Result<()>>, at: Instant) -> R
     }
 }
 
-fn rate(bytes: u64, seconds: f64) -> Result<Values> {
+/// Gives the rate within the measured time, and all bytes for which processors worked.
+fn rate(bytes: u64, seconds: f64, all: u64) -> Result<Values> {
     if bytes == 0 {
         return Err(Failure::new("no byte arrived in the measured time"));
     }
-    Ok(values([("bytes_per_second", bytes as f64 / seconds)]))
+    Ok(values([
+        ("bytes_per_second", bytes as f64 / seconds),
+        (DONE, all as f64),
+    ]))
 }

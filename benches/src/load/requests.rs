@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{LoadArgs, Values, Window, seed, values};
+use super::{DONE, LoadArgs, Values, Window, seed, values};
 use crate::failure::{Failure, Result};
 use crate::flow::Exchange;
 use crate::route::Route;
@@ -22,12 +22,13 @@ pub(super) async fn persistent(route: &Route, args: &LoadArgs) -> Result<Values>
     let mut streams = JoinSet::new();
     for mut exchange in exchanges {
         streams.spawn(async move {
-            let mut samples = Samples::new(window);
+            // One round went before.
+            let mut samples = Samples::new(window, 1);
             while samples.running() {
                 exchange.round().await?;
                 samples.record();
             }
-            Ok(samples.taken)
+            Ok(samples)
         });
     }
     summary(streams, window).await
@@ -41,14 +42,14 @@ pub(super) async fn connecting(route: &Route, args: &LoadArgs) -> Result<Values>
     for index in 0..args.streams {
         let route = route.clone();
         streams.spawn(async move {
-            let mut samples = Samples::new(window);
+            let mut samples = Samples::new(window, 0);
             while samples.running() {
                 Exchange::new(route.open().await?, seed(index))
                     .round()
                     .await?;
                 samples.record();
             }
-            Ok(samples.taken)
+            Ok(samples)
         });
     }
     summary(streams, window).await
@@ -59,14 +60,17 @@ struct Samples {
     window: Window,
     last: Instant,
     taken: Vec<Duration>,
+    /// All that it finished, also outside of the window.
+    done: u64,
 }
 
 impl Samples {
-    fn new(window: Window) -> Self {
+    fn new(window: Window, done: u64) -> Self {
         Self {
             window,
             last: Instant::now(),
             taken: Vec::new(),
+            done,
         }
     }
 
@@ -80,13 +84,17 @@ impl Samples {
             self.taken.push(now - self.last);
         }
         self.last = now;
+        self.done += 1;
     }
 }
 
-async fn summary(mut streams: JoinSet<Result<Vec<Duration>>>, window: Window) -> Result<Values> {
+async fn summary(mut streams: JoinSet<Result<Samples>>, window: Window) -> Result<Values> {
     let mut all = Vec::new();
+    let mut done = 0;
     while let Some(ended) = streams.join_next().await {
-        all.extend(ended??);
+        let samples = ended??;
+        all.extend(samples.taken);
+        done += samples.done;
     }
     all.sort_unstable();
     let (Some(p50), Some(p99)) = (percentile(&all, 50), percentile(&all, 99)) else {
@@ -96,6 +104,7 @@ async fn summary(mut streams: JoinSet<Result<Vec<Duration>>>, window: Window) ->
         ("p50", p50.as_secs_f64()),
         ("p99", p99.as_secs_f64()),
         ("per_second", all.len() as f64 / window.seconds()),
+        (DONE, done as f64),
     ]))
 }
 
