@@ -57,7 +57,7 @@ planted! {
     HeldMiscounted = "bytes dropped because the peer reads no more stay charged", 4, 1;
     GrowthKept = "a session that is reset keeps its share of the growth pool", 4, 1;
     LostAckAccounting = "acknowledged frames stay charged when the buffer was full", 4, 1;
-    CreditHeldBack = "bytes that a slow socket takes while the carrier is away never become credit", 3, 2;
+    CreditHeldBack = "bytes that a slow socket takes while the carrier is away never become credit", 3, 1;
     CreditSharedByGroup = "a session gets no credit while another one of its group holds bytes", 5, 1;
     AckWaitsForSocket = "acknowledgements wait for a socket that takes nothing", 5, 1;
     WakeLost = "credit that comes while memory is short wakes nobody", 6, 1;
