@@ -51,11 +51,7 @@ impl Desk {
 
     /// Answers reports as a store that takes everything and knows nothing else.
     fn tell(&mut self) {
-        let mut kept = Vec::new();
         while let Some(ask) = self.ledger.poll_ask() {
-            kept.push(ask);
-        }
-        for ask in kept {
             let Question::Report(batch) = &ask.question else {
                 // Lost.
                 self.ledger.handle_failure(self.now(), ask.id);
