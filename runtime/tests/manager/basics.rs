@@ -422,7 +422,7 @@ async fn what_cannot_start_says_why() {
     let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
     let start = async |config: ManagerConfig| {
         let (ready, _) = oneshot::channel();
-        let error = manager::run(World, config, store.clone(), ready, async {})
+        let error = manager::run(World, config, store.clone(), ready, core::future::pending())
             .await
             .unwrap_err();
         error.to_string()
