@@ -97,6 +97,15 @@ type Daemon = (
     JoinHandle<std::io::Result<Result<(), Failure>>>,
 );
 
+/// Waits for a daemon's thread, and tells how it ended.
+fn join(
+    name: &str,
+    thread: JoinHandle<std::io::Result<Result<(), Failure>>>,
+) -> Result<(), Box<dyn Error>> {
+    let ended = thread.join().map_err(|_| format!("{name} failed"))?;
+    Ok(ended?.map_err(|error| format!("{name}: {error}"))?)
+}
+
 /// Runs everything until a signal comes. `announce` is told when all edges are online.
 ///
 /// # Errors
@@ -110,7 +119,7 @@ pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<
         () = interrupted() => Ok(None),
         started = start(&args, &stopping, &mut daemons) => started.map(Some),
     };
-    let outcome = match started {
+    let mut outcome = match started {
         Ok(Some(ready)) => {
             announce(&ready);
             tokio::select! {
@@ -124,8 +133,9 @@ pub async fn run(args: UpArgs, announce: impl FnOnce(&Ready)) -> Result<(), Box<
     };
     stop.send_replace(Stop::Now);
     while let Some((name, thread)) = daemons.pop() {
-        let ended = thread.join().map_err(|_| format!("{name} failed"))?;
-        ended?.map_err(|error| format!("{name}: {error}"))?;
+        // All are waited for: the POP has a last word to say also if an edge failed.
+        let ended = join(name, thread);
+        outcome = outcome.and(ended);
     }
     outcome
 }

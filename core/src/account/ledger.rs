@@ -98,6 +98,8 @@ pub struct Ledger {
     /// Until when the store is not asked for the number of sessions.
     count_again_at: Instant,
     round: Round,
+    /// Something urgent came while a report was under way: the next one follows soon.
+    hurried: bool,
     windows: Windows,
     /// Messages to the store: about to be told, and without an answer.
     wanted: VecDeque<Wanted>,
@@ -180,6 +182,7 @@ impl Ledger {
             place_next: 0,
             count_again_at: Instant::EPOCH,
             round: Round::Asleep,
+            hurried: false,
             windows: Windows::default(),
             wanted: VecDeque::new(),
             open: BTreeMap::new(),

@@ -43,7 +43,7 @@ impl<F: Flow> Session<F> {
     ) {
         let (old, waiting) = (self.charge, self.body.waiting());
         let mut total = self.pinned();
-        if planted::on(Planted::HeldMiscounted) && self.body.send.stopped {
+        if planted::on(Planted::HeldMiscounted) && self.body.send.stopped && !self.is_ended() {
             total = total.max(old.total);
         }
         if total != old.total {

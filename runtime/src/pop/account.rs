@@ -100,7 +100,8 @@ fn turn<E: Env, S: Store, T>(
     });
     let mut ledger = accounts.ledger.borrow_mut();
     while let Some(ask) = ledger.poll_ask() {
-        shared.tasks.spawn(tell::tell(Rc::clone(shared), ask));
+        let tell = tell::tell(Rc::clone(shared), ask);
+        shared.tasks.spawn_unique("what users transfer", tell);
     }
     while let Some(event) = ledger.poll_event() {
         heed(accounts, event);

@@ -56,12 +56,17 @@ impl Round {
 impl Ledger {
     /// Has everything be reported soon.
     pub(super) fn hurry(&mut self) {
-        if let Round::Resting { since, .. } = self.round {
-            self.round = Round::Resting {
-                since,
-                urgent: true,
-            };
-            self.begin_round();
+        match self.round {
+            Round::Resting { since, .. } => {
+                self.round = Round::Resting {
+                    since,
+                    urgent: true,
+                };
+                self.begin_round();
+            }
+            // What is being told may have been put together before.
+            Round::Due(_) | Round::Open { .. } => self.hurried = true,
+            Round::Asleep => {}
         }
     }
 
@@ -140,12 +145,13 @@ impl Ledger {
             return;
         }
         let asleep = self.users.is_empty() || self.stage == Stage::Leaving;
+        let urgent = core::mem::take(&mut self.hurried);
         self.round = if asleep {
             Round::Asleep
         } else {
             Round::Resting {
                 since: self.now,
-                urgent: false,
+                urgent,
             }
         };
         self.events

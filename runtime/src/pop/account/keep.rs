@@ -39,12 +39,13 @@ impl Outcome {
 pub(in crate::pop) async fn keep_journal<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     let mut journalled = false;
     let mut recovered = recover(&shared).await;
+    let mut retry_at = shared.env.now() + INTERVAL;
     loop {
         let again = async {
             if recovered {
                 core::future::pending::<()>().await;
             }
-            shared.env.sleep_until(shared.env.now() + INTERVAL).await;
+            shared.env.sleep_until(retry_at).await;
         };
         tokio::select! {
             biased;
@@ -58,7 +59,10 @@ pub(in crate::pop) async fn keep_journal<E: Env, S: Store>(shared: Rc<Shared<E, 
                     journalled = !clear(&shared).await;
                 }
             }
-            () = again => recovered = recover(&shared).await,
+            () = again => {
+                recovered = recover(&shared).await;
+                retry_at = shared.env.now() + INTERVAL;
+            }
         }
     }
 }
