@@ -1,6 +1,6 @@
 //! What a group may still do: how many bytes, and how fast.
 //!
-//! An [`Account`] is plain arithmetic over totals and time, without sessions: it can be shared by
+//! An `Account` is plain arithmetic over totals and time, without sessions: it can be shared by
 //! several endpoints without a change to it. The [`ledger`] says what is granted to it.
 
 pub mod ledger;

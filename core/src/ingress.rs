@@ -3,7 +3,7 @@
 //! Every protocol that applications speak is an [`Ingress`]: a client's bytes and the driver's
 //! decisions go in, [`Event`]s and bytes for the client come out. A driver holds one per connection,
 //! chosen by the connection's first byte ([`start`]), and knows none of them: another protocol is a
-//! file here and a row of [`PROTOCOLS`].
+//! file here and a row of `PROTOCOLS`.
 //!
 //! ```text
 //!            first byte                 judge(Ok)              answer(Ok)

@@ -34,7 +34,7 @@ pub struct Grant {
     /// Bytes, both directions and everything carried before included; `None` is no limit. The
     /// largest total ever granted counts, so that a late or repeated grant does no harm.
     pub total: Option<u64>,
-    /// [`AllowanceLow`](crate::endpoint::Event::AllowanceLow) is raised when fewer bytes are left.
+    /// [`AllowanceLow`](crate::endpoint::PopEvent::AllowanceLow) is raised when fewer bytes are left.
     pub low: u64,
 }
 

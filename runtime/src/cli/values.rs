@@ -13,7 +13,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     u64::try_from(amount).map_err(|_| wrong())
 }
 
-/// Reads a rate and returns bytes per second: bytes as [`bytes`] reads them, or bits with a small `b` or
+/// Reads a rate and returns bytes per second: bytes as [`bytes()`] reads them, or bits with a small `b` or
 /// `bit`, as in `10Mb` or `10Mbit`; `/s` or `ps` may stand behind.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let wrong =

@@ -2,7 +2,7 @@
 
 use super::{COUNT_MAX, StoreError};
 
-/// The most accounts in one [`super::Store::report`].
+/// The most accounts in one [`Accounts::report`].
 pub const REPORT_MAX: usize = 256;
 
 /// How many processes of one POP are kept apart in a user's account. Older ones are folded into the
@@ -156,7 +156,7 @@ pub struct HolderUsage {
     pub reported_at: u64,
 }
 
-/// How wide the buckets of [`super::Store::traffic`] are.
+/// How wide the buckets of [`Accounts::traffic`] are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Resolution {
     /// Five minutes; kept for a day.
