@@ -74,15 +74,21 @@ fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
     let echo = echo();
     let mut stream = titan.connect(echo.address).unwrap();
     // More than there are descriptors, who say nothing and stay.
-    let idle: Vec<_> = (0..300)
-        .map(|_| patient(TcpStream::connect_timeout(&titan.proxy, PATIENCE).unwrap()).unwrap())
+    let idle: Vec<io::Result<TcpStream>> = (0..300)
+        .map(|_| TcpStream::connect_timeout(&titan.proxy, PATIENCE).and_then(patient))
         .collect();
     let soon = Duration::from_secs(5);
-    let refused = idle.iter().rev().take(100).filter(|stream| {
-        stream.set_read_timeout(Some(soon)).unwrap();
-        // Silence until the handshake is late is no answer.
-        let answer = (&**stream).read(&mut [0]);
-        answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
+    let refused = idle.iter().rev().take(100).filter(|connected| {
+        // The refusal may be there before the connection is handed out.
+        let answer = match connected {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(soon)).unwrap();
+                // Silence until the handshake is late is no answer.
+                (&*stream).read(&mut [0]).err().map(|error| error.kind())
+            }
+            Err(error) => Some(error.kind()),
+        };
+        answer == Some(io::ErrorKind::ConnectionReset)
     });
     assert_eq!(refused.count(), 100);
     echoes(&mut stream).unwrap();
