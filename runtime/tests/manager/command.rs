@@ -140,8 +140,7 @@ async fn scripts_see_from_the_exit_code_what_is_wrong() {
         tokio::task::spawn_blocking(move || {
             let output = std::process::Command::new(env!("CARGO_BIN_EXE_titan"))
                 .args(line.split_whitespace())
-                .env("TITAN__MANAGER", manager)
-                .env("TITAN__INSECURE", "true")
+                .envs([("TITAN__MANAGER", &*manager), ("TITAN__INSECURE", "true")])
                 .env("TITAN__TOKEN_FILE", token)
                 .output()
                 .unwrap();
