@@ -120,7 +120,8 @@ impl<F: Flow> Session<F> {
     }
 
     /// Returns what the session has taken from its socket and given to it, and not dropped; for audits.
-    /// `None` for a direction that drops bytes.
+    /// `None` for a direction that drops bytes. What is wrong is the audit's find.
+    #[track_caller]
     pub(crate) fn counted(&self) -> (Option<u64>, Option<u64>) {
         let (send, recv) = (&self.body.send, &self.body.recv);
         assert!(

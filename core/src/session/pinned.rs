@@ -119,7 +119,8 @@ impl<F: Flow> Session<F> {
         }
     }
 
-    /// Returns charge and growth, checked against what is held.
+    /// Returns charge and growth, checked against what is held. What is wrong is the audit's find.
+    #[track_caller]
     pub(super) fn audit_pinned(&self) -> (u64, u64) {
         if !self.unsettled {
             assert!(self.charge.waiting == self.body.waiting(), "I4: waiting");

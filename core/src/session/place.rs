@@ -149,7 +149,8 @@ impl<F: Flow> Session<F> {
         self.due = super::Due::default();
     }
 
-    /// Checks that the tunnel knows the session where it is.
+    /// Checks that the tunnel knows the session where it is. What is wrong is the audit's find.
+    #[track_caller]
     pub(super) fn audit_place<P: Peer>(&self, id: SessionId, tunnel: Option<&Tunnel<P>>) {
         let Some(tunnel) = tunnel else {
             assert!(
