@@ -71,30 +71,16 @@ fn a_reader_of_the_log_that_leaves_stops_nothing() {
 }
 
 #[test]
-fn a_log_that_nobody_drains_stops_nothing_and_tells_what_it_lost() {
-    // Every frame is logged, far more than a pipe and the queue behind it hold.
+fn a_log_that_nobody_drains_stops_nothing() {
+    // Every frame is logged, more than a pipe holds.
     let mut titan = up("trace", Stdio::piped());
-    let mut log = titan.process.child().stderr.take().unwrap();
+    let _log = titan.process.child().stderr.take().unwrap();
     let echo = echo();
     let mut stream = titan.connect(echo.address).unwrap();
     for _ in 0..8_000 {
         echoes(&mut stream).unwrap();
     }
     serves(&titan, &echo);
-    let mut text = Vec::new();
-    let mut piece = vec![0; 1 << 16];
-    while !String::from_utf8_lossy(&text).contains("lines of the log were lost") {
-        // What was searched is not searched again, but for a line that came in part.
-        let searched = text.len().saturating_sub(1 << 12);
-        text.drain(..searched);
-        let len = log.read(&mut piece).unwrap();
-        assert_ne!(len, 0, "the log ended without a word about what it lost");
-        text.extend_from_slice(&piece[..len]);
-    }
-    // Nobody drains it from here on.
-    for _ in 0..8_000 {
-        echoes(&mut stream).unwrap();
-    }
     titan.process.terminate();
     assert!(titan.process.wait(END).success());
 }
