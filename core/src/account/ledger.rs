@@ -368,6 +368,12 @@ impl Ledger {
         self.users.get(&group).map(User::totals)
     }
 
+    /// Tells whether the store has heard of every user since [`reassert`](Self::reassert).
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.users.values().all(User::is_known)
+    }
+
     /// Returns the totals that the store does not know, by group. What this process does not get told,
     /// the next one has to.
     pub fn unreported(&self) -> impl Iterator<Item = (u32, Totals)> {

@@ -9,7 +9,14 @@ use std::path::Path;
 const EMBEDDED: &str = "embedded";
 
 /// What a store's address may begin with.
-const SCHEMES: [&str; 3] = ["redis://", "redis+unix://", "unix://"];
+const SCHEMES: [&str; 6] = [
+    "redis://",
+    "rediss://",
+    "redis+sentinel://",
+    "rediss+sentinel://",
+    "redis+unix://",
+    "unix://",
+];
 
 /// Where the store is that daemons share: in the data directory, or a Redis server.
 ///
@@ -29,18 +36,16 @@ impl StoreAddress {
         if text == EMBEDDED {
             return Ok(Self(None));
         }
-        if text.starts_with("rediss://") {
-            return Err("may not start with rediss://: TLS to Redis is not supported");
-        }
         let named = |scheme: &&str| {
             text.strip_prefix(*scheme)
                 .is_some_and(|rest| !rest.is_empty())
         };
-        if SCHEMES.iter().any(named) {
-            Ok(Self(Some(text.to_owned())))
-        } else {
-            Err("must be `embedded` or an address such as redis://host:6379/0")
+        if !SCHEMES.iter().any(named) {
+            return Err("must be `embedded` or an address such as redis://host:6379/0");
         }
+        #[cfg(feature = "store")]
+        crate::store::Redis::check(text)?;
+        Ok(Self(Some(text.to_owned())))
     }
 
     /// Returns the store that is configured: by its address or by the file that holds it.
@@ -66,7 +71,9 @@ impl StoreAddress {
 /// Returns whether an address holds a user or a password.
 pub(super) fn has_credentials(address: &str) -> bool {
     // The query of a socket's address may hold them too.
-    address.contains('@') || address.contains("pass=") || address.contains("user=")
+    ["@", "pass=", "password=", "user="]
+        .iter()
+        .any(|sign| address.contains(sign))
 }
 
 impl fmt::Debug for StoreAddress {

@@ -26,7 +26,7 @@ pub(super) use tell::leave;
 
 use super::Shared;
 use crate::env::Env;
-use crate::store::{Holder, Store};
+use crate::store::{Holder, Store, StoreError};
 use core::cell::{Cell, RefCell};
 use keep::Outcome;
 use names::Names;
@@ -160,6 +160,20 @@ pub(super) fn low<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, group: u32) {
 /// Has everything be told again, to a store that may have forgotten it.
 pub(super) fn reassert<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) {
     turn(shared, |ledger, now, _| ledger.reassert(now));
+}
+
+/// Says to a run of the store, which may wait for it before it grants, that everything was told to it
+/// again; false if it was not yet.
+pub(super) async fn retold<E: Env, S: Store>(
+    shared: &Shared<E, S>,
+    run: &str,
+) -> Result<bool, StoreError> {
+    let accounts = &shared.accounts;
+    if !accounts.ledger.borrow().is_told() {
+        return Ok(false);
+    }
+    shared.store.retold(accounts.holder.clone(), run).await?;
+    Ok(true)
 }
 
 /// Does what is due, for ever.

@@ -26,6 +26,8 @@ struct Reader {
     /// Names of users.
     stale: BTreeSet<String>,
     lists_stale: bool,
+    /// The run of the store that is to hear when everything was told to it again.
+    retelling: Option<String>,
 }
 
 /// Reads who is turned away, and from where on changes count; waits for the store as long as it takes.
@@ -50,6 +52,7 @@ pub(super) async fn follow<E: Env, S: Store>(shared: Rc<Shared<E, S>>, cursor: C
         cursor,
         stale: BTreeSet::new(),
         lists_stale: false,
+        retelling: None,
     };
     loop {
         let pause = match turn(&shared, &mut reader).await {
@@ -80,6 +83,11 @@ async fn turn<E: Env, S: Store>(
         blacklist::replace(shared, lists);
         reader.lists_stale = false;
     }
+    if let Some(run) = &reader.retelling
+        && account::retold(shared, run).await?
+    {
+        reader.retelling = None;
+    }
     for _ in 0..RECORDS_PER_TURN {
         let Some(name) = reader.stale.first().cloned() else {
             break;
@@ -103,6 +111,7 @@ fn note<E: Env, S: Store>(shared: &Rc<Shared<E, S>>, reader: &mut Reader, change
         reader.lists_stale = true;
         if reader.cursor.run != changes.cursor.run {
             account::reassert(shared);
+            reader.retelling = Some(changes.cursor.run.clone());
             shared.registrar.tell_again();
         }
     }

@@ -30,6 +30,14 @@ subject! {
         /// [`StoreError::TooLarge`] if there are more than [`REPORT_MAX`].
         fn report(&self, holder: Holder, totals: Vec<Totals>, at: u64) -> Vec<Option<Standing>>;
 
+        /// Says that everything this holder knows was reported to the run of the store that `run` of a
+        /// [`Cursor`](super::Cursor) names.
+        ///
+        /// A server that is new may have forgotten its last moments. It answers no [`lease`](Self::lease)
+        /// before every POP that is registered has said this, or its registration has lapsed: it would
+        /// grant again what they hold.
+        fn retold(&self, holder: Holder, run: &str) -> ();
+
         /// Lists who holds or held what of a user's quota, by POP and incarnation. None if there is no
         /// such user.
         fn usage(&self, user: &str) -> Option<Vec<HolderUsage>>;

@@ -12,6 +12,8 @@ mod race;
 mod tokens;
 mod users;
 
+pub(crate) use audit::act;
+
 use super::{NewUser, NodeEntry, Nodes, Page, PopEntry, Store};
 
 pub(crate) const NOW: u64 = 1_700_000_000;

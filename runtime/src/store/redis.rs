@@ -8,9 +8,13 @@
 mod scripts;
 
 mod accounts;
+mod address;
 mod audit;
 mod blacklist;
 mod changes;
+mod dial;
+mod failure;
+mod lane;
 mod link;
 mod meta;
 mod nodes;
@@ -21,33 +25,68 @@ mod tests;
 mod tokens;
 mod users;
 
-use super::{Page, StoreError};
+use super::{AuditHead, Page, StoreError};
 use ::redis::{Script, ToRedisArgs, Value};
-use link::Link;
+use address::Address;
+use link::{Link, Manner};
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The arguments of a script that takes none.
 const NOTHING: &[&str] = &[];
 
 /// A store in a Redis server, version 7.0 or later.
 ///
-/// There is one connection, made when it is first needed and anew when it is lost. An operation takes
-/// no longer than two seconds and then fails as unavailable, at once while connecting fails, and so do
-/// operations beyond a thousand under way.
+/// There are two connections, made when they are first needed and anew when they are lost or lead to a
+/// server that is no primary any more. What then did not happen, or does no harm twice, is repeated. An
+/// operation takes no longer than two seconds and then fails as unavailable, at once while connecting
+/// fails, and so do operations beyond a thousand under way.
 #[derive(Clone)]
-pub struct Redis(Link);
+pub struct Redis {
+    link: Link,
+    /// The end of the audit log as it was last seen. Who appends holds it, so that those of one process
+    /// wait for each other instead of refusing each other.
+    chain: Arc<Mutex<Option<AuditHead>>>,
+}
 
 impl Redis {
-    /// Makes a store at an address such as `redis://:password@host:6379/0` or
-    /// `redis+unix:///run/redis.sock`. It need not be there yet.
+    /// Makes a store at an address, whose forms are in `docs/store.md`: a host, a socket, TLS,
+    /// sentinels. It need not be there yet.
     ///
     /// # Errors
-    /// Fails if the address makes no sense.
+    /// Fails if the address makes no sense, or the file of an authority that it names cannot be used.
     pub fn new(url: &str) -> Result<Self, StoreError> {
-        Link::new(url).map(Self)
+        Ok(Self {
+            link: Link::new(url)?,
+            chain: Arc::default(),
+        })
     }
 
+    /// Checks an address.
+    ///
+    /// # Errors
+    /// Says what is wrong with it and what to do, without repeating it.
+    pub fn check(url: &str) -> Result<(), &'static str> {
+        Address::parse(url).map(drop)
+    }
+
+    /// Runs a script that only reads, or whose effects are told again if they are lost.
     async fn run<A: ToRedisArgs>(&self, script: &Script, args: A) -> Result<Value, StoreError> {
-        Ok(self.0.run(script, args).await?.value)
+        self.link.run(script, args, Manner::PLAIN).await
+    }
+
+    /// Runs a script that is an act of security or binds a node.
+    async fn keep<A: ToRedisArgs>(&self, script: &Script, args: A) -> Result<Value, StoreError> {
+        self.link.run(script, args, Manner::KEPT).await
+    }
+
+    /// As [`keep`](Self::keep), for what would say something else the second time.
+    async fn keep_once<A: ToRedisArgs>(
+        &self,
+        script: &Script,
+        args: A,
+    ) -> Result<Value, StoreError> {
+        self.link.run(script, args, Manner::KEPT_ONCE).await
     }
 }
 
@@ -55,6 +94,13 @@ impl core::fmt::Debug for Redis {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Redis").finish_non_exhaustive()
     }
+}
+
+/// Returns a text that nobody else has: 64 random bits.
+fn nonce() -> Result<String, StoreError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(StoreError::unavailable)?;
+    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
 /// Where in the order of names a page begins.

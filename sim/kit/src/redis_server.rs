@@ -1,6 +1,7 @@
 //! A redis-server of a test's own.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -13,25 +14,40 @@ pub enum Fsync {
     Always,
 }
 
-/// A redis-server with an append-only file, on a socket in a directory. It is killed when dropped.
+/// A redis-server with an append-only file, on a socket in a directory and perhaps on a port of the
+/// loopback. It is killed when dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     directory: tempfile::TempDir,
     fsync: Fsync,
+    /// More of its command line.
+    options: Vec<String>,
     process: Option<Child>,
 }
 
 impl RedisServer {
     /// Starts a server with nothing in it.
     pub fn start(fsync: Fsync) -> Self {
+        Self::start_with(fsync, &["--port", "0"])
+    }
+
+    /// Starts a server with nothing in it and these options.
+    pub fn start_with(fsync: Fsync, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut server = Self {
             directory,
             fsync,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
             process: None,
         };
         server.restart();
         server
+    }
+
+    /// Returns a port of the loopback that nobody listens at.
+    pub fn free_port() -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        listener.local_addr().expect("it is bound").port()
     }
 
     /// Returns the address of one of its 256 databases, which share nothing but the server.
@@ -57,6 +73,7 @@ impl RedisServer {
         self.kill();
         let path = self.directory.path();
         let mut process = command(path, self.fsync)
+            .args(&self.options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -98,7 +115,7 @@ fn command(directory: &Path, fsync: Fsync) -> Command {
     };
     let mut command = Command::new("redis-server");
     command
-        .args(["--port", "0", "--unixsocket", "redis.sock"])
+        .args(["--bind", "127.0.0.1", "--unixsocket", "redis.sock"])
         .args(["--appendonly", "yes", "--appendfsync", fsync])
         .args(["--save", "", "--databases", "256", "--daemonize", "no"])
         .current_dir(directory);

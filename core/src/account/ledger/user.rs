@@ -423,6 +423,11 @@ impl User {
         self.known = Known::Nothing;
     }
 
+    /// Tells whether the store has heard of the user since it may have forgotten everything.
+    pub(super) const fn is_known(&self) -> bool {
+        self.is_gone() || !matches!(self.known, Known::Nothing)
+    }
+
     /// Tells whether the store does not know the totals as they stand. What was granted the store
     /// knows better.
     pub(super) fn is_unreported(&self) -> bool {

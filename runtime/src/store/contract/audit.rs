@@ -8,7 +8,8 @@ pub(super) async fn all<S: AuditLog>(open: &mut impl FnMut() -> (S, S)) {
     two_append_to_one_chain(open()).await;
 }
 
-fn act(subject: &str) -> NewAudit {
+/// An act as the tests record it.
+pub(crate) fn act(subject: &str) -> NewAudit {
     NewAudit {
         at: NOW,
         actor: "token-1".to_owned(),

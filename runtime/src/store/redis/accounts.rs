@@ -30,6 +30,11 @@ impl Accounts for Redis {
         settle(self, holder, totals, None, at).await
     }
 
+    async fn retold(&self, holder: Holder, run: &str) -> Result<(), StoreError> {
+        let args = (holder.pop, holder.incarnation, run);
+        self.run(script!("retold"), args).await.map(drop)
+    }
+
     async fn usage(&self, user: &str) -> Result<Option<Vec<HolderUsage>>, StoreError> {
         let found = self.run(script!("of_user"), (user, "titan:usage:")).await?;
         companion(found)?.map(usage).transpose()

@@ -1,27 +1,56 @@
 //! The record of administrative acts as a stream.
 
-use super::reply::{array, count, fields, from_hex, items, malformed, number, take, text, to_hex};
-use super::{NOTHING, Redis};
+use super::reply::{array, fields, from_hex, items, malformed, number, take, text, texts, to_hex};
+use super::{NOTHING, Redis, nonce};
 use crate::store::{AUDIT_MAX, AuditHead, AuditLog, AuditRecord, NewAudit, StoreError};
+use core::time::Duration;
 use redis::Value;
+use tokio::time::timeout;
 
-/// How often a record is hashed anew because others appended meanwhile.
+/// How often a record is hashed anew because another manager appended meanwhile.
 const APPEND_ATTEMPTS: usize = 64;
+
+/// How long an append waits for those of the same process before it.
+const APPEND_WAIT: Duration = Duration::from_secs(10);
 
 impl AuditLog for Redis {
     async fn audit_append(&self, act: NewAudit) -> Result<AuditRecord, StoreError> {
         if !act.fits() {
             return Err(StoreError::TooLarge);
         }
+        let Ok(mut chain) = timeout(APPEND_WAIT, self.chain.lock()).await else {
+            return Err(StoreError::unavailable("too many write the audit log"));
+        };
+        let attempt = nonce()?;
         for _ in 0..APPEND_ATTEMPTS {
-            let head = self.audit_head().await?;
-            let record = head.next(act.clone());
-            let seen = (head.seq, to_hex(&head.hash));
-            let pairs = encode_record(&record).to_vec();
-            let appended = self.run(script!("audit_append"), (seen, pairs)).await?;
-            if count(appended)? == 1 {
+            // Unknown until an answer says where it is now.
+            let seen = match chain.take() {
+                Some(head) => head,
+                None => self.audit_head().await?,
+            };
+            let record = seen.next(act.clone());
+            let args = (
+                (seen.seq, to_hex(&seen.hash)),
+                &attempt,
+                encode_record(&record).to_vec(),
+            );
+            let other = array(self.run(script!("audit_append"), args).await?)?;
+            if other.is_empty() {
+                *chain = Some(AuditHead {
+                    seq: record.seq,
+                    hash: record.hash,
+                });
                 return Ok(record);
             }
+            let [seq, hash] = texts(Value::Array(other))?;
+            *chain = Some(AuditHead {
+                seq: number(&seq)?,
+                hash: if hash.is_empty() {
+                    AuditHead::EMPTY.hash
+                } else {
+                    from_hex(&hash)?
+                },
+            });
         }
         Err(StoreError::unavailable("too many write the audit log"))
     }

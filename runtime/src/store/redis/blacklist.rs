@@ -24,7 +24,7 @@ impl Blacklists for Redis {
                 blacklist_changed(subject, true),
             ]);
         }
-        self.run(script!("blacklist_add"), args).await.map(drop)
+        self.keep(script!("blacklist_add"), args).await.map(drop)
     }
 
     async fn blacklist_remove(&self, subjects: Vec<Subject>) -> Result<(), StoreError> {
@@ -37,7 +37,7 @@ impl Blacklists for Redis {
                 blacklist_changed(subject, false),
             ]);
         }
-        self.run(script!("blacklist_remove"), args).await.map(drop)
+        self.keep(script!("blacklist_remove"), args).await.map(drop)
     }
 
     async fn blacklisted(

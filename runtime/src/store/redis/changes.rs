@@ -1,7 +1,6 @@
 //! The stream of changes.
 
 use super::Redis;
-use super::link::Answer;
 use super::reply::{array, count, malformed, text};
 use crate::store::changes::{decode_change, encode_order};
 use crate::store::{CHANGES_KEPT, CHANGES_MAX, ChangeLog, Changes, Cursor, Order, StoreError};
@@ -14,21 +13,19 @@ impl ChangeLog for Redis {
 
     async fn changes(&self, after: Option<Cursor>, limit: u32) -> Result<Changes, StoreError> {
         let limit = limit.clamp(1, CHANGES_MAX);
-        let ask = async |id: String| {
-            self.0
-                .run(script!("changes"), (id, limit, CHANGES_KEPT))
-                .await
-        };
-        let id = after
-            .as_ref()
-            .map_or_else(String::new, |after| after.id.to_string());
-        let mut answer = ask(id).await?;
-        if after.is_some_and(|after| after.run != *answer.run) {
-            // Another run of the server: what it may have forgotten makes the numbers meaningless.
-            answer = ask(String::new()).await?;
+        let (id, run) =
+            after.map_or_else(Default::default, |after| (after.id.to_string(), after.run));
+        let args = (id, run, limit, CHANGES_KEPT);
+        let answer = array(self.run(script!("changes"), args).await?)?;
+        if answer.is_empty() {
+            // The next connection begins a new run, to which everything is told again.
+            self.link.renew().await;
+            return Err(StoreError::unavailable(
+                "the memory of the Redis server was emptied",
+            ));
         }
-        let Answer { value, run } = answer;
-        let mut parts = array(value)?.into_iter();
+        let mut parts = answer.into_iter();
+        let run = text(parts.next().ok_or_else(malformed)?)?;
         let id = count(parts.next().ok_or_else(malformed)?)?;
         let bodies = parts.next().map(array).transpose()?;
         let reload = bodies.is_none();
@@ -36,10 +33,7 @@ impl ChangeLog for Redis {
         let items = bodies.unwrap_or_default().into_iter().map(decode);
         Ok(Changes {
             items: items.collect::<Result<_, StoreError>>()?,
-            cursor: Cursor {
-                run: run.as_ref().to_owned(),
-                id,
-            },
+            cursor: Cursor { run, id },
             reload,
         })
     }

@@ -1,212 +1,195 @@
-//! The connection to the server: one for all operations, made anew when it is lost.
+//! How operations reach the server: over which connection, how often they are tried, and when they are
+//! answered.
 
+use super::address::Address;
+use super::failure::{Again, Failure};
+use super::lane::{Connected, Lane};
 use crate::store::StoreError;
 use core::time::Duration;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, Script, Value};
+use redis::{Script, ScriptInvocation, ToRedisArgs, Value};
+use rustls::ClientConfig;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// How long an operation may take, with connecting: a server that is well answers within
-/// milliseconds, and callers give up on their own after a second or two.
+/// How long an operation may take, with connecting and with being repeated: a server that is well
+/// answers within milliseconds, and callers give up on their own after a second or two.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before an operation is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long the server is left alone after a connection failed; operations fail at once meanwhile.
-const RETRY: Duration = Duration::from_millis(250);
+/// How long a replica may take to confirm an act, in milliseconds.
+const CONFIRM_MILLIS: u64 = 1_000;
 
 /// The most operations under way; more fail at once, so that a stuck server costs bounded memory.
 const OPERATIONS_MAX: usize = 1_024;
 
-/// A handle to the connection; clones share it.
+/// A handle to the connections; clones share them.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
-    client: Client,
+    address: Address,
+    tls: Option<Arc<ClientConfig>>,
     places: Semaphore,
-    state: Mutex<State>,
+    plain: Lane,
+    /// Waiting for a replica holds a connection up, so acts that wait have one of their own.
+    kept: Lane,
 }
 
-#[derive(Default)]
-struct State {
-    connected: Option<Connected>,
-    failed: Option<(Instant, String)>,
-    count: u64,
+/// How an operation is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    /// It is repeated if its answer was lost: twice is as good as once.
+    repeat: bool,
+    /// It is answered when a replica has it, if one is connected: it must outlive the server.
+    keep: bool,
 }
 
-#[derive(Clone)]
-struct Connected {
-    connection: MultiplexedConnection,
-    run: Arc<str>,
-    number: u64,
-}
-
-/// What a script returned, and which run of the server did it.
-pub(super) struct Answer {
-    pub(super) value: Value,
-    pub(super) run: Arc<str>,
+impl Manner {
+    /// Repeated, and as safe as the server.
+    pub(super) const PLAIN: Self = Self {
+        repeat: true,
+        keep: false,
+    };
+    /// An act of security or a binding.
+    pub(super) const KEPT: Self = Self {
+        repeat: true,
+        keep: true,
+    };
+    /// As [`KEPT`](Self::KEPT), and not repeated if it may have happened.
+    pub(super) const KEPT_ONCE: Self = Self {
+        repeat: false,
+        keep: true,
+    };
 }
 
 impl Link {
-    /// Reads the address; connects when something is asked for.
+    /// Reads the address and what it names; connects when something is asked for.
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
-        // The text of this error could hold the password.
-        let client = Client::open(url).map_err(|_| {
-            StoreError::unavailable("the address of the Redis server makes no sense")
-        })?;
+        let named =
+            |problem: &str| StoreError::unavailable(format!("the address of the store {problem}"));
+        let address = Address::parse(url).map_err(named)?;
+        let tls =
+            match &address.tls {
+                Some(ca) => {
+                    let made = crate::tls::client_config(Some(ca));
+                    Some(made.map_err(|error| {
+                        named(&format!("names a ca that cannot be used: {error}"))
+                    })?)
+                }
+                None => None,
+            };
         Ok(Self(Arc::new(Inner {
-            client,
+            address,
+            tls,
             places: Semaphore::new(OPERATIONS_MAX),
-            state: Mutex::default(),
+            plain: Lane::default(),
+            kept: Lane::default(),
         })))
     }
 
     /// Runs a script.
-    pub(super) async fn run<A: redis::ToRedisArgs>(
+    pub(super) async fn run<A: ToRedisArgs>(
         &self,
         script: &Script,
         args: A,
-    ) -> Result<Answer, StoreError> {
-        let _place = self
-            .0
-            .places
-            .try_acquire()
-            .map_err(|_| StoreError::unavailable("too many operations are waiting"))?;
-        let mut used = None;
-        let work = async {
-            let mut connected = self.connected().await?;
-            used = Some(connected.number);
-            let value = script
-                .arg(args)
-                .invoke_async::<Value>(&mut connected.connection)
-                .await
-                .map_err(Failure::Server)?;
-            let run = connected.run;
-            Ok(Answer { value, run })
+        manner: Manner,
+    ) -> Result<Value, StoreError> {
+        let Ok(_place) = self.0.places.try_acquire() else {
+            return Err(StoreError::unavailable("too many operations are waiting"));
         };
-        let failure = match timeout(OPERATION_TIMEOUT, work).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::Late,
+        let invocation = script.arg(args);
+        let lane = if manner.keep {
+            &self.0.kept
+        } else {
+            &self.0.plain
         };
-        let (error, lost) = failure.judge();
-        if let Some(number) = used.filter(|_| lost) {
-            self.0.lose(number).await;
-        }
-        Err(error)
-    }
-
-    async fn connected(&self) -> Result<Connected, Failure> {
-        // Whoever comes first connects; the others wait for it here.
-        let mut state = self.0.state.lock().await;
-        if let Some(connected) = &state.connected {
-            return Ok(connected.clone());
-        }
-        if let Some((at, error)) = &state.failed
-            && at.elapsed() < RETRY
-        {
-            return Err(Failure::Away(error.clone()));
-        }
-        let number = state.count + 1;
-        match timeout(CONNECT_TIMEOUT, self.0.connect(number)).await {
-            Ok(Ok(connected)) => {
-                state.count = number;
-                state.failed = None;
-                state.connected = Some(connected.clone());
-                Ok(connected)
+        let deadline = Instant::now() + OPERATION_TIMEOUT;
+        loop {
+            let mut used = None;
+            let attempt = self.attempt(lane, &invocation, manner, &mut used);
+            let failure = match timeout_at(deadline, attempt).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(failure)) => failure,
+                Err(_) => Failure::Late,
+            };
+            let verdict = failure.judge();
+            if let Some(number) = used.filter(|_| verdict.lost) {
+                lane.lose(number).await;
             }
-            Ok(Err(error)) => Err(state.fail(describe(&error))),
-            Err(_) => Err(state.fail("it does not answer".to_owned())),
+            let again = match verdict.again {
+                Again::Never => false,
+                Again::Always => true,
+                Again::IfRepeatable => manner.repeat,
+            };
+            let next = Instant::now() + PAUSE;
+            if !again || next >= deadline {
+                return Err(verdict.error);
+            }
+            sleep_until(next).await;
         }
+    }
+
+    /// Gives up what leads to a server whose memory was emptied, so that the next connection tells it
+    /// anew which run it is.
+    pub(super) async fn renew(&self) {
+        self.0.plain.close().await;
+    }
+
+    async fn attempt(
+        &self,
+        lane: &Lane,
+        invocation: &ScriptInvocation<'_>,
+        manner: Manner,
+        used: &mut Option<u64>,
+    ) -> Result<Value, Failure> {
+        let Inner { address, tls, .. } = &*self.0;
+        let mut connected = lane.connected(address, tls.as_ref()).await?;
+        *used = Some(connected.number);
+        if !manner.repeat {
+            // What may not be repeated is asked only of a connection that has just answered.
+            let ping = redis::cmd("PING")
+                .exec_async(&mut connected.connection)
+                .await;
+            ping.map_err(Failure::Stale)?;
+        }
+        let value = invocation
+            .invoke_async::<Value>(&mut connected.connection)
+            .await
+            .map_err(Failure::Server)?;
+        if manner.keep {
+            confirm(&mut connected).await?;
+        }
+        Ok(value)
     }
 }
 
-impl Inner {
-    async fn connect(&self, number: u64) -> Result<Connected, RedisError> {
-        // Times are kept here, over connecting and asking together.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
-        let find = |key: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
-        };
-        if find("aof_enabled") == Some("0") {
-            tracing::warn!("the Redis server has no append-only file: it forgets when it ends");
+/// Waits until a replica has what was asked over this connection, if one is connected.
+async fn confirm(connected: &mut Connected) -> Result<(), Failure> {
+    let connection = &mut connected.connection;
+    let role: Vec<Value> = redis::cmd("ROLE")
+        .query_async(connection)
+        .await
+        .map_err(Failure::Server)?;
+    match (role.first(), role.get(2)) {
+        (Some(Value::BulkString(kind)), Some(Value::Array(replicas))) if kind == b"master" => {
+            if replicas.is_empty() {
+                return Ok(());
+            }
         }
-        if find("maxmemory_policy").is_some_and(|policy| policy != "noeviction") {
-            tracing::warn!("the Redis server may evict: maxmemory-policy must be noeviction");
-        }
-        let run = find("run_id").unwrap_or_default().into();
-        Ok(Connected {
-            connection,
-            run,
-            number,
-        })
+        // It was the primary when it was asked, and is none any more: what it has will be dropped.
+        _ => return Err(Failure::Unconfirmed),
     }
-
-    /// Gives a connection up, unless there is a newer one.
-    async fn lose(&self, number: u64) {
-        let mut state = self.state.lock().await;
-        if state
-            .connected
-            .as_ref()
-            .is_some_and(|connected| connected.number == number)
-        {
-            state.connected = None;
-        }
+    let mut wait = redis::cmd("WAIT");
+    wait.arg(1).arg(CONFIRM_MILLIS);
+    let confirmed: u64 = wait
+        .query_async(connection)
+        .await
+        .map_err(Failure::Server)?;
+    if confirmed == 0 {
+        return Err(Failure::Unconfirmed);
     }
-}
-
-impl State {
-    fn fail(&mut self, error: String) -> Failure {
-        self.failed = Some((Instant::now(), error.clone()));
-        Failure::Away(error)
-    }
-}
-
-/// Why a script has no answer.
-enum Failure {
-    Away(String),
-    Server(RedisError),
-    Late,
-}
-
-impl Failure {
-    /// Returns the error, and whether the connection is lost.
-    fn judge(self) -> (StoreError, bool) {
-        match self {
-            Self::Away(error) => (StoreError::unavailable(format!("Redis: {error}")), false),
-            Self::Late => (StoreError::unavailable("Redis: no answer in time"), true),
-            Self::Server(error) => match error.code() {
-                Some("EXISTS") => (StoreError::Exists, false),
-                Some("WINDOW") => (StoreError::Window, false),
-                Some("SUPERSEDED") => (StoreError::Superseded, false),
-                _ => {
-                    let lost = error.is_unrecoverable_error()
-                        || error.is_io_error()
-                        || error.kind() == ErrorKind::Parse;
-                    let error = StoreError::unavailable(format!("Redis: {}", describe(&error)));
-                    (error, lost)
-                }
-            },
-        }
-    }
-}
-
-/// Says what failed without what was sent.
-fn describe(error: &RedisError) -> String {
-    if error.kind() == ErrorKind::AuthenticationFailed {
-        return "it refuses the credentials".to_owned();
-    }
-    error.to_string()
+    Ok(())
 }

@@ -20,6 +20,6 @@ impl Meta for Redis {
         }
         let known = if expected.is_some() { "1" } else { "" };
         let args = (key, known, expected.unwrap_or_default(), value);
-        Ok(count(self.run(script!("swap_meta"), args).await?)? == 1)
+        Ok(count(self.keep_once(script!("swap_meta"), args).await?)? == 1)
     }
 }

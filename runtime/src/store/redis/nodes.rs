@@ -82,7 +82,7 @@ impl Nodes for Redis {
     async fn assign_nodes(&self, ids: Vec<String>, pop: &str, now: u64) -> Result<(), StoreError> {
         check_batch(&ids, BATCH_MAX)?;
         let args = (pop, now, ids);
-        self.run(script!("assign_nodes"), args).await.map(drop)
+        self.keep(script!("assign_nodes"), args).await.map(drop)
     }
 }
 

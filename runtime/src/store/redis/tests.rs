@@ -1,6 +1,10 @@
 //! A store in a real redis-server.
 
+mod access;
 mod dictionary;
+mod failover;
+mod faults;
+mod relay;
 
 use super::Redis;
 use crate::store::contract::{self, NOW, node, pop, user};
@@ -67,7 +71,12 @@ async fn a_server_that_syncs_always_keeps_the_contract() {
 
 /// Asks the server itself.
 async fn ask<T: redis::FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
-    let client = redis::Client::open(server.url(0)).unwrap();
+    command(&server.url(0), words).await
+}
+
+/// Asks the server at an address itself.
+async fn command<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
+    let client = redis::Client::open(url).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
@@ -263,6 +272,7 @@ async fn a_stuck_server_delays_nobody_for_long() {
     let server = RedisServer::start(Fsync::EverySecond);
     let store = Redis::new(&server.url(0)).unwrap();
     store.create_user(user("ann")).await.unwrap();
+    store.user("ann").await.unwrap();
     server.pause(true);
     let started = Instant::now();
     let mut asking = tokio::task::JoinSet::new();

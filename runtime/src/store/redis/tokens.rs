@@ -11,7 +11,9 @@ impl Tokens for Redis {
         let pairs = encode_token(&token);
         let told = token_changed(&token.id);
         let args = (token.id, to_hex(&token.hash), told, pairs);
-        self.run(script!("token_create"), args).await.map(drop)
+        self.keep_once(script!("token_create"), args)
+            .await
+            .map(drop)
     }
 
     async fn token(&self, hash: [u8; 32]) -> Result<Option<AdminToken>, StoreError> {
@@ -33,7 +35,7 @@ impl Tokens for Redis {
 
     async fn revoke_token(&self, id: &str, at: u64) -> Result<Option<AdminToken>, StoreError> {
         let args = (id, at, token_changed(id));
-        token(fields(self.run(script!("token_revoke"), args).await?)?)
+        token(fields(self.keep(script!("token_revoke"), args).await?)?)
     }
 }
 

@@ -14,7 +14,7 @@ impl Users for Redis {
         user.check()?;
         let pairs = encode_new(&user);
         let args = (user.name.clone(), user_changed(&user.name), pairs);
-        let created = self.run(script!("user_create"), args).await?;
+        let created = self.keep_once(script!("user_create"), args).await?;
         decode(fields(created)?)?.ok_or_else(malformed)
     }
 
@@ -46,7 +46,7 @@ impl Users for Redis {
         let secret = u8::from(change.password_hash.is_some());
         let pairs = encode_settings(&change);
         let args = (name, user_changed(name), secret, pairs);
-        decode(fields(self.run(script!("user_change"), args).await?)?)
+        decode(fields(self.keep(script!("user_change"), args).await?)?)
     }
 
     async fn adjust_user(
@@ -62,13 +62,13 @@ impl Users for Redis {
         let told = user_changed(name);
         let args = (name, told, adjustment.id, kind, bytes, ADJUSTMENTS_KEPT);
         decode(fields(
-            self.run(script!("parts" "user_adjust"), args).await?,
+            self.keep(script!("parts" "user_adjust"), args).await?,
         )?)
     }
 
     async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
         let args = (name, user_changed(name));
-        Ok(count(self.run(script!("user_delete"), args).await?)? > 0)
+        Ok(count(self.keep(script!("user_delete"), args).await?)? > 0)
     }
 }
 

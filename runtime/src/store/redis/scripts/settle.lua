@@ -1,11 +1,28 @@
 -- ARGV: pop, incarnation, at, whether it is a lease, how many incarnations to keep, then for each user
 -- name, id, want, granted, returned, uploaded, downloaded, sessions.
+
+-- How long a POP that lives and tells nothing keeps a new run from granting, in seconds.
+local UNTOLD_MAX = 90
 local pop, incarnation, at = ARGV[1], num(ARGV[2]), num(ARGV[3])
 local field = str(incarnation) .. '@' .. pop
 if ARGV[4] == '1' then
   local record = pop_record(pop)
   if record and record.incarnation > incarnation then
     return redis.error_reply('SUPERSEDED a newer process took over')
+  end
+  -- A run that is new may have forgotten grants: it makes none before all who live have told theirs.
+  local untold = fields('titan:untold')
+  if next(untold) then
+    redis.call('HSETNX', 'titan:run', 'since', ARGV[3])
+    local is_long = at >= num(redis.call('HGET', 'titan:run', 'since')) + UNTOLD_MAX
+    for other, of in pairs(untold) do
+      local other_record = pop_record(other)
+      local lives = other_record and str(other_record.incarnation) == of and other_record.lease_until > at
+      if lives and not is_long then
+        return redis.error_reply('UNTOLD the server is new, and POP ' .. other .. ' has not told yet what it granted')
+      end
+      redis.call('HDEL', 'titan:untold', other)
+    end
   end
 end
 
