@@ -5,6 +5,9 @@
 //! read again, so that deleting, disabling or changing a user takes effect soon. While the store is
 //! away, users verified before keep getting in for [`STORE_AWAY_MAX`]. Guessing is slowed down per user
 //! and per address, never locked out.
+//!
+//! Who is not known has to wait for its turn, address by address: one that tries all it can does not keep
+//! others waiting for longer than one try. A password that was drawn at random is verified at once.
 
 mod known;
 mod password;
@@ -14,20 +17,21 @@ mod table;
 mod tests;
 mod throttle;
 
-pub use password::{Cost, hash_password};
+pub use password::{Cost, hash_drawn_password, hash_password};
 #[cfg(feature = "manager")]
 pub(crate) use table::Table;
-pub(crate) use throttle::Throttle;
+pub(crate) use throttle::{Throttle, network};
 
 use crate::env::Env;
+use crate::shares::{Greed, Shares};
 use crate::store::{User, Users};
 use core::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use known::{KnownUsers, Sighting};
+use password::Glance;
 use sha2::Sha256;
 use single::Flights;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use titan_core::time::Instant;
 use titan_proto::Code;
@@ -46,6 +50,9 @@ pub const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How long the store is left alone after it failed to answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// How many records of users not known yet are read at once.
+const READS_MAX: usize = 64;
 
 /// The longest user name, in bytes.
 pub const USER_NAME_MAX: usize = 64;
@@ -72,8 +79,11 @@ pub struct AuthConfig {
     /// The most users remembered; each takes about 400 bytes. Beyond it the one not seen for longest is
     /// forgotten, unless an [`Account`] of it is held.
     pub users_max: usize,
-    /// The most [`Authenticator::verify`] calls that wait; more are refused.
+    /// The most [`Authenticator::verify`] calls of users not known yet that are under way. An address is
+    /// refused beyond half of those that are left.
     pub waiting_max: usize,
+    /// How many chosen passwords are verified at once: the rate is this by what one costs.
+    pub checks_max: usize,
 }
 
 impl Default for AuthConfig {
@@ -81,9 +91,16 @@ impl Default for AuthConfig {
         Self {
             cost: Cost::default(),
             users_max: 65_536,
-            waiting_max: 512,
+            waiting_max: 4_096,
+            checks_max: checks_max(),
         }
     }
+}
+
+/// Half of the cores, at least one: the others carry traffic.
+fn checks_max() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).max(1)
 }
 
 /// A user who got in.
@@ -114,7 +131,10 @@ struct Inner<E, S> {
     state: Mutex<State>,
     flights: Flights<Fingerprint, Result<Account, Code>>,
     throttle: Throttle,
-    waiting: AtomicUsize,
+    /// Places by address: for whoever is under way, for reading a record, and for verifying a chosen password.
+    waiting: Shares<IpAddr>,
+    reading: Shares<IpAddr>,
+    checking: Shares<IpAddr>,
 }
 
 struct State {
@@ -141,7 +161,9 @@ impl<E: Env, S: Users> Authenticator<E, S> {
             }),
             flights: Flights::default(),
             throttle: Throttle::default(),
-            waiting: AtomicUsize::new(0),
+            waiting: Shares::new(config.waiting_max, Greed::Half),
+            reading: Shares::new(READS_MAX, Greed::Half),
+            checking: Shares::new(config.checks_max, Greed::All),
         }))
     }
 
@@ -154,13 +176,13 @@ impl<E: Env, S: Users> Authenticator<E, S> {
     }
 
     /// Verifies a user and password for a client at `client`, from memory or else with a read of the
-    /// store and one run of Argon2id. Callers that ask for the same share one run. After failures it
-    /// takes longer.
+    /// store and, unless the password was drawn and is right, one run of Argon2id. Callers that ask for the
+    /// same share one run. After failures it takes longer. Dropping the future leaves every queue.
     ///
     /// # Errors
     /// [`Code::BadCredentials`] if there is no such user or the password is wrong, which take equally
     /// long; [`Code::UserDisabled`] if the user is switched off or expired; [`Code::Overloaded`] if too
-    /// many callers wait already or the store does not answer.
+    /// many callers from there wait already or the store does not answer.
     pub async fn verify(
         &self,
         user: &str,
@@ -172,7 +194,6 @@ impl<E: Env, S: Users> Authenticator<E, S> {
         if let Some(answer) = inner.recall(user, &fingerprint) {
             return answer;
         }
-        let _place = inner.take_place().ok_or(Code::Overloaded)?;
         let verify = || inner.verify(user, password, &fingerprint, client);
         inner.flights.join(fingerprint, verify).await
     }
@@ -212,16 +233,14 @@ impl<E: Env, S: Users> Inner<E, S> {
         if !attempt.delay().is_zero() {
             self.env.sleep_until(self.env.now() + attempt.delay()).await;
         }
-        let found = self.read(name).await?;
-        let hash = found
-            .as_ref()
-            .map_or(&self.unknown_user, |user| &user.password_hash)
-            .clone();
-        let password = password.to_owned();
-        let right = self
-            .env
-            .work(move || password::is_right(&password, &hash))
-            .await;
+        let from = network(client);
+        let waiting = self.waiting.try_place(from);
+        let _waiting = waiting.ok_or(Code::Overloaded)?;
+        let found = {
+            let _reading = self.reading.place(from).await;
+            self.read(name).await?
+        };
+        let right = self.is_right(found.as_ref(), password, from).await;
         let Some(user) = found.filter(|_| right) else {
             attempt.failed(self.env.now());
             tracing::debug!(user = name, %client, "wrong user or password");
@@ -232,6 +251,20 @@ impl<E: Env, S: Users> Inner<E, S> {
         self.state()
             .users
             .remember(user, *fingerprint, self.env.now(), unix_time)
+    }
+
+    /// Returns whether a password is the user's. If not it takes what a wrong one of an unknown user takes.
+    async fn is_right(&self, found: Option<&User>, password: &[u8], from: IpAddr) -> bool {
+        let hash = match found.map(|user| (password::glance(password, &user.password_hash), user)) {
+            Some((Glance::Right, _)) => return true,
+            Some((Glance::Chosen, user)) => user.password_hash.clone(),
+            Some((Glance::Wrong, _)) | None => self.unknown_user.clone(),
+        };
+        let password = password.to_owned();
+        let _checking = self.checking.place(from).await;
+        self.env
+            .work(move || password::is_right(&password, &hash))
+            .await
     }
 
     /// Answers from memory if the record is fresh enough.
@@ -310,25 +343,8 @@ impl<E: Env, S: Users> Inner<E, S> {
         mac.finalize().into_bytes().into()
     }
 
-    fn take_place(&self) -> Option<Place<'_>> {
-        let take = |waiting| (waiting < self.config.waiting_max).then_some(waiting + 1);
-        self.waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .ok()?;
-        Some(Place(&self.waiting))
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // No invariant spans a panic: each update is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A place among those who wait; dropping it frees it.
-struct Place<'a>(&'a AtomicUsize);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,6 @@
 //! The edge daemon: tunnels to POPs on one side, targets on the other.
 
+mod ask;
 mod join;
 mod session;
 mod uplink;
@@ -9,6 +10,8 @@ use crate::daemon::Stopping;
 use crate::drain::{Count, Drain};
 use crate::env::Env;
 use crate::shard::{Shard, Tasks};
+use crate::shares::{Greed, Shares};
+use crate::url::Remembered;
 use core::time::Duration;
 use join::Joiner;
 use rustls::ClientConfig;
@@ -19,6 +22,10 @@ use titan_core::exit::guard::{Guard, Network, NetworkError};
 use titan_proto::{Code, wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+
+/// The most look-ups of targets' names at once; each holds two sockets, and a place for as long as the name
+/// server is silent.
+const LOOKUPS_MAX: usize = 128;
 
 /// Why an edge does not run.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +66,25 @@ struct Shared<E: Env> {
     shard: Shard<E, EdgeRole>,
     tasks: Tasks,
     joiner: Joiner,
+    /// Places for look-ups of targets' names, by the POP's numbers for users. Those of managers and POPs need
+    /// none: an edge looks up few, and they must not wait.
+    lookups: Shares<u32>,
     node: String,
     tls: Option<Arc<ClientConfig>>,
+    remembered: Remembered,
     drain: Drain,
     /// Sessions, until the last byte is with the target.
     sessions: Count,
+}
+
+impl<E: Env> Shared<E> {
+    /// Returns the way to the manager.
+    const fn way(&self) -> ask::Way<'_> {
+        ask::Way {
+            tls: self.tls.as_ref(),
+            remembered: &self.remembered,
+        }
+    }
 }
 
 /// Runs an edge until it is told to end. Must be called within a `LocalSet`.
@@ -103,13 +124,16 @@ pub async fn run<E: Env>(
         tasks: Tasks::default(),
         node: config.node_id.clone(),
         joiner: Joiner::new(config),
+        lookups: Shares::new(LOOKUPS_MAX, Greed::Half),
         tls,
+        remembered: Remembered::default(),
         drain: Drain::default(),
         sessions: Count::default(),
     });
     let tasks = &shared.tasks;
     tasks.spawn_unique("the clock", shared.shard.clone().keep_time());
     tasks.spawn_unique("events", follow_events(Rc::clone(&shared), attached));
+    tasks.spawn_unique("the renewal of tokens", renew_tokens(Rc::clone(&shared)));
     tasks.spawn(answer_census(Rc::clone(&shared), census));
     shared.shard.drive(|core, now| core.add_uplink(now));
     let begin = || shared.shard.drive(Edge::drain);
@@ -255,6 +279,21 @@ fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
         }
         wire::command::Action::None => {
             tracing::info!(node = shared.node, ?command, "an order that is not known");
+        }
+    }
+}
+
+/// Renews tokens for ever, so that a tunnel can be resumed however old it is and whether the manager is
+/// there then or not.
+async fn renew_tokens<E: Env>(shared: Rc<Shared<E>>) {
+    let (env, joiner) = (&shared.env, &shared.joiner);
+    loop {
+        let uplink = joiner.renewal_due(env).await;
+        match joiner.renew(env, shared.way(), uplink).await {
+            Ok(()) => tracing::debug!(node = shared.node, "token renewed"),
+            Err(error) => {
+                tracing::warn!(node = shared.node, %error, "the token is not renewed yet");
+            }
         }
     }
 }

@@ -37,7 +37,8 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Opens a stream to `to`. Dropping the future gives the attempt up.
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Resolves `name`, which is never an address literal.
+    /// Resolves `name`, which is never an address literal. Dropping the future gives the look-up up; how
+    /// long it may take and how many run at once is up to the caller.
     fn resolve(&self, name: &str) -> impl Future<Output = io::Result<Vec<IpAddr>>> + Send;
 
     /// Runs a job that costs the CPU more than about a millisecond away from the caller's thread. At

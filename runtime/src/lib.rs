@@ -29,6 +29,8 @@ pub mod manager;
 pub mod pop;
 #[cfg(any(feature = "edge", feature = "pop"))]
 mod shard;
+#[cfg(any(feature = "edge", feature = "auth"))]
+mod shares;
 #[cfg(feature = "store")]
 pub mod store;
 pub mod telemetry;

@@ -11,6 +11,7 @@ mod audit;
 mod blacklist;
 mod description;
 mod enrol;
+mod guests;
 mod input;
 mod legacy;
 mod nodes;
@@ -31,12 +32,14 @@ use crate::auth::Throttle;
 use crate::config::{ConfigError, ManagerConfig};
 use crate::env::Env;
 use crate::listen::listen;
+use crate::shares::{Greed, Shares};
 use crate::store::{Store, StoreError};
 use crate::tls::{TlsError, server_config};
 use crate::token::{KeyRing, Secret, SecretError, Signer};
 use access::Bearer;
 use axum::{Router, middleware};
 use core::time::Duration;
+use guests::Guests;
 use operation::{Access, Method, Operation};
 use problem::{ApiCode, Problem};
 use proxies::Proxies;
@@ -44,7 +47,7 @@ use refusals::Refusals;
 use routes::{Call, Routes};
 use serde::Serialize;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -52,6 +55,9 @@ use utoipa::ToSchema;
 
 /// The file of the admin token in the data directory.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
+
+/// The file that says which manager this is, whatever its key.
+const ID_FILE: &str = "manager.id";
 
 /// The file of the join secret in the data directory.
 pub const JOIN_SECRET_FILE: &str = "join.secret";
@@ -63,8 +69,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the store is left alone at start after it failed.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
+/// How many characters a manager's id has: no other has the same.
+const ID_LEN: usize = 32;
+
+/// How many requests of edges are answered at once, and how many of operators; more wait.
+const REQUESTS_MAX: usize = 256;
+
 /// How often a manager looks whether the store has its key.
-const KEY_RENEWAL: Duration = Duration::from_secs(60);
+const KEY_RENEWAL: Duration = Duration::from_secs(10);
 
 /// Why a manager could not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +126,9 @@ struct Shared<E, S> {
     given: allocate::Given,
     proxies: Proxies,
     refusals: Refusals,
+    /// Places for requests under way, by address: those of edges, and those of operators.
+    edges: Shares<IpAddr>,
+    operators: Shares<IpAddr>,
 }
 
 /// Runs a manager until `shutdown` is done, then lets requests under way finish for a few seconds.
@@ -141,12 +156,16 @@ pub async fn run<E: Env, S: Store>(
     let secret = |file| Secret::load_or_create(&data.join(file), env.seed());
     let signer = Signer::load_or_create(&data, env.seed())?;
     let (admin, join) = (secret(ADMIN_TOKEN_FILE)?, secret(JOIN_SECRET_FILE)?);
-    let (key, lifetime) = (signer.public_key(), config.node_token_lifetime);
+    let published = Published {
+        manager: secret(ID_FILE)?.expose().chars().take(ID_LEN).collect(),
+        key: signer.public_key(),
+        lifetime: config.node_token_lifetime,
+    };
     tokio::pin!(shutdown);
     tokio::select! {
         biased;
-        published = publish(&env, &store, &key, lifetime) => {
-            published?;
+        done = publish(&env, &store, &published) => {
+            done?;
         }
         () = &mut shutdown => return Ok(()),
     }
@@ -165,7 +184,8 @@ pub async fn run<E: Env, S: Store>(
     })?;
     tracing::info!(%address, tls = tls.is_some(), "the manager listens");
 
-    let keep = keep_published(env.clone(), store.clone(), key, lifetime);
+    let guests = Guests::new(config.connections_max as usize);
+    let keep = keep_published(env.clone(), store.clone(), published);
     let api = Api(Arc::new(Shared {
         proxies: Proxies::new(&config.trusted_proxies, config.proxy_header),
         env: env.clone(),
@@ -176,26 +196,41 @@ pub async fn run<E: Env, S: Store>(
         join: Bearer::new(&join, Throttle::default()),
         given: allocate::Given::default(),
         refusals: Refusals::default(),
+        edges: Shares::new(REQUESTS_MAX, Greed::Half),
+        operators: Shares::new(REQUESTS_MAX, Greed::Half),
     }));
     // Nobody may wait for it.
     let _ = ready.send(address);
     tokio::select! {
         biased;
-        () = serve::serve(env, listener, tls, router(api), shutdown) => {}
+        () = serve::serve(env, listener, tls, router(api), guests, shutdown) => {}
         () = keep => {}
     }
     Ok(())
+}
+
+/// What POPs are told of this manager's key.
+struct Published {
+    manager: String,
+    key: String,
+    lifetime: Duration,
+}
+
+impl Published {
+    async fn put<E: Env, S: Store>(&self, env: &E, store: &S) -> Result<(), StoreError> {
+        let now = env.unix_time().as_secs();
+        KeyRing::publish(store, &self.manager, &self.key, now, self.lifetime).await
+    }
 }
 
 /// Puts the public key of node tokens into the store, waiting for the store for as long as it takes.
 async fn publish<E: Env, S: Store>(
     env: &E,
     store: &S,
-    key: &str,
-    lifetime: Duration,
+    published: &Published,
 ) -> Result<(), StoreError> {
     loop {
-        match KeyRing::publish(store, key, env.unix_time().as_secs(), lifetime).await {
+        match published.put(env, store).await {
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::warn!(%error, "waiting for the store");
                 env.sleep_until(env.now() + STORE_RETRY).await;
@@ -206,11 +241,10 @@ async fn publish<E: Env, S: Store>(
 }
 
 /// Keeps the public key in the store, for ever: its time there is limited, and a store may forget.
-async fn keep_published<E: Env, S: Store>(env: E, store: S, key: String, lifetime: Duration) {
+async fn keep_published<E: Env, S: Store>(env: E, store: S, published: Published) {
     loop {
         env.sleep_until(env.now() + KEY_RENEWAL).await;
-        let now = env.unix_time().as_secs();
-        if let Err(error) = KeyRing::publish(&store, &key, now, lifetime).await {
+        if let Err(error) = published.put(&env, &store).await {
             tracing::warn!(%error, "the store does not take the key for node tokens");
         }
     }

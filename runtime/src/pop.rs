@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use titan_core::endpoint::{Config, Counters, Event, Pop, PopEvent, PopRole, Rates, Usage};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Where a POP listens, once it does.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +51,9 @@ pub enum PopError {
         /// Why not.
         source: io::Error,
     },
+    /// Another process was started under the same id.
+    #[error("another process runs as POP {0}: every POP needs an id of its own")]
+    TakenOver(String),
     /// The key that verifies node tokens is broken.
     #[error("the key for node tokens: {0}")]
     Key(String),
@@ -79,6 +82,8 @@ struct Shared<E: Env, S: Store> {
     accounts: Accounts,
     blacklist: Blacklist,
     drain: Drain,
+    /// Another process has this POP's id.
+    taken_over: Notify,
     clients: Count,
     carriers: Count,
 }
@@ -110,8 +115,8 @@ pub type CensusRequest = oneshot::Sender<PopCensus>;
 /// start, and says so.
 ///
 /// # Errors
-/// Fails if an address cannot be listened at or the token key is broken, and if a task fails that the
-/// POP cannot do without.
+/// Fails if an address cannot be listened at, the token key is broken, a task fails that the POP cannot
+/// do without, or another process takes the POP's id over while it does not drain.
 pub async fn run<E: Env, S: Store>(
     env: E,
     config: PopConfig,
@@ -130,6 +135,11 @@ pub async fn run<E: Env, S: Store>(
         biased;
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
         begun = follow::begin(&env, &store) => begun,
+    };
+    let incarnation = tokio::select! {
+        biased;
+        () = told(&mut stopping, Stop::Drain) => return Ok(()),
+        chosen = registrar::choose_incarnation(&env, &store, &config.id) => chosen,
     };
     let listen = async |at, what| {
         let listening = listen(&env, at, what).await;
@@ -162,8 +172,8 @@ pub async fn run<E: Env, S: Store>(
         down: config.limits.node_download_rate,
     };
     shard.drive(|core, now| core.limit_nodes(now, node_rates));
-    let auth = Authenticator::new(env.clone(), store.clone(), AuthConfig::default());
-    let registrar = Registrar::new(&env, &config);
+    let auth = Authenticator::new(env.clone(), store.clone(), auth_config(&config));
+    let registrar = Registrar::new(&config, incarnation);
     let holder = Holder {
         pop: config.id.clone(),
         incarnation: registrar.incarnation(),
@@ -181,6 +191,7 @@ pub async fn run<E: Env, S: Store>(
         tls,
         registrar,
         drain: Drain::default(),
+        taken_over: Notify::new(),
         clients: Count::default(),
         carriers: Count::default(),
     });
@@ -198,6 +209,7 @@ pub async fn run<E: Env, S: Store>(
     let outcome = tokio::select! {
         biased;
         () = drain.watch(&shared.env, &mut stopping, timeout, &shared.clients, begin) => Ok(()),
+        () = shared.taken_over.notified() => Err(PopError::TakenOver(shared.config.id.clone())),
         task = shared.tasks.failed() => Err(PopError::Task(task)),
     };
     shared.shard.farewell().await;
@@ -223,6 +235,10 @@ fn start_tasks<E: Env, S: Store>(
         registrar::keep(Rc::clone(shared), shared.store.clone()),
     );
     tasks.spawn_unique(
+        "the comparison of nodes",
+        registrar::compare(Rc::clone(shared)),
+    );
+    tasks.spawn_unique(
         "the stream of changes",
         follow::follow(Rc::clone(shared), cursor),
     );
@@ -245,6 +261,17 @@ fn core_config(config: &PopConfig) -> Config {
         hello_timeout: limits.tunnel_handshake_timeout,
         resume_over_plaintext: config.resume_over_plaintext,
         ..Config::default()
+    }
+}
+
+fn auth_config(config: &PopConfig) -> AuthConfig {
+    let usual = AuthConfig::default();
+    AuthConfig {
+        checks_max: match config.limits.password_checks_max {
+            0 => usual.checks_max,
+            count => count as usize,
+        },
+        ..usual
     }
 }
 

@@ -3,18 +3,47 @@
 use crate::carrier::CarrierStream;
 use crate::dial;
 use crate::env::Env;
+use core::cell::RefCell;
 use core::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use titan_core::exit::candidate::{Family, interleave};
 use titan_core::target::Host;
 use titan_proto::Code;
 use tokio_rustls::TlsConnector;
 
+/// How long the look-up of a name may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the TLS handshake may take.
+const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many servers' addresses are remembered.
+const REMEMBERED_MAX: usize = 16;
+
+/// Where servers were when they were last connected to: good enough while no name server answers.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered(RefCell<BTreeMap<String, Vec<IpAddr>>>);
+
+impl Remembered {
+    fn of(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.0.borrow().get(name).cloned()
+    }
+
+    fn keep(&self, name: &str, addresses: &[IpAddr]) {
+        let mut all = self.0.borrow_mut();
+        if all.len() >= REMEMBERED_MAX && !all.contains_key(name) {
+            all.clear();
+        }
+        all.insert(name.to_owned(), addresses.to_vec());
+    }
+}
 
 /// Where a server is: a URL without what comes after the authority.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,31 +121,40 @@ impl Endpoint {
         &self.authority
     }
 
-    /// Connects, under TLS if the URL says so.
+    /// Connects, under TLS if the URL says so. While a name cannot be looked up, the server is where
+    /// `remembered` says it was.
     pub(crate) async fn connect<E: Env>(
         &self,
         env: &E,
         tls: Option<&Arc<ClientConfig>>,
+        remembered: &Remembered,
     ) -> Result<CarrierStream<E::Stream>, UrlError> {
         let unreached = |code| UrlError::Unreached(self.authority.clone(), code);
         let addresses = match &self.host {
             Host::Ip(address) => vec![*address],
             Host::Name(name) => {
-                let found = env
-                    .resolve(name)
-                    .await
-                    .map_err(|_| unreached(Code::NotResolved))?;
+                let late = env.sleep_until(env.now() + RESOLVE_TIMEOUT);
+                let found = tokio::select! {
+                    biased;
+                    found = env.resolve(name) => found.ok(),
+                    () = late => None,
+                };
+                let found = found.or_else(|| remembered.of(name));
+                let found = found.ok_or_else(|| unreached(Code::NotResolved))?;
                 interleave(found, Family::V6)
             }
         };
         let candidates: Vec<SocketAddr> = addresses
-            .into_iter()
-            .map(|address| SocketAddr::new(address, self.port))
+            .iter()
+            .map(|&address| SocketAddr::new(address, self.port))
             .collect();
         let deadline = env.now() + CONNECT_TIMEOUT;
         let (stream, _) = dial::race(env, &candidates, deadline)
             .await
             .map_err(unreached)?;
+        if let Host::Name(name) = &self.host {
+            remembered.keep(name, &addresses);
+        }
         if !self.encrypted {
             return Ok(CarrierStream::Plain(stream));
         }
@@ -126,10 +164,13 @@ impl Endpoint {
             Host::Name(name) => ServerName::try_from(name.to_string())
                 .map_err(|_| UrlError::Malformed(self.authority.clone()))?,
         };
-        let stream = TlsConnector::from(tls.clone())
-            .connect(name, stream)
-            .await
-            .map_err(|error| UrlError::Tls(self.authority.clone(), error))?;
+        let late = env.sleep_until(env.now() + TLS_TIMEOUT);
+        let shaken = tokio::select! {
+            biased;
+            shaken = TlsConnector::from(tls.clone()).connect(name, stream) => shaken,
+            () = late => Err(std::io::ErrorKind::TimedOut.into()),
+        };
+        let stream = shaken.map_err(|error| UrlError::Tls(self.authority.clone(), error))?;
         Ok(stream.into())
     }
 }

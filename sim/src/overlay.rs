@@ -33,7 +33,7 @@ use titan_runtime::daemon::stopped;
 use titan_runtime::edge::{self, EdgeCensus};
 use titan_runtime::env::Env as _;
 use titan_runtime::manager::{self, ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
-use titan_runtime::pop::{self, PopCensus};
+use titan_runtime::pop::{self, PopCensus, PopError};
 use titan_runtime::store::{
     Embedded, Location, Mode, NewUser, Nodes as _, Page, ReplyMode, Users as _,
 };
@@ -72,6 +72,8 @@ pub struct Overlay {
     pub pop_config: PopConfig,
     /// What edges are started with, but for the node id.
     pub edge_config: EdgeConfig,
+    /// What the manager is started with.
+    pub manager_config: ManagerConfig,
     manager: Option<Process>,
     pop: Option<(Process, mpsc::Sender<pop::CensusRequest>)>,
     more_pops: BTreeMap<u8, Process>,
@@ -118,6 +120,12 @@ impl Overlay {
             insecure: true,
             ..EdgeConfig::default()
         };
+        let manager_config = ManagerConfig {
+            data: path.to_owned(),
+            listen: MANAGER,
+            insecure: true,
+            ..ManagerConfig::default()
+        };
         Self {
             network: network.clone(),
             store,
@@ -127,6 +135,7 @@ impl Overlay {
             client,
             pop_config,
             edge_config,
+            manager_config,
             manager: None,
             pop: None,
             more_pops: BTreeMap::new(),
@@ -199,12 +208,7 @@ impl Overlay {
 
     /// Starts the manager and waits until it listens.
     pub async fn start_manager(&mut self) {
-        let config = ManagerConfig {
-            data: self.data.path().to_owned(),
-            listen: MANAGER,
-            insecure: true,
-            ..ManagerConfig::default()
-        };
+        let config = self.manager_config.clone();
         let (env, store) = (self.network.env("manager"), self.store.clone());
         let (ready, bound) = oneshot::channel();
         let process = Process::start(|stop| async move {
@@ -227,8 +231,10 @@ impl Overlay {
         let (ready, bound) = oneshot::channel();
         let (census, requests) = mpsc::channel(1);
         let process = Process::start(|stop| async move {
-            let outcome = pop::run(env, config, store, None, ready, requests, stop).await;
-            outcome.expect("a POP runs until it is stopped");
+            match pop::run(env, config, store, None, ready, requests, stop).await {
+                Ok(()) | Err(PopError::TakenOver(_)) => {}
+                Err(error) => panic!("a POP runs until it is stopped: {error}"),
+            }
         });
         bound.await.expect("the POP comes up");
         self.pop = Some((process, census));
@@ -241,11 +247,17 @@ impl Overlay {
 
     /// Starts another POP on a host of its own, `pop-2` and so on, and waits until it listens.
     pub async fn start_another_pop(&mut self, index: u8) {
+        self.start_another_pop_as(index, &format!("pop-{index}"))
+            .await;
+    }
+
+    /// Starts another POP on a host of its own under any id, and waits until it listens.
+    pub async fn start_another_pop_as(&mut self, index: u8, id: &str) {
         let name = format!("pop-{index}");
         let ip = IpAddr::from([10, 0, 0, 10 + index]);
         let (env, store) = (self.network.host(&name, ip), self.store.clone());
         let config = PopConfig {
-            id: name,
+            id: id.to_owned(),
             listen_socks: Some((ip, 1080).into()),
             listen_tunnels: (ip, 41005).into(),
             public_url: format!("ws://{ip}:41005"),

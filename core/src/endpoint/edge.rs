@@ -43,6 +43,8 @@ pub struct DialRequest {
     /// Where to. A name is to be resolved here and its addresses to be judged by
     /// [`Edge::judge`](Endpoint::judge); an address has been judged.
     pub target: Target,
+    /// The POP's number for the user it is for; zero is nobody's.
+    pub group: u32,
     /// The family to use.
     pub family: wire::create::Family,
     /// When resolving and dialling have to be done.
@@ -71,6 +73,7 @@ impl Endpoint<EdgeRole> {
         let attempt = self.engine.sessions.get(id)?.attempt()?;
         Some(DialRequest {
             target: attempt.target.clone(),
+            group: session.group,
             family: attempt.family,
             deadline: attempt.deadline,
         })

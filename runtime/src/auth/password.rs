@@ -1,8 +1,16 @@
-//! Argon2id.
+//! Hashes of passwords: Argon2id for those that people choose, and a keyed hash for those that were drawn at
+//! random, which nobody finds by trying however fast that is.
 
+use super::Sha256;
+use crate::token::Secret;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+
+/// What the hash of a drawn password begins with; its salt and the HMAC-SHA-256 under that salt follow, in
+/// hexadecimal digits with `$` between them.
+const DRAWN: &str = "$drawn-hmac-sha256$";
 
 /// What hashing one password costs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +48,49 @@ pub fn hash_password(password: &str, salt: [u8; 16], cost: Cost) -> String {
         .to_string()
 }
 
+/// Hashes a password that was drawn at random with at least 96 bits, within a few microseconds.
+#[must_use]
+pub fn hash_drawn_password(password: &str, salt: [u8; 32]) -> String {
+    let mac = keyed(&salt, password.as_bytes()).finalize().into_bytes();
+    let [salt, mac] = [salt, mac.into()].map(Secret::from_random);
+    format!("{DRAWN}{}${}", salt.expose(), mac.expose())
+}
+
+fn keyed(salt: &[u8], password: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::new_from_slice(salt).expect("HMAC takes keys of any length");
+    mac.update(password);
+    mac
+}
+
+/// What a look at a hash that costs nothing says about a password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Glance {
+    /// It is of this password.
+    Right,
+    /// It is of no such password, or cannot be read.
+    Wrong,
+    /// It is one that takes long: [`is_right`] has to be asked.
+    Chosen,
+}
+
+/// Looks whether `hash` is of `password`, if that is soon done.
+pub(super) fn glance(password: &[u8], hash: &str) -> Glance {
+    let Some(parts) = hash.strip_prefix(DRAWN) else {
+        return Glance::Chosen;
+    };
+    let bytes = |digits: &str| Secret::new(digits.to_owned()).to_bytes();
+    let parts = parts.split_once('$');
+    let parts = parts.and_then(|(salt, mac)| Some((bytes(salt)?, bytes(mac)?)));
+    let Some((salt, mac)) = parts else {
+        tracing::error!("the store holds a password hash that cannot be read");
+        return Glance::Wrong;
+    };
+    match keyed(&salt, password).verify_slice(&mac) {
+        Ok(()) => Glance::Right,
+        Err(_) => Glance::Wrong,
+    }
+}
+
 /// Returns whether `hash` is of `password`. Takes what the hash cost.
 pub(super) fn is_right(password: &[u8], hash: &str) -> bool {
     let Ok(hash) = PasswordHash::new(hash) else {
@@ -75,6 +126,32 @@ mod tests {
         assert!(!is_right(b"correct horsf", &hash) && !is_right(b"", &hash));
         assert_ne!(hash, hash_password("correct horse", [2; 16], CHEAP));
         assert!(!is_right(b"correct horse", "nonsense"));
+    }
+
+    #[test]
+    fn a_drawn_password_is_known_at_a_glance() {
+        let hash = hash_drawn_password("0123456789abcdef", [7; 32]);
+        assert_eq!(glance(b"0123456789abcdef", &hash), Glance::Right);
+        for wrong in [&b"0123456789abcdee"[..], b"", b"0123456789abcdef0"] {
+            assert_eq!(glance(wrong, &hash), Glance::Wrong);
+        }
+        assert_ne!(hash, hash_drawn_password("0123456789abcdef", [8; 32]));
+        assert_eq!(
+            glance(b"x", &hash_password("x", [1; 16], CHEAP)),
+            Glance::Chosen
+        );
+        for broken in [
+            &hash[..hash.len() - 1],
+            &hash[..DRAWN.len() + 9],
+            DRAWN,
+            "$drawn-hmac-sha256$xy$zz",
+        ] {
+            assert_eq!(
+                glance(b"0123456789abcdef", broken),
+                Glance::Wrong,
+                "{broken}"
+            );
+        }
     }
 
     #[test]

@@ -247,10 +247,10 @@ async fn a_hanging_store_is_given_up_and_meanwhile_the_old_record_counts() {
 }
 
 #[tokio::test]
-async fn callers_of_the_same_share_one_run_and_too_many_are_refused() {
+async fn callers_of_the_same_share_one_run_and_too_many_of_an_address_are_refused() {
     let config = AuthConfig {
         cost: CHEAP,
-        waiting_max: 4,
+        waiting_max: 2,
         ..AuthConfig::default()
     };
     let it = set(config).await;
@@ -262,9 +262,7 @@ async fn callers_of_the_same_share_one_run_and_too_many_are_refused() {
         })
         .collect();
     it.world.started(1).await;
-    while it.auth.0.waiting.load(Ordering::Relaxed) < 4 {
-        tokio::task::yield_now().await;
-    }
+    tokio::task::yield_now().await;
     assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
     // The one that runs goes away; another takes over.
     logins.remove(0).abort();
@@ -274,6 +272,100 @@ async fn callers_of_the_same_share_one_run_and_too_many_are_refused() {
     }
     assert!(it.world.jobs() <= 2);
     assert!(it.login("bob", "bob's").await.is_ok());
+}
+
+/// Starts a guess at a name that nobody has.
+fn guess(
+    it: &Setting,
+    name: String,
+    from: IpAddr,
+) -> tokio::task::JoinHandle<Result<Account, Code>> {
+    let auth = it.auth.clone();
+    tokio::spawn(async move { auth.verify(&name, b"guess", from).await })
+}
+
+#[tokio::test]
+async fn an_address_that_guesses_all_it_can_keeps_others_waiting_for_one_try() {
+    let config = AuthConfig {
+        cost: CHEAP,
+        waiting_max: 64,
+        checks_max: 1,
+        ..AuthConfig::default()
+    };
+    let it = set(config).await;
+    let other: IpAddr = "192.0.2.66".parse().unwrap();
+    let known = it.login("cid", "cid's").await.unwrap();
+    it.world.close_gate();
+    // All at once, so that no failure slows it down.
+    let guesses: Vec<_> = (0..200)
+        .map(|index| guess(&it, format!("x{index}"), other))
+        .collect();
+    it.world.started(2).await;
+    let bob = it.auth.clone();
+    let bob = tokio::spawn(async move { bob.verify("bob", b"bob's", CLIENT).await });
+    tokio::task::yield_now().await;
+    // A user known from before needs no turn, also when the record is old.
+    it.world.advance(RECORD_AGE_MAX + STEP);
+    assert_eq!(it.login("cid", "cid's").await, Ok(known));
+    let before = it.world.jobs();
+    it.world.open_gate();
+    assert_eq!(
+        bob.await.unwrap().map(|account| account.name),
+        Ok("bob".into())
+    );
+    assert!(
+        it.world.jobs() <= before + 4,
+        "{} tries before it",
+        it.world.jobs() - before
+    );
+    let mut refused = 0;
+    for guess in guesses {
+        match guess.await.unwrap() {
+            Err(Code::Overloaded) => refused += 1,
+            answer => assert_eq!(answer, Err(Code::BadCredentials)),
+        }
+    }
+    assert_eq!(refused, 200 - 32, "half of the places are left to others");
+}
+
+#[tokio::test]
+async fn who_hangs_up_leaves_every_queue() {
+    let config = AuthConfig {
+        cost: CHEAP,
+        waiting_max: 4,
+        checks_max: 1,
+        ..AuthConfig::default()
+    };
+    let it = set(config).await;
+    it.world.close_gate();
+    let first = guess(&it, "x".to_owned(), CLIENT);
+    let second = guess(&it, "y".to_owned(), CLIENT);
+    it.world.started(1).await;
+    tokio::task::yield_now().await;
+    assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
+    for gone in [first, second] {
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+    }
+    it.world.open_gate();
+    assert!(it.login("bob", "bob's").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_drawn_password_needs_no_work_and_a_wrong_one_as_much_as_any() {
+    let it = setting().await;
+    let hash = hash_drawn_password("drawn", [5; 32]);
+    let drawn = NewUser::new("dan".to_owned(), hash, 0);
+    it.store.store.create_user(drawn).await.unwrap();
+    it.world.close_gate();
+    assert_eq!(
+        it.login("dan", "drawn").await.map(|account| account.index),
+        Ok(0)
+    );
+    it.world.open_gate();
+    assert_eq!(it.world.jobs(), 0);
+    assert_eq!(it.login("dan", "wrong").await, Err(Code::BadCredentials));
+    assert_eq!(it.world.jobs(), 1);
 }
 
 #[tokio::test]

@@ -147,7 +147,8 @@ fn delay(count: u32, free: u32) -> Duration {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// Returns an address, or the /64 that an IPv6 address is in: one host has all of that.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let bits = address.to_bits() & !u128::from(u64::MAX);

@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::tls::TlsError;
 use crate::token::{Secret, SecretError};
-use crate::url::{Clear, Endpoint, UrlError};
+use crate::url::{Clear, Endpoint, Remembered, UrlError};
 use bytes::Bytes;
 use core::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -161,7 +161,10 @@ impl<'a, E: Env> Client<'a, E> {
         path: &str,
         body: Option<Value>,
     ) -> Result<Bytes, CliError> {
-        let stream = self.endpoint.connect(self.env, self.tls.as_ref()).await;
+        let stream = self
+            .endpoint
+            .connect(self.env, self.tls.as_ref(), &Remembered::default())
+            .await;
         let stream = stream.map_err(|error| match error {
             UrlError::NoTls(_) => CliError::Tls(TlsError::NoAuthority),
             UrlError::Malformed(_)

@@ -37,10 +37,12 @@ pub struct ManagerConfig {
     pub trusted_proxies: Vec<String>,
     /// The header in which they say it.
     pub proxy_header: ProxyHeader,
-    /// How long a node token is good for. A node fetches another when it connects anew, so this is
-    /// also how long it can do without the manager.
+    /// How long a node token is good for. A node fetches another when two thirds of that are over, so for
+    /// a third of it at least a node can do without the manager.
     #[serde(deserialize_with = "duration")]
     pub node_token_lifetime: Duration,
+    /// The most connections at once. An address is left with half of them if it takes all it can.
+    pub connections_max: u32,
     /// How logs are written.
     pub log_format: LogFormat,
 }
@@ -136,6 +138,7 @@ impl ManagerConfig {
             check_id("blacklist_pop", id)?;
         }
         check_blocks("trusted_proxies", &self.trusted_proxies)?;
+        check_min("connections_max", self.connections_max, 8)?;
         check_min(
             "node_token_lifetime",
             self.node_token_lifetime.as_secs(),
@@ -159,6 +162,7 @@ impl Default for ManagerConfig {
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
             node_token_lifetime: Duration::from_secs(24 * 3_600),
+            connections_max: 1_024,
             log_format: LogFormat::default(),
         }
     }

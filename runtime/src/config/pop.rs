@@ -98,6 +98,9 @@ pub struct Limits {
     pub node_upload_rate: u64,
     /// How many bytes per second a node may send to this POP; zero is no limit.
     pub node_download_rate: u64,
+    /// How many chosen passwords are verified at once, of users not seen since the POP started; zero is half of
+    /// the cores. One takes a core about 15 ms.
+    pub password_checks_max: u32,
 }
 
 /// The command line of `titan-pop`.
@@ -274,6 +277,7 @@ impl Default for Limits {
             window_bytes_max: 16 << 20,
             node_upload_rate: 0,
             node_download_rate: 0,
+            password_checks_max: 0,
         }
     }
 }

@@ -1,23 +1,19 @@
 //! Asking the manager which POP to hold a tunnel to.
 
+use super::ask::Way;
 use crate::config::EdgeConfig;
 use crate::env::Env;
-use crate::url::{Clear, Endpoint};
-use bytes::Bytes;
+use crate::url::Clear;
 use core::cell::RefCell;
 use core::time::Duration;
-use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
+use http::StatusCode;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use titan_core::endpoint::UplinkId;
+use titan_core::time::Instant;
+use tokio::sync::Notify;
 
-/// The largest answer taken, in bytes.
-const ANSWER_MAX: usize = 16 * 1024;
+/// The shortest time from a token to the one after it, whatever the manager says about its life.
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
 /// What the manager granted.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -29,6 +25,16 @@ pub(super) struct Grant {
     /// The POP's id.
     #[serde(default)]
     pub(super) pop_id: String,
+    /// For how many seconds the token is good; none if the manager does not say.
+    #[serde(default)]
+    expires_in: Option<u64>,
+}
+
+impl Grant {
+    /// Returns for how long the token is good from when it was granted.
+    fn lifetime(&self) -> Option<Duration> {
+        self.expires_in.map(Duration::from_secs)
+    }
 }
 
 /// Why there is no grant.
@@ -53,6 +59,19 @@ pub(super) enum JoinError {
     Useless(String),
 }
 
+impl JoinError {
+    /// Whether the manager may say something else soon: it did not say no, it could not answer.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreached(_) | Self::Answer => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Useless(_) => false,
+        }
+    }
+}
+
 /// The way to the manager, and what it last granted for each uplink.
 #[derive(Debug)]
 pub(super) struct Joiner {
@@ -61,11 +80,15 @@ pub(super) struct Joiner {
     /// What it had granted for the uplink that went last: good enough for one that has nothing while
     /// the manager is away.
     spare: RefCell<Option<Grant>>,
+    /// The next renewal may be due earlier than it was.
+    granted: Notify,
 }
 
 #[derive(Debug)]
 struct Granted {
     grant: Grant,
+    /// When to ask for another token for the same POP, before this one expires.
+    renew_at: Option<Instant>,
     /// The POP does not honour the token any more.
     void: bool,
 }
@@ -80,7 +103,7 @@ pub(super) enum Wish<'a> {
 }
 
 /// What to ask the manager for.
-enum Question {
+pub(super) enum Question {
     But(Vec<String>),
     Exactly(String),
 }
@@ -93,7 +116,8 @@ impl Question {
         }
     }
 
-    fn parameter(&self) -> String {
+    /// Returns it as a parameter of the request, with the ampersand before it.
+    pub(super) fn parameter(&self) -> String {
         match self {
             Self::But(ids) if ids.is_empty() => String::new(),
             Self::But(ids) => format!("&exclude={}", ids.join(",")),
@@ -108,6 +132,7 @@ impl Joiner {
             config,
             grants: RefCell::default(),
             spare: RefCell::default(),
+            granted: Notify::new(),
         }
     }
 
@@ -135,26 +160,23 @@ impl Joiner {
         }
     }
 
-    /// Asks the manager; while it is away the last grant has to do.
+    /// Asks the manager. While it cannot answer, a token at hand is worth more than its excuse.
     pub(super) async fn ask<E: Env>(
         &self,
         env: &E,
-        tls: Option<&Arc<ClientConfig>>,
+        way: Way<'_>,
         uplink: UplinkId,
         wish: Wish<'_>,
     ) -> Result<Grant, JoinError> {
         let question = self.question(uplink, wish);
-        match self.request(env, tls, &question).await {
+        let asked = env.now();
+        match super::ask::ask(env, &self.config, way, &question).await {
             Ok(grant) if question.allows(&grant) => {
-                let granted = Granted {
-                    grant: grant.clone(),
-                    void: false,
-                };
-                self.grants.borrow_mut().insert(uplink, granted);
+                self.keep(asked, uplink, grant.clone());
                 Ok(grant)
             }
             Ok(grant) => Err(JoinError::Useless(grant.pop_id)),
-            Err(error @ JoinError::Unreached(_)) => self
+            Err(error) if error.is_passing() => self
                 .last(uplink)
                 .or_else(|| self.spare.borrow().clone())
                 .filter(|grant| question.allows(grant))
@@ -168,6 +190,75 @@ impl Joiner {
         Clear::asked(self.config.insecure)
     }
 
+    fn keep(&self, asked: Instant, uplink: UplinkId, grant: Grant) {
+        let life = grant.lifetime();
+        let granted = Granted {
+            renew_at: life.map(|life| asked + (life * 2 / 3).max(RENEWAL_MIN)),
+            grant,
+            void: false,
+        };
+        self.grants.borrow_mut().insert(uplink, granted);
+        self.granted.notify_one();
+    }
+
+    /// Waits until a token has lived for two thirds of its life, and tells whose it is.
+    pub(super) async fn renewal_due<E: Env>(&self, env: &E) -> UplinkId {
+        loop {
+            let next = {
+                let grants = self.grants.borrow();
+                let live = grants.iter().filter(|(_, granted)| !granted.void);
+                live.filter_map(|(uplink, granted)| Some((granted.renew_at?, *uplink)))
+                    .min()
+            };
+            let Some((at, uplink)) = next else {
+                self.granted.notified().await;
+                continue;
+            };
+            tokio::select! {
+                biased;
+                () = self.granted.notified() => {}
+                () = env.sleep_until(at) => return uplink,
+            }
+        }
+    }
+
+    /// Asks for another token for the POP of an uplink. If there is none it is asked for again after
+    /// about a twelfth of its life: four times before the one at hand expires.
+    pub(super) async fn renew<E: Env>(
+        &self,
+        env: &E,
+        way: Way<'_>,
+        uplink: UplinkId,
+    ) -> Result<(), JoinError> {
+        let question = self.question(uplink, Wish::Same);
+        let asked = env.now();
+        let outcome = match super::ask::ask(env, &self.config, way, &question).await {
+            Ok(grant) if question.allows(&grant) => Ok(grant),
+            Ok(grant) => Err(JoinError::Useless(grant.pop_id)),
+            Err(error) => Err(error),
+        };
+        // The uplink may have gone meanwhile.
+        let life = self
+            .grants
+            .borrow()
+            .get(&uplink)
+            .map(|granted| granted.grant.lifetime());
+        let Some(life) = life else { return Ok(()) };
+        match outcome {
+            Ok(grant) => {
+                self.keep(asked, uplink, grant);
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(granted) = self.grants.borrow_mut().get_mut(&uplink) {
+                    let pause = life.map(|life| (life / 12).max(RENEWAL_MIN));
+                    granted.renew_at = pause.map(|pause| env.now() + pause);
+                }
+                Err(error)
+            }
+        }
+    }
+
     fn question(&self, uplink: UplinkId, wish: Wish<'_>) -> Question {
         let grants = self.grants.borrow();
         let pop = |uplink: &UplinkId| Some(grants.get(uplink)?.grant.pop_id.clone());
@@ -177,73 +268,6 @@ impl Joiner {
                 Some(id) => Question::Exactly(id),
                 None => Question::But(Vec::new()),
             },
-        }
-    }
-
-    async fn request<E: Env>(
-        &self,
-        env: &E,
-        tls: Option<&Arc<ClientConfig>>,
-        question: &Question,
-    ) -> Result<Grant, JoinError> {
-        let unreached = |error: &dyn core::fmt::Display| JoinError::Unreached(error.to_string());
-        let manager = Endpoint::parse(&self.config.manager, self.clear())
-            .map_err(|error| unreached(&error))?;
-        let stream = manager
-            .connect(env, tls)
-            .await
-            .map_err(|error| unreached(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreached(&error))?;
-        let path = format!(
-            "/node/pop?nodeid={}&version={}&os={}{}",
-            self.config.node_id,
-            env!("CARGO_PKG_VERSION"),
-            std::env::consts::OS,
-            question.parameter()
-        );
-        let join = self
-            .config
-            .join
-            .as_ref()
-            .map_or("", |secret| secret.expose());
-        let request = Request::get(path)
-            .header(HOST, manager.authority())
-            .header(AUTHORIZATION, format!("Bearer {join}"))
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| unreached(&error))?;
-        let answer = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| unreached(&error))?;
-            let status = response.status();
-            if !status.is_success() {
-                let retry_after = response
-                    .headers()
-                    .get(RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok()?.parse().ok())
-                    .map(Duration::from_secs);
-                return Err(JoinError::Refused {
-                    status,
-                    retry_after,
-                });
-            }
-            let body = Limited::new(response.into_body(), ANSWER_MAX)
-                .collect()
-                .await;
-            let body = body.map_err(|_| JoinError::Answer)?.to_bytes();
-            serde_json::from_slice(&body).map_err(|_| JoinError::Answer)
-        };
-        // The connection is driven beside the one request it is for, and dropped with it.
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            ended = connection => Err(match ended {
-                Ok(()) => JoinError::Answer,
-                Err(error) => unreached(&error),
-            }),
         }
     }
 }

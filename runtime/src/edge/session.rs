@@ -13,6 +13,9 @@ use titan_core::target::Host;
 use titan_core::time::Instant;
 use titan_proto::Code;
 
+/// How long the look-up of a target's name may take once it has a place: half of what a dial has.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Serves a session that the POP opened.
 pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
     // The core bounds how many there are.
@@ -86,10 +89,20 @@ async fn resolve<E: Env>(shared: &Shared<E>, request: &DialRequest) -> Result<Ve
         Host::Ip(address) => return Ok(vec![*address]),
         Host::Name(name) => name,
     };
+    let env = &shared.env;
+    let look_up = async {
+        let _place = shared.lookups.place(request.group).await;
+        let limit = env.now() + LOOKUP_TIMEOUT;
+        tokio::select! {
+            biased;
+            found = env.resolve(name) => found.map_err(|_| Code::NotResolved),
+            () = env.sleep_until(limit) => Err(Code::NotResolved),
+        }
+    };
     let found = tokio::select! {
         biased;
-        found = shared.env.resolve(name) => found.map_err(|_| Code::NotResolved)?,
-        () = shared.env.sleep_until(request.deadline) => return Err(Code::NotResolved),
+        found = look_up => found?,
+        () = env.sleep_until(request.deadline) => return Err(Code::NotResolved),
     };
     shared.shard.look(|core| core.judge(request.family, found))
 }

@@ -13,25 +13,16 @@ use titan_core::endpoint::{Edge, UplinkId};
 use titan_core::rng::Rng;
 use titan_proto::{Code, limits};
 
-/// From the first question to the upgraded connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From connecting to the POP to the upgraded connection. What is connected for is resuming a tunnel, which
+/// is kept for 30 s: there is time for another attempt, however long the manager took before this one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What an edge waits that its manager or POP does not know.
 const UNAUTHORIZED_RETRY: Duration = Duration::from_secs(10);
 
 /// Connects an uplink once and bears its carrier to the end. The core decides about the next attempt.
 pub(super) async fn connect<E: Env>(shared: Rc<Shared<E>>, uplink: UplinkId) {
-    let deadline = shared.env.now() + CONNECT_TIMEOUT;
-    let attempt = Box::pin(async {
-        tokio::select! {
-            biased;
-            outcome = attempt(&shared, uplink) => outcome,
-            () = shared.env.sleep_until(deadline) => {
-                Err(Failed { reason: "too slow".into(), retry: Duration::ZERO })
-            }
-        }
-    });
-    let (stream, connected) = match attempt.await {
+    let (stream, connected) = match Box::pin(attempt(&shared, uplink)).await {
         Ok(done) => done,
         Err(Failed { reason, retry }) => {
             tracing::info!(node = shared.node, reason, "no tunnel yet");
@@ -79,25 +70,66 @@ async fn attempt<E: Env>(
     } else {
         None
     };
-    let grant = match known {
-        Some(grant) => grant,
+    let (grant, origin) = match known {
+        Some(grant) => (grant, Origin::Memory),
         None => {
             let leaving = shared.shard.look(Edge::retiring);
             let wish = match resume {
                 Some(_) => Wish::Same,
                 None => Wish::But(&leaving),
             };
-            let tls = shared.tls.as_ref();
-            shared.joiner.ask(&shared.env, tls, uplink, wish).await?
+            let way = shared.way();
+            let grant = shared.joiner.ask(&shared.env, way, uplink, wish).await?;
+            (grant, Origin::Manager)
         }
     };
-    let url = match &resume {
+    let url = match resume {
         Some(address) if !address.is_empty() => address,
-        Some(_) | None => &grant.server_url,
+        Some(_) | None => grant.server_url,
     };
+    let deadline = shared.env.now() + CONNECT_TIMEOUT;
+    let way = Way {
+        url: &url,
+        token: &grant.access_token,
+        origin,
+    };
+    tokio::select! {
+        biased;
+        outcome = reach(shared, uplink, way) => outcome,
+        () = shared.env.sleep_until(deadline) => Err(Failed {
+            reason: format!("{url} is too slow"),
+            retry: Duration::ZERO,
+        }),
+    }
+}
+
+/// Where to connect, and what to show there.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    url: &'a str,
+    token: &'a str,
+    origin: Origin,
+}
+
+/// Where a token is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It was at hand.
+    Memory,
+    /// The manager was asked for it in this attempt.
+    Manager,
+}
+
+/// Connects to a POP and has the connection upgraded.
+async fn reach<E: Env>(
+    shared: &Shared<E>,
+    uplink: UplinkId,
+    way: Way<'_>,
+) -> Result<(CarrierStream<E::Stream>, Connected), Failed> {
+    let Way { url, token, origin } = way;
     let pop = Endpoint::parse(url, shared.joiner.clear()).map_err(|error| Failed::of(&error))?;
     let stream = pop
-        .connect(&shared.env, shared.tls.as_ref())
+        .connect(&shared.env, shared.tls.as_ref(), &shared.remembered)
         .await
         .map_err(|error| Failed::of(&error))?;
     stream.tune(StreamRole::Carrier);
@@ -109,7 +141,7 @@ async fn attempt<E: Env>(
     let request = ClientRequest {
         authority: pop.authority(),
         path_and_query: &path,
-        token: &grant.access_token,
+        token,
     };
     handshake::connect(stream, request).await.map_err(|error| {
         let retry = match &error {
@@ -118,7 +150,11 @@ async fn attempt<E: Env>(
                 ..
             } => {
                 shared.joiner.forget(uplink);
-                UNAUTHORIZED_RETRY
+                match origin {
+                    // The manager may have a better one.
+                    Origin::Memory => Duration::ZERO,
+                    Origin::Manager => UNAUTHORIZED_RETRY,
+                }
             }
             ConnectError::Refused {
                 code: Code::Blacklisted,

@@ -1,5 +1,6 @@
 //! The world of production: the operating system through tokio.
 
+mod names;
 mod spare;
 
 use super::{Env, Listener, Stream, StreamRole};
@@ -12,9 +13,10 @@ use core::future::{pending, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use names::Names;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Instant as StdInstant, SystemTime};
@@ -23,10 +25,6 @@ use titan_core::time::Instant;
 /// How many connections the kernel keeps for a listener that is behind: enough for a fleet that
 /// reconnects at once, within Linux' default `somaxconn` of 4096.
 const BACKLOG: i32 = 1024;
-
-/// How many names are resolved at once. A lookup holds a thread for as long as the name server takes,
-/// and tokio has 512 of them for everything.
-const LOOKUP_COUNT_MAX: usize = 64;
 
 /// How long a flow's socket may be silent before the kernel probes it.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -55,21 +53,21 @@ pub struct TokioEnv(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     start: StdInstant,
-    lookups: Arc<Semaphore>,
+    names: Names,
     work: Arc<Semaphore>,
 }
 
 impl TokioEnv {
     /// Creates a world whose clock starts now.
     ///
-    /// CPU-heavy work gets half of the cores, at least one.
+    /// CPU-heavy work gets as many threads as there are cores.
     #[must_use]
     pub fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             start: StdInstant::now(),
-            lookups: Arc::new(Semaphore::new(LOOKUP_COUNT_MAX)),
-            work: Arc::new(Semaphore::new((cores / 2).max(1))),
+            names: Names::default(),
+            work: Arc::new(Semaphore::new(cores)),
         }))
     }
 }
@@ -123,18 +121,7 @@ impl Env for TokioEnv {
     }
 
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let name = name.to_owned();
-        let addresses = limited(&self.0.lookups, move || {
-            // Some resolvers answer once per socket type; the order is the system's (RFC 6724).
-            let mut addresses: Vec<IpAddr> = Vec::new();
-            for found in (name.as_str(), 0).to_socket_addrs()? {
-                if !addresses.contains(&found.ip()) {
-                    addresses.push(found.ip());
-                }
-            }
-            io::Result::Ok(addresses)
-        });
-        addresses.await
+        self.0.names.resolve(name).await
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {

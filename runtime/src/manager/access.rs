@@ -60,7 +60,9 @@ impl Bearer {
         hash.ct_eq(&self.hash).into()
     }
 
-    /// Looks the hash of the token that a request bears up, after the wait that its address has earned.
+    /// Looks the hash of the token that a request bears up. A wrong one is answered after the wait that its
+    /// address has earned; a right one at once, whoever guesses beside it. Tokens are keys: it is not their
+    /// secrecy that the wait protects, but the store.
     async fn attempt<E: Env, T, F: Future<Output = Result<Option<T>, Problem>>>(
         &self,
         env: &E,
@@ -72,15 +74,16 @@ impl Bearer {
             return Err(Problem::new(ApiCode::Unauthorized));
         };
         let attempt = self.throttle.begin(source, None, env.now());
-        if !attempt.delay().is_zero() {
-            env.sleep_until(env.now() + attempt.delay()).await;
-        }
         if let Some(found) = find(Sha256::digest(token).into()).await? {
             attempt.succeeded();
             return Ok(found);
         }
+        let delay = attempt.delay();
         attempt.failed(env.now());
         tracing::debug!(%source, "a wrong token");
+        if !delay.is_zero() {
+            env.sleep_until(env.now() + delay).await;
+        }
         Err(Problem::new(ApiCode::Unauthorized))
     }
 }

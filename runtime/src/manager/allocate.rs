@@ -19,8 +19,8 @@ use titan_core::time::Instant;
 /// How long an edge that was sent to a POP counts there before it shows up as online.
 const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
-/// How long one step waits for the store.
-const STEP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long one step waits for the store. Three do, and an edge waits for the answer for 4 s.
+const STEP_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Who asks.
 pub(super) struct Asking<'a> {

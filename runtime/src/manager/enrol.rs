@@ -50,6 +50,8 @@ pub(super) struct Assignment {
     access_token: String,
     pop_id: String,
     expires_at: u64,
+    /// For how many seconds the token is good.
+    expires_in: u64,
     /// Which step of the allocation chose the POP.
     chosen_by: &'static str,
 }
@@ -124,6 +126,7 @@ async fn assign<E: Env, S: Store>(
         access_token,
         pop_id: pop.id,
         expires_at: now.saturating_add(lifetime.as_secs()),
+        expires_in: lifetime.as_secs(),
         chosen_by,
     }))
 }

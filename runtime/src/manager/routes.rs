@@ -9,6 +9,7 @@ use super::openapi::Described;
 use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem};
 use super::{Api, record};
+use crate::auth::network;
 use crate::env::Env;
 use crate::store::Store;
 use axum::Router;
@@ -133,6 +134,11 @@ where
             }
             Some(caller)
         }
+    };
+    let _place = match operation.access {
+        Access::Open => None,
+        Access::Join => Some(api.edges.place(network(source)).await),
+        Access::Role(_) => Some(api.operators.place(network(source)).await),
     };
     let input = I::take(&mut parts, &mut Some(body)).await?;
     let begun = match (record, &caller) {

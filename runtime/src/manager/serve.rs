@@ -1,6 +1,7 @@
 //! HTTP/1.1 over any world's listener.
 
 use super::access::Peer;
+use super::guests::{Guest, Guests, Seat};
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use axum::Router;
 use core::pin::pin;
@@ -17,9 +18,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-
-/// The most connections at once; more wait in the kernel.
-const CONNECTIONS_MAX: usize = 1_024;
 
 /// How long a client may take for its TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +44,7 @@ pub(super) async fn serve<E: Env>(
     mut listener: E::Listener,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
+    guests: Arc<Guests>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let tls = tls.map(TlsAcceptor::from);
@@ -57,8 +56,13 @@ pub(super) async fn serve<E: Env>(
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    let Some(guest) = guests.admit(peer.ip()) else {
+                        tracing::debug!(%peer, "too many connections from there");
+                        stream.set_abort_on_drop();
+                        continue;
+                    };
                     stream.tune(StreamRole::Flow);
                     connections.spawn(Connection {
                         env: env.clone(),
@@ -66,7 +70,7 @@ pub(super) async fn serve<E: Env>(
                         router: router.clone(),
                         peer: peer.ip(),
                         stop: stop.subscribe(),
-                    }.run(stream));
+                    }.hold(stream, guest));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -90,9 +94,19 @@ struct Connection<E> {
 }
 
 impl<E: Env> Connection<E> {
-    async fn run(mut self, stream: E::Stream) {
+    /// Serves a connection until it ends or has to make room for another one.
+    async fn hold(self, stream: E::Stream, guest: Guest) {
+        let seat = Arc::clone(&guest.seat);
+        tokio::select! {
+            biased;
+            () = guest.seat.unseated() => {}
+            () = self.run(stream, seat) => {}
+        }
+    }
+
+    async fn run(mut self, stream: E::Stream, seat: Arc<Seat>) {
         let Some(tls) = self.tls.take() else {
-            return self.http(stream).await;
+            return self.http(stream, seat).await;
         };
         let shaken = tokio::select! {
             biased;
@@ -101,17 +115,22 @@ impl<E: Env> Connection<E> {
             _ = self.stop.wait_for(|stop| *stop) => return,
         };
         match shaken {
-            Ok(stream) => self.http(stream).await,
+            Ok(stream) => self.http(stream, seat).await,
             Err(error) => tracing::debug!(peer = %self.peer, %error, "no TLS"),
         }
     }
 
-    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, seat: Arc<Seat>) {
         let router = TowerToHyperService::new(self.router);
         let peer = Peer(self.peer);
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            router.call(request)
+            let busy = seat.busy();
+            let answer = router.call(request);
+            async move {
+                let _busy = busy;
+                answer.await
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

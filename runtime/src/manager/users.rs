@@ -17,13 +17,13 @@ use super::input::{Body, Name, Paging, Query};
 use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem, WINDOW};
 use super::routes::{Call, Routes};
-use crate::auth::{Cost, PASSWORD_MAX, hash_password, is_user_name};
+use crate::auth::{Cost, PASSWORD_MAX, hash_drawn_password, hash_password, is_user_name};
 use crate::env::Env;
 use crate::store::{NewUser, Role, Route, RouteMode, Store, User, UserSettings};
 use crate::token::{Secret, is_id};
 
-/// How many hexadecimal digits a password made here has: 96 random bits.
-const PASSWORD_DIGITS: usize = 24;
+/// How many hexadecimal digits a password made here has: 128 random bits, which are as good as a key.
+const PASSWORD_DIGITS: usize = 32;
 
 /// The longest interval of a timed route: a year.
 const INTERVAL_MAX: u32 = 365 * 24 * 60;
@@ -132,44 +132,68 @@ pub(super) async fn create_user<E: Env, S: Store>(
     if api.store.user(&name).await?.is_some() {
         return Err(Problem::new(ApiCode::UserExists));
     }
-    let (password, made) = password_or_new(api, password)?;
+    let password = Password::given_or_made(api, password)?;
     let user = NewUser {
         settings,
         ..NewUser::new(
             name,
-            hash(api, password).await,
+            hash(api, &password).await,
             api.env.unix_time().as_secs(),
         )
     };
     let user = api.store.create_user(user).await;
     let user = user.map_err(Problem::creating(ApiCode::UserExists))?;
     tracing::debug!(user = user.name, "user created");
-    Ok((user, made))
+    Ok((user, password.shown()))
 }
 
-/// Returns a password, and it again if none was given and it was made here.
-fn password_or_new<E: Env, S: Store>(
-    api: &Api<E, S>,
-    given: Option<String>,
-) -> Result<(String, Option<String>), Problem> {
-    match given {
-        Some(text) if (1..=PASSWORD_MAX).contains(&text.len()) => Ok((text, None)),
-        Some(_) => Err(Problem::bad_request(format!(
-            "password must be 1 to {PASSWORD_MAX} bytes"
-        ))),
-        None => {
-            let mut made = Secret::from_random(api.env.seed()).expose().to_owned();
-            made.truncate(PASSWORD_DIGITS);
-            Ok((made.clone(), Some(made)))
+/// A password to be set.
+enum Password {
+    /// Somebody chose it.
+    Chosen(String),
+    /// It was drawn here, and is shown this once.
+    Drawn(String),
+}
+
+impl Password {
+    fn given_or_made<E: Env, S: Store>(
+        api: &Api<E, S>,
+        given: Option<String>,
+    ) -> Result<Self, Problem> {
+        match given {
+            Some(text) if (1..=PASSWORD_MAX).contains(&text.len()) => Ok(Self::Chosen(text)),
+            Some(_) => Err(Problem::bad_request(format!(
+                "password must be 1 to {PASSWORD_MAX} bytes"
+            ))),
+            None => {
+                let mut made = Secret::from_random(api.env.seed()).expose().to_owned();
+                made.truncate(PASSWORD_DIGITS);
+                Ok(Self::Drawn(made))
+            }
+        }
+    }
+
+    /// Returns it if nobody but this manager knows it.
+    fn shown(self) -> Option<String> {
+        match self {
+            Self::Chosen(_) => None,
+            Self::Drawn(text) => Some(text),
         }
     }
 }
 
-async fn hash<E: Env, S: Store>(api: &Api<E, S>, password: String) -> String {
+/// Returns what the store keeps of a password.
+async fn hash<E: Env, S: Store>(api: &Api<E, S>, password: &Password) -> String {
     let salt = api.env.seed();
-    let (&salt, _) = salt.split_first_chunk::<16>().expect("a seed has 32 bytes");
-    let hash = move || hash_password(&password, salt, Cost::default());
-    api.env.work(hash).await
+    match password {
+        Password::Drawn(text) => hash_drawn_password(text, salt),
+        Password::Chosen(text) => {
+            let (&salt, _) = salt.split_first_chunk::<16>().expect("a seed has 32 bytes");
+            let text = text.clone();
+            let hash = move || hash_password(&text, salt, Cost::default());
+            api.env.work(hash).await
+        }
+    }
 }
 
 pub(super) async fn find<E: Env, S: Store>(api: &Api<E, S>, name: &str) -> Result<User, Problem> {

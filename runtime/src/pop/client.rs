@@ -202,7 +202,11 @@ async fn next_request<E: Env, S: Store>(
         while let Some(event) = talk.next_event() {
             match event {
                 Event::Login(credentials) => {
-                    let verdict = verify(shared, &credentials, client).await;
+                    let verdict = tokio::select! {
+                        biased;
+                        verdict = verify(shared, &credentials, client) => verdict,
+                        () = talk.hung_up(stream) => return Err(Failed::Gone),
+                    };
                     talk.judge(verdict.as_ref().map(|_| ()).map_err(|code| *code));
                     account = verdict.ok();
                 }

@@ -11,14 +11,16 @@ use core::time::Duration;
 use std::rc::Rc;
 use tokio::sync::Notify;
 
-/// How often the managers' keys are read, and how often at most if a token is signed with an unknown one.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// How often the managers' keys are read, and so how long one that was replaced is still good; and how often
+/// at most if a token is signed with an unknown one.
+const INTERVAL: Duration = Duration::from_secs(2);
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// The keys of managers.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// Good for ever.
+    /// As configured or as in the data directory. What managers have published counts instead: a file that
+    /// was left behind must not keep a key good that its manager has replaced.
     own: Vec<Verifier>,
     /// As the store last said; none if the configuration names the only key.
     published: Option<RefCell<Vec<Verifier>>>,
@@ -62,8 +64,8 @@ impl Keys {
     /// Returns what a token says if a manager signed it and it is good at `now` (Unix seconds).
     pub(super) fn verify(&self, token: &str, now: u64) -> Result<NodeClaims, TokenError> {
         let published = self.published.as_ref().map(RefCell::borrow);
-        let published = published.iter().flat_map(|keys| keys.iter());
-        for key in self.own.iter().chain(published) {
+        let published = published.as_ref().filter(|keys| !keys.is_empty());
+        for key in published.map_or(&self.own, |keys| &**keys) {
             match key.verify(token, now) {
                 Err(TokenError::Forged) => {}
                 verdict => return verdict,

@@ -89,9 +89,6 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     .await;
     shared.registrar.ended(&node, peer.ip().to_canonical());
     tracing::debug!(node, %peer, code = code.tag(), "carrier ended");
-    if !shared.shard.look(|core| core.has_node(&node)) {
-        shared.registrar.forget(&node);
-    }
     drop(place);
 }
 

@@ -1,7 +1,7 @@
 //! The public keys of all managers, as they stand in the store.
 //!
 //! Each manager has a key of its own, which never leaves its host, and keeps its public half here; POPs
-//! accept what any of them signed.
+//! accept what any of them signed. A manager has one key: a new one takes the place of the old one at once.
 
 use super::{TokenError, Verifier};
 use crate::store::{META_NODE_TOKEN_KEYS, Meta, StoreError};
@@ -26,6 +26,9 @@ pub struct KeyRing(Vec<Entry>);
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Entry {
+    /// Whose it is; none of managers that have not said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    manager: Option<String>,
     /// 64 hexadecimal digits.
     key: String,
     /// In Unix seconds.
@@ -33,13 +36,14 @@ struct Entry {
 }
 
 impl KeyRing {
-    /// Keeps a key in the store, for tokens that are signed from `now` (Unix seconds) on and are good for
+    /// Keeps the key of a manager in the store, instead of the one it had before, for tokens that are signed from `now` (Unix seconds) on and are good for
     /// `lifetime`. Costs a look if that is known. Keys whose time is over are taken out.
     ///
     /// # Errors
     /// Fails as the store does.
     pub async fn publish<S: Meta>(
         store: &S,
+        manager: &str,
         key: &str,
         now: u64,
         lifetime: Duration,
@@ -48,10 +52,10 @@ impl KeyRing {
         for _ in 0..ATTEMPTS {
             let found = store.meta(META_NODE_TOKEN_KEYS).await?;
             let mut ring = found.as_deref().map_or_else(Self::default, Self::decode);
-            if ring.has(key, needed.saturating_add(MARGIN / 2)) {
+            if ring.is_only(manager, key, needed.saturating_add(MARGIN / 2)) {
                 return Ok(());
             }
-            ring.add(key, now, needed.saturating_add(MARGIN));
+            ring.add(manager, key, now, needed.saturating_add(MARGIN));
             let value = ring.encode();
             if store.swap_meta(META_NODE_TOKEN_KEYS, found, value).await? {
                 return Ok(());
@@ -79,17 +83,24 @@ impl KeyRing {
         verifiers.filter_map(Result::<_, TokenError>::ok).collect()
     }
 
-    fn has(&self, key: &str, until: u64) -> bool {
-        let mut entries = self.0.iter();
-        entries.any(|entry| entry.key == key && entry.until >= until)
+    /// Whether a manager has this key until then, and no other.
+    fn is_only(&self, manager: &str, key: &str, until: u64) -> bool {
+        let mut own = self.0.iter().filter(|entry| entry.is_of(manager, key));
+        own.next()
+            .is_some_and(|entry| entry.key == key && entry.until >= until)
+            && own.next().is_none()
     }
 
-    fn add(&mut self, key: &str, now: u64, until: u64) {
-        self.0.retain(|entry| entry.until > now && entry.key != key);
+    fn add(&mut self, manager: &str, key: &str, now: u64, until: u64) {
+        self.0
+            .retain(|entry| entry.until > now && !entry.is_of(manager, key));
         self.0.sort_by_key(|entry| core::cmp::Reverse(entry.until));
         self.0.truncate(KEYS_MAX - 1);
-        let key = key.to_owned();
-        self.0.push(Entry { key, until });
+        self.0.push(Entry {
+            manager: Some(manager.to_owned()),
+            key: key.to_owned(),
+            until,
+        });
     }
 
     /// What cannot be read is as good as nothing: managers write it again.
@@ -99,6 +110,12 @@ impl KeyRing {
 
     fn encode(&self) -> String {
         serde_json::to_string(self).expect("keys are texts and numbers")
+    }
+}
+
+impl Entry {
+    fn is_of(&self, manager: &str, key: &str) -> bool {
+        self.key == key || self.manager.as_deref() == Some(manager)
     }
 }
 
@@ -124,9 +141,11 @@ mod tests {
         let store = store();
         assert_eq!(good(&store, NOW).await, 0);
         let signers = [Signer::from_seed([1; 32]), Signer::from_seed([2; 32])];
-        for signer in &signers {
+        for (signer, manager) in signers.iter().zip(["m1", "m2"]) {
             let key = signer.public_key();
-            KeyRing::publish(&store, &key, NOW, DAY).await.unwrap();
+            KeyRing::publish(&store, manager, &key, NOW, DAY)
+                .await
+                .unwrap();
         }
         let verifiers = KeyRing::read(&store).await.unwrap().verifiers(NOW);
         for signer in &signers {
@@ -136,13 +155,13 @@ mod tests {
         }
         // One goes on; what the other has signed is good to the end.
         let end = NOW + DAY.as_secs();
-        KeyRing::publish(&store, &signers[0].public_key(), end, DAY)
+        KeyRing::publish(&store, "m1", &signers[0].public_key(), end, DAY)
             .await
             .unwrap();
         assert_eq!(good(&store, end).await, 2);
         assert_eq!(good(&store, end + MARGIN).await, 1);
         let later = end + MARGIN;
-        KeyRing::publish(&store, &signers[0].public_key(), later, DAY)
+        KeyRing::publish(&store, "m1", &signers[0].public_key(), later, DAY)
             .await
             .unwrap();
         assert_eq!(KeyRing::read(&store).await.unwrap().0.len(), 1);
@@ -155,26 +174,68 @@ mod tests {
         let set = store.swap_meta(META_NODE_TOKEN_KEYS, None, broken).await;
         assert_eq!(set, Ok(true));
         let key = Signer::from_seed([1; 32]).public_key();
-        KeyRing::publish(&store, &key, NOW, DAY).await.unwrap();
+        KeyRing::publish(&store, "m1", &key, NOW, DAY)
+            .await
+            .unwrap();
         let first = store.meta(META_NODE_TOKEN_KEYS).await.unwrap();
         assert_eq!(good(&store, NOW).await, 1);
-        KeyRing::publish(&store, &key, NOW + 1_800, DAY)
+        KeyRing::publish(&store, "m1", &key, NOW + 1_800, DAY)
             .await
             .unwrap();
         assert_eq!(store.meta(META_NODE_TOKEN_KEYS).await.unwrap(), first);
-        KeyRing::publish(&store, &key, NOW + 4_000, DAY)
+        KeyRing::publish(&store, "m1", &key, NOW + 4_000, DAY)
             .await
             .unwrap();
         assert_ne!(store.meta(META_NODE_TOKEN_KEYS).await.unwrap(), first);
+    }
+
+    #[tokio::test]
+    async fn a_new_key_of_a_manager_takes_the_place_of_the_old_one() {
+        let store = store();
+        let signers = [1, 2, 3].map(|seed| Signer::from_seed([seed; 32]));
+        let publish = async |manager: &str, signer: &Signer| {
+            let published = KeyRing::publish(&store, manager, &signer.public_key(), NOW, DAY);
+            published.await.unwrap();
+        };
+        publish("m1", &signers[0]).await;
+        publish("m2", &signers[1]).await;
+        publish("m1", &signers[2]).await;
+        let verifiers = KeyRing::read(&store).await.unwrap().verifiers(NOW);
+        let good = signers.map(|signer| {
+            let token = signer.issue("n", "p", NOW, DAY);
+            let by = |verifier: &Verifier| verifier.verify(&token, NOW).is_ok();
+            verifiers.iter().any(by)
+        });
+        assert_eq!(good, [false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_nobody_named_is_its_managers() {
+        let store = store();
+        let key = Signer::from_seed([1; 32]).public_key();
+        let nameless = format!(r#"[{{"key":"{key}","until":{}}}]"#, NOW + 1_000_000);
+        let set = store.swap_meta(META_NODE_TOKEN_KEYS, None, nameless).await;
+        assert_eq!(set, Ok(true));
+        assert_eq!(good(&store, NOW).await, 1);
+        KeyRing::publish(&store, "m1", &key, NOW, DAY)
+            .await
+            .unwrap();
+        assert_eq!(good(&store, NOW).await, 1);
+        let other = Signer::from_seed([2; 32]).public_key();
+        KeyRing::publish(&store, "m1", &other, NOW + 1, DAY)
+            .await
+            .unwrap();
+        assert_eq!(good(&store, NOW).await, 1);
     }
 
     #[test]
     fn keys_are_bounded() {
         let mut ring = KeyRing::default();
         for index in 0..=KEYS_MAX as u64 {
-            ring.add(&index.to_string(), NOW, NOW + 1 + index);
+            let name = index.to_string();
+            ring.add(&name, &name, NOW, NOW + 1 + index);
         }
         assert_eq!(ring.0.len(), KEYS_MAX);
-        assert!(!ring.has("0", NOW) && ring.has("64", NOW));
+        assert!(!ring.is_only("0", "0", NOW) && ring.is_only("64", "64", NOW));
     }
 }

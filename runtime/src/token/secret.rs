@@ -108,7 +108,7 @@ impl Secret {
 
     /// Returns the 32 bytes of a secret of 64 hexadecimal digits.
     #[cfg(feature = "token")]
-    pub(super) fn to_bytes(&self) -> Option<[u8; 32]> {
+    pub(crate) fn to_bytes(&self) -> Option<[u8; 32]> {
         let mut bytes = [0; 32];
         if self.0.len() != 64 {
             return None;

@@ -272,6 +272,7 @@ async fn edges_are_sent_to_the_least_loaded_pop_with_a_token_for_it() {
     let claims = verifier.verify(token, world::now()).unwrap();
     assert_eq!((&*claims.node, &*claims.pop), ("edge-1", "pop-2"));
     assert_eq!(answer.body["expires_at"], claims.expires);
+    assert_eq!(answer.body["expires_in"], claims.expires - claims.issued);
     let keys = KeyRing::read(&it.store).await.unwrap();
     let [key] = &keys.verifiers(world::now())[..] else {
         panic!("one key: {keys:?}");

@@ -14,6 +14,7 @@ mod fuzz;
 mod harness;
 mod legacy;
 mod pops;
+mod shares;
 mod tamper;
 mod users;
 #[path = "../world/mod.rs"]

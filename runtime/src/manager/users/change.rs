@@ -1,6 +1,6 @@
 //! Changing users.
 
-use super::{UserPatch, UserView, find, hash, password_or_new};
+use super::{Password, UserPatch, UserView, find, hash};
 use crate::auth::is_user_name;
 use crate::env::Env;
 use crate::manager::Api;
@@ -128,8 +128,8 @@ pub(in crate::manager) async fn modify<E: Env, S: Store>(
     let password = patch.password.take();
     let mut change = patch.change(api, Some(&user.settings.route)).await?;
     if let Some(password) = password {
-        let (password, _) = password_or_new(api, Some(password))?;
-        change.password_hash = Some(hash(api, password).await);
+        let password = Password::given_or_made(api, Some(password))?;
+        change.password_hash = Some(hash(api, &password).await);
     }
     let user = api.store.change_user(name, change).await?;
     user.ok_or_else(|| Problem::unknown("user", name))
@@ -141,16 +141,16 @@ pub(in crate::manager) async fn set_password<E: Env, S: Store>(
     name: &str,
     password: Option<String>,
 ) -> Result<(User, Option<String>), Problem> {
-    let (password, made) = password_or_new(api, password)?;
+    let password = Password::given_or_made(api, password)?;
     // Before the hash is computed in vain.
     if !is_user_name(name) || api.store.user(name).await?.is_none() {
         return Err(Problem::unknown("user", name));
     }
     let change = UserChange {
-        password_hash: Some(hash(api, password).await),
+        password_hash: Some(hash(api, &password).await),
         ..UserChange::default()
     };
     let user = api.store.change_user(name, change).await?;
     let user = user.ok_or_else(|| Problem::unknown("user", name))?;
-    Ok((user, made))
+    Ok((user, password.shown()))
 }

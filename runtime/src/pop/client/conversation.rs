@@ -2,6 +2,7 @@
 
 use crate::env::Stream;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use core::future::pending;
 use std::io;
 use titan_core::ingress::{Event, Ingress, Outcome, Rules, start};
 use titan_proto::Code;
@@ -53,6 +54,23 @@ impl Conversation {
         debug_assert!(room > 0, "a message is shorter than what is read of it");
         let len = stream.read_buf(&mut (&mut self.input).limit(room)).await?;
         Ok(len > 0)
+    }
+
+    /// Waits until the client can ask for nothing any more: it has hung up and sent nothing ahead. What it sends
+    /// meanwhile is kept, as far as a message is long.
+    pub(super) async fn hung_up<S: Stream>(&mut self, stream: &mut S) {
+        let max = match &self.ingress {
+            Some(ingress) => ingress.input_len_max(),
+            None => FIRST_READ,
+        };
+        while self.input.len() < max {
+            match self.read(stream).await {
+                Ok(true) => {}
+                Ok(false) if !self.input.is_empty() => break,
+                Ok(false) | Err(_) => return,
+            }
+        }
+        pending().await
     }
 
     /// Says whether the client is let in.

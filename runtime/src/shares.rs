@@ -1,0 +1,320 @@
+//! Places that are shared out among users, addresses or whoever else may take all it can.
+
+use core::fmt;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// How much of what is free one sharer may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Greed {
+    /// A sharer gets another place while it holds fewer than are free. One that takes all it can is left with
+    /// half of the places, two with a third each, and whoever comes next finds one free: for places that are
+    /// held for long.
+    Half,
+    /// Places that nobody else waits for are anybody's: for places that are soon given back.
+    All,
+}
+
+/// Places for `K`. Who has to wait is served when a place is given back: first whoever holds the fewest, and
+/// of those the one that was served longest ago. Clones share the places.
+pub(crate) struct Shares<K: Clone + Ord>(Arc<Inner<K>>);
+
+struct Inner<K: Clone + Ord> {
+    greed: Greed,
+    state: Mutex<State<K>>,
+}
+
+struct State<K: Clone + Ord> {
+    free: usize,
+    /// Those that hold a place or wait for one.
+    sharers: BTreeMap<K, Sharer<K>>,
+    /// How many places were granted so far.
+    grants: u64,
+}
+
+struct Sharer<K: Clone + Ord> {
+    held: usize,
+    /// When it was granted a place last.
+    served: u64,
+    waiting: VecDeque<oneshot::Sender<Place<K>>>,
+}
+
+/// One place; dropping it gives it back.
+pub(crate) struct Place<K: Clone + Ord> {
+    shares: Arc<Inner<K>>,
+    key: K,
+}
+
+impl<K: Clone + Ord> Shares<K> {
+    pub(crate) fn new(places: usize, greed: Greed) -> Self {
+        let state = State {
+            free: places,
+            sharers: BTreeMap::new(),
+            grants: 0,
+        };
+        Self(Arc::new(Inner {
+            greed,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// Takes a place, if this sharer may have another one now.
+    pub(crate) fn try_place(&self, key: K) -> Option<Place<K>> {
+        self.0.enter(key, |sharer, may| {
+            (may && sharer.waiting.is_empty()).then_some(())
+        })
+    }
+
+    /// Waits for a place. How many wait is up to the callers; dropping the future leaves the queue.
+    pub(crate) async fn place(&self, key: K) -> Place<K> {
+        loop {
+            let (grant, waiting) = oneshot::channel();
+            let mut grant = Some(grant);
+            let place = self.0.enter(key.clone(), |sharer, may| {
+                if may && sharer.waiting.is_empty() {
+                    return Some(());
+                }
+                sharer.waiting.extend(grant.take());
+                None
+            });
+            if let Some(place) = place {
+                return place;
+            }
+            // Whoever waits holds the shares, so that nobody drops the queue.
+            if let Ok(place) = waiting.await {
+                return place;
+            }
+        }
+    }
+}
+
+impl<K: Clone + Ord> Inner<K> {
+    /// Grants a place if `take` wants it; that hears whether the sharer may have one.
+    fn enter(
+        self: &Arc<Self>,
+        key: K,
+        take: impl FnOnce(&mut Sharer<K>, bool) -> Option<()>,
+    ) -> Option<Place<K>> {
+        let mut state = self.lock();
+        let free = state.free;
+        let sharer = state.sharers.entry(key.clone()).or_insert_with(Sharer::new);
+        let may = sharer.may_have_another(self.greed, free);
+        if take(sharer, may).is_some() {
+            return Some(self.grant(&mut state, key));
+        }
+        state.forget_idle();
+        None
+    }
+
+    fn grant(self: &Arc<Self>, state: &mut State<K>, key: K) -> Place<K> {
+        state.free -= 1;
+        state.grants += 1;
+        let sharer = state.sharers.entry(key.clone()).or_insert_with(Sharer::new);
+        sharer.held += 1;
+        sharer.served = state.grants;
+        let shares = Arc::clone(self);
+        Place { shares, key }
+    }
+
+    /// Takes a place back and grants those that wait what they may have.
+    fn give_back(self: &Arc<Self>, key: &K) {
+        let mut undelivered = Vec::new();
+        let mut state = self.lock();
+        state.free += 1;
+        if let Some(sharer) = state.sharers.get_mut(key) {
+            sharer.held -= 1;
+        }
+        while let Some((key, next)) = state.next(self.greed) {
+            let place = self.grant(&mut state, key);
+            undelivered.extend(next.send(place).err());
+        }
+        state.forget_idle();
+        drop(state);
+        // What reached nobody is given back, now that the lock is free.
+        drop(undelivered);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        // No invariant spans a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Ord> State<K> {
+    /// Takes whoever is to be served next out of the queue.
+    fn next(&mut self, greed: Greed) -> Option<(K, oneshot::Sender<Place<K>>)> {
+        let free = self.free;
+        for sharer in self.sharers.values_mut() {
+            // Those who gave up.
+            while sharer
+                .waiting
+                .front()
+                .is_some_and(oneshot::Sender::is_closed)
+            {
+                sharer.waiting.pop_front();
+            }
+        }
+        let waiting = self
+            .sharers
+            .iter_mut()
+            .filter(|(_, sharer)| !sharer.waiting.is_empty());
+        let (key, sharer) = waiting.min_by_key(|(_, sharer)| (sharer.held, sharer.served))?;
+        if !sharer.may_have_another(greed, free) {
+            return None;
+        }
+        Some((key.clone(), sharer.waiting.pop_front()?))
+    }
+
+    fn forget_idle(&mut self) {
+        self.sharers
+            .retain(|_, sharer| sharer.held > 0 || !sharer.waiting.is_empty());
+    }
+}
+
+impl<K: Clone + Ord> Sharer<K> {
+    const fn new() -> Self {
+        Self {
+            held: 0,
+            served: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    const fn may_have_another(&self, greed: Greed, free: usize) -> bool {
+        match greed {
+            Greed::Half => self.held < free,
+            Greed::All => free > 0,
+        }
+    }
+}
+
+impl<K: Clone + Ord> Clone for Shares<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Clone + Ord> Drop for Place<K> {
+    fn drop(&mut self) {
+        self.shares.give_back(&self.key);
+    }
+}
+
+impl<K: Clone + Ord> fmt::Debug for Shares<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shares")
+            .field("greed", &self.0.greed)
+            .field("free", &self.0.lock().free)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Clone + Ord + fmt::Debug> fmt::Debug for Place<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.key).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::future::Future;
+    use core::pin::{Pin, pin};
+    use core::task::{Context, Poll, Waker};
+
+    const PLACES: usize = 8;
+
+    fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(out) => Some(out),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Takes places until the sharer would have to wait.
+    fn take_all(shares: &Shares<u32>, key: u32) -> Vec<Place<u32>> {
+        core::iter::from_fn(|| shares.try_place(key)).collect()
+    }
+
+    fn is_unused(shares: &Shares<u32>, places: usize) -> bool {
+        let state = shares.0.lock();
+        state.free == places && state.sharers.is_empty()
+    }
+
+    #[test]
+    fn whoever_takes_all_it_can_leaves_some_to_everyone_else() {
+        let shares = Shares::new(PLACES, Greed::Half);
+        let taken: Vec<_> = (1..=4).map(|key| take_all(&shares, key)).collect();
+        let counts: Vec<_> = taken.iter().map(Vec::len).collect();
+        assert_eq!(counts, [4, 2, 1, 1]);
+        assert!(take_all(&shares, 5).is_empty());
+        drop(taken);
+        assert!(is_unused(&shares, PLACES));
+    }
+
+    #[test]
+    fn a_place_goes_to_the_one_with_the_fewest_and_never_to_one_who_gave_up() {
+        let shares = Shares::new(PLACES, Greed::Half);
+        let mut greedy = take_all(&shares, 1);
+        let mut other = take_all(&shares, 2);
+        let mut first = Box::pin(shares.place(1));
+        let mut second = Box::pin(shares.place(1));
+        let mut third = Box::pin(shares.place(2));
+        for waits in [&mut first, &mut second, &mut third] {
+            assert!(poll(waits.as_mut()).is_none());
+        }
+        drop(first);
+        // Three are free, and the first sharer holds four.
+        drop(other.pop());
+        assert!(poll(second.as_mut()).is_none());
+        assert_eq!(poll(third.as_mut()).map(|place| place.key), Some(2));
+        greedy.truncate(1);
+        assert_eq!(poll(second.as_mut()).map(|place| place.key), Some(1));
+        drop((greedy, other, second, third));
+        assert!(is_unused(&shares, PLACES));
+    }
+
+    /// Finds whoever was granted a place.
+    fn first_ready(
+        queue: &mut [Pin<Box<impl Future<Output = Place<u32>>>>],
+    ) -> (usize, Place<u32>) {
+        let mut all = queue.iter_mut().enumerate();
+        all.find_map(|(index, waits)| Some((index, poll(waits.as_mut())?)))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_place_that_is_soon_given_back_goes_round() {
+        let shares = Shares::new(1, Greed::All);
+        let mut held = shares.try_place(1);
+        let mut queue: Vec<_> = [1, 1, 1, 2, 2, 3]
+            .map(|key| Box::pin(shares.place(key)))
+            .into();
+        for waits in &mut queue {
+            assert!(poll(waits.as_mut()).is_none());
+        }
+        let mut served = Vec::new();
+        while !queue.is_empty() {
+            drop(held.take());
+            let (index, place) = first_ready(&mut queue);
+            served.push(place.key);
+            drop(queue.remove(index));
+            held = Some(place);
+        }
+        assert_eq!(served, [2, 3, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_granted_to_one_who_gives_up_is_free() {
+        let shares = Shares::new(1, Greed::Half);
+        let only = take_all(&shares, 1);
+        let mut waits = Box::pin(shares.place(2));
+        assert!(poll(waits.as_mut()).is_none());
+        assert!(poll(pin!(shares.place(3))).is_none());
+        drop(only);
+        assert_eq!(shares.0.lock().free, 0);
+        drop(waits);
+        assert!(is_unused(&shares, 1));
+    }
+}

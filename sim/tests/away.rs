@@ -1,0 +1,170 @@
+//! What becomes of edges while the manager is of no use, and of nodes that come in odd ways.
+
+use core::time::Duration;
+use std::net::IpAddr;
+use titan_proto::{Code, Frame};
+use titan_runtime::env::{Env as _, Listener as _};
+use titan_sim::net::{Config, Network, run};
+use titan_sim::overlay::{FAST, Overlay, Rogue, Targets};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{sleep, timeout};
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// What a manager has to say that is of no use.
+#[derive(Clone, Copy, Debug)]
+enum Excuse {
+    Nothing,
+    NotNow,
+}
+
+/// Stands where the manager was.
+async fn stand_in(overlay: &mut Overlay, excuse: Excuse) -> JoinHandle<()> {
+    overlay.kill_manager().await;
+    let at = overlay.manager_config.listen;
+    let listening = overlay.network().env("manager").listen(at).await;
+    let mut listener = listening.expect("the manager has left its place");
+    spawn_local(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("it listens");
+            spawn_local(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                if let Excuse::NotNow = excuse {
+                    let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(answer).await.expect("the edge waits");
+                }
+                // Until the edge gives up.
+                let _ = stream.read_u8().await;
+            });
+        }
+    })
+}
+
+#[test]
+fn a_token_is_worth_more_than_a_manager_that_has_no_answer() {
+    for excuse in [Excuse::Nothing, Excuse::NotNow] {
+        run(Config::new(1), async move |world| {
+            let mut overlay = Overlay::up(&world, 1).await;
+            let manager = stand_in(&mut overlay, excuse).await;
+            overlay.kill_pop().await;
+            overlay.start_pop().await;
+            let back = timeout(seconds(10), overlay.online("edge-1")).await;
+            back.unwrap_or_else(|_| panic!("it waits for {excuse:?}"));
+            manager.abort();
+        });
+    }
+}
+
+/// An overlay whose tokens live for a minute.
+async fn with_short_tokens(world: &Network) -> Overlay {
+    let mut overlay = Overlay::new(world).await;
+    overlay.manager_config.node_token_lifetime = seconds(60);
+    overlay.start(1).await;
+    overlay
+}
+
+#[test]
+fn a_tunnel_that_is_older_than_a_token_is_resumed_without_the_manager() {
+    run(Config::new(1), async |world| {
+        let mut overlay = with_short_tokens(&world).await;
+        // Longer than two tokens live.
+        sleep(seconds(130)).await;
+        overlay.kill_manager().await;
+        world.cut("pop", "edge-1");
+        let resumed = timeout(seconds(1), overlay.resumed(1)).await;
+        resumed.expect("the token is a fresh one");
+    });
+}
+
+#[test]
+fn renewal_is_tried_again_until_the_manager_is_back() {
+    run(Config::new(1), async |world| {
+        let mut overlay = with_short_tokens(&world).await;
+        sleep(seconds(30)).await;
+        overlay.kill_manager().await;
+        // The first renewal is due at 40 s.
+        sleep(seconds(15)).await;
+        overlay.start_manager().await;
+        sleep(seconds(10)).await;
+        overlay.kill_manager().await;
+        sleep(seconds(20)).await;
+        world.cut("pop", "edge-1");
+        let resumed = timeout(seconds(1), overlay.resumed(1)).await;
+        resumed.expect("the token is a fresh one");
+    });
+}
+
+#[test]
+fn a_token_that_expired_while_the_manager_was_away_costs_one_attempt() {
+    run(Config::new(1), async |world| {
+        let mut overlay = with_short_tokens(&world).await;
+        sleep(seconds(30)).await;
+        overlay.kill_manager().await;
+        sleep(seconds(40)).await;
+        world.cut("pop", "edge-1");
+        sleep(seconds(1)).await;
+        overlay.start_manager().await;
+        let resumed = timeout(seconds(4), overlay.resumed(1)).await;
+        resumed.expect("the manager is asked as soon as the POP has refused the token");
+    });
+}
+
+#[test]
+fn a_node_of_which_another_carrier_ended_before_its_hello_is_listed_and_obeys() {
+    run(Config::new(1), async |world| {
+        let overlay = Overlay::up(&world, 0).await;
+        let host = world.host("rogue", IpAddr::from([10, 0, 2, 1]));
+        let first = Rogue::connect(&overlay, &host, "node").await;
+        let mut second = Rogue::connect(&overlay, &host, "node").await;
+        drop(first);
+        sleep(seconds(1)).await;
+        second.greet().await;
+        second.send(Frame::Ack { received: 0 }).await;
+        sleep(seconds(1)).await;
+        assert!(overlay.generation("node").await.is_some(), "it is listed");
+        let kick = overlay.ask_manager("POST", "/v1/nodes/node/kick").await;
+        assert_eq!(kick.0, 202, "{}", kick.1);
+        assert_eq!(second.farewell().await.bye, Some(Code::Kicked));
+    });
+}
+
+#[test]
+fn a_pop_whose_id_another_process_takes_ends_and_its_edges_go_there() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::up(&world, 1).await;
+        let id = overlay.pop_config.id.clone();
+        overlay.start_another_pop_as(2, &id).await;
+        let ended = timeout(seconds(15), overlay.pop_ended()).await;
+        ended.expect("it looks every ten seconds");
+        let there = timeout(seconds(10), overlay.online("edge-1")).await;
+        there.expect("the manager sends it to the other process");
+    });
+}
+
+#[test]
+fn a_pop_that_drains_goes_in_its_own_time_although_another_has_its_id() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::up(&world, 1).await;
+        let mut targets = Targets::new(&world);
+        let target = targets.start(1).await;
+        let client = overlay.client(FAST);
+        let (_, stream) = client.connect(target).await.expect("the proxy replies");
+        overlay.drain_pop();
+        let id = overlay.pop_config.id.clone();
+        overlay.start_another_pop_as(2, &id).await;
+        sleep(seconds(30)).await;
+        assert!(!overlay.pop_has_ended(), "a session lives");
+        drop(stream);
+        let ended = timeout(seconds(60), overlay.pop_ended()).await;
+        ended.expect("nothing is left");
+    });
+}
