@@ -17,6 +17,7 @@
 //! each. After a refusal [`Ingress::wants_bytes`] tells whether the client may try again.
 
 pub mod socks5;
+pub mod username;
 
 use crate::target::Target;
 use alloc::boxed::Box;

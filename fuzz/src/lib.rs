@@ -6,10 +6,12 @@
 mod frame;
 mod socks5;
 mod stream;
+mod username;
 mod websocket;
 
 pub use frame::frame;
 pub use socks5::socks5;
+pub use username::username;
 pub use websocket::websocket;
 
 /// A whole run of a POP, edges and malicious peers; see [`titan_kit::inputs`].
@@ -30,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target {
         name: "frame",
         run: frame,
@@ -38,6 +40,10 @@ pub const TARGETS: [Target; 4] = [
     Target {
         name: "socks5",
         run: socks5,
+    },
+    Target {
+        name: "username",
+        run: username,
     },
     Target {
         name: "websocket",

@@ -110,6 +110,10 @@ codes! {
     ShuttingDown = 24, 0x01, 503, "destination_unavailable", "shutting_down";
     /// The user has as many sessions as allowed.
     SessionLimit = 25, 0x02, 429, "connection_limit_reached", "session_limit";
+    /// The user name asks for something that does not exist or cannot be.
+    BadParameters = 26, 0x01, 400, "http_request_error", "bad_parameters";
+    /// The user name asks for something that is not offered yet.
+    NotInForce = 27, 0x01, 501, "proxy_configuration_error", "not_in_force";
     /// The peer broke the protocol.
     Protocol = 64, 0x01, 502, "proxy_internal_error", "protocol";
     /// A frame could not be parsed.

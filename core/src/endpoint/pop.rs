@@ -67,7 +67,7 @@ pub struct Open {
     pub country: Option<Country>,
     /// The session stays with its exit whatever the target answers.
     pub strict: bool,
-    /// The session goes where others of its group and name go, whatever its target answers.
+    /// The session goes where others of its owner and name go, whatever its target answers.
     pub sticky: Option<Sticky>,
     /// Follows the session through logs of POP and edge.
     pub trace: [u8; 16],
@@ -154,7 +154,7 @@ impl Endpoint<PopRole> {
             }
             Some(sticky) => {
                 let engine = &self.engine;
-                let leased = self.role.lease(engine, now, open.group, sticky, &demand);
+                let leased = self.role.lease(engine, now, sticky, &demand);
                 self.role.arm_leases(&mut self.engine);
                 let (tunnel, grip) = leased?;
                 (tunnel, Some(Box::new(grip)))

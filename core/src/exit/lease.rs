@@ -1,4 +1,4 @@
-//! Sticky sessions: which node a (group, session name) is bound to.
+//! Sticky sessions: which node an owner's session name is bound to.
 //!
 //! ```text
 //!              take                    release of the last            keep passed, or evicted
@@ -45,6 +45,8 @@ impl SessionName {
 /// What a session asks for that belongs to others of its name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sticky {
+    /// Whose name it is: a number that stays the user's, also while there is no session.
+    pub owner: u64,
     /// The name.
     pub name: SessionName,
     /// Rather no exit than another one.
@@ -54,7 +56,7 @@ pub struct Sticky {
 /// Whose lease it is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct LeaseKey {
-    pub(crate) group: u32,
+    pub(crate) owner: u64,
     pub(crate) name: SessionName,
 }
 
@@ -175,7 +177,7 @@ mod tests {
 
     fn key(name: &str) -> LeaseKey {
         LeaseKey {
-            group: 1,
+            owner: 1,
             name: SessionName::new(name).expect("a name"),
         }
     }

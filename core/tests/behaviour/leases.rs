@@ -8,6 +8,7 @@ use titan_proto::{Code, Frame};
 fn named(name: &str) -> Open {
     Open {
         sticky: Some(Sticky {
+            owner: 0,
             name: SessionName::new(name).unwrap(),
             strict: false,
         }),
@@ -50,10 +51,10 @@ fn however_many_race_they_share_one_node() {
     assert!(ids.iter().all(|&id| node(&world, id) == first));
     assert_eq!(world.pop.usage().leases, 1);
     // Another user's session of the same name is another lease.
-    world.open_with(Open {
-        group: 2,
-        ..named("a")
-    });
+    let mut others = named("a");
+    others.group = 2;
+    others.sticky.as_mut().unwrap().owner = 2;
+    world.open_with(others);
     assert_eq!(world.pop.usage().leases, 2);
 }
 

@@ -276,6 +276,7 @@ fn a_name_leaves_a_node_that_is_sent_away() {
     let mut world = World::new(config(), 2);
     let named = |strict| Open {
         sticky: Some(Sticky {
+            owner: 0,
             name: SessionName::new("a").unwrap(),
             strict,
         }),

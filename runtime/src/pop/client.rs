@@ -15,8 +15,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use titan_core::endpoint::{Open, SessionId};
+use titan_core::ingress::username::{UserName, Wishes};
 use titan_core::ingress::{Answering, AuthMode, Credentials, Event, Kind, Outcome, Request, Rules};
-use titan_proto::{Code, wire};
+use titan_proto::Code;
 
 /// How long an application that has connected but not asked may still take once the POP drains: it is
 /// told so when it asks.
@@ -54,6 +55,7 @@ pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut liste
 /// A request that was understood and whose user was let in.
 struct Asked {
     account: Account,
+    wishes: Wishes,
     request: Request,
 }
 
@@ -115,14 +117,16 @@ async fn serve<E: Env, S: Store>(
 }
 
 impl Asked {
-    /// Returns when the client is answered: the protocol has the first word, then its user.
+    /// Returns when the client is answered: the protocol has the first word, then the user name, then
+    /// what its user is set to.
     fn answering(&self) -> Answering {
         let own = if self.account.truthful {
             Answering::Truthful
         } else {
             Answering::Fast
         };
-        self.request.answering.unwrap_or(own)
+        let wished = self.request.answering.or(self.wishes.reply);
+        wished.unwrap_or(own)
     }
 }
 
@@ -136,15 +140,16 @@ async fn open<E: Env, S: Store>(
         kind: Kind::Tcp,
         answering: _,
     } = &asked.request;
+    asked.wishes.check_target(target)?;
     let place = admit(shared, &asked.account).await?;
     let open = Open {
         target: target.clone(),
         group: place.group,
         weight: 1,
-        family: wire::create::Family::Any,
-        country: None,
-        strict: false,
-        sticky: None,
+        family: asked.wishes.family(),
+        country: asked.wishes.country,
+        strict: asked.wishes.is_strict(),
+        sticky: asked.wishes.sticky(asked.account.record.id),
         trace: [0; 16],
     };
     let id = shared.shard.drive(|core, now| core.open(now, open))?;
@@ -197,7 +202,7 @@ async fn next_request<E: Env, S: Store>(
     client: IpAddr,
 ) -> Result<Asked, Failed> {
     // Nobody is let in by what an earlier request showed.
-    let mut account = None;
+    let mut user = None;
     loop {
         while let Some(event) = talk.next_event() {
             match event {
@@ -208,12 +213,16 @@ async fn next_request<E: Env, S: Store>(
                         () = talk.hung_up(stream) => return Err(Failed::Gone),
                     };
                     talk.judge(verdict.as_ref().map(|_| ()).map_err(|code| *code));
-                    account = verdict.ok();
+                    user = verdict.ok();
                 }
-                Event::Request(request) => match account.take() {
-                    Some(account) => {
+                Event::Request(request) => match user.take() {
+                    Some((account, wishes)) => {
                         talk.flush(stream).await?;
-                        return Ok(Asked { account, request });
+                        return Ok(Asked {
+                            account,
+                            wishes,
+                            request,
+                        });
                     }
                     None => talk.refuse(Code::BadCredentials),
                 },
@@ -234,16 +243,28 @@ async fn next_request<E: Env, S: Store>(
     }
 }
 
-/// Finds out who logs in.
+/// Finds out who logs in, and what the name wishes.
 async fn verify<E: Env, S: Store>(
     shared: &Shared<E, S>,
     credentials: &Credentials,
     client: IpAddr,
-) -> Result<Account, Code> {
-    let (user, password) = (credentials.user(), credentials.password());
-    let verdict = match shared.auth.check_cached(user, password) {
+) -> Result<(Account, Wishes), Code> {
+    let UserName { account, wishes } = UserName::parse(credentials.user());
+    let password = credentials.password();
+    let verdict = match shared.auth.check_cached(account, password) {
         Some(verdict) => verdict,
-        None => Box::pin(shared.auth.verify(user, password, client)).await,
+        None => Box::pin(shared.auth.verify(account, password, client)).await,
     };
-    verdict.inspect_err(|code| tracing::debug!(code = code.tag(), "login refused"))
+    let account =
+        verdict.inspect_err(|code| tracing::debug!(code = code.tag(), "login refused"))?;
+    // Only who knows the password hears what is wrong with the rest.
+    let wishes = wishes.and_then(|wishes| wishes.check_in_force().map(|()| wishes));
+    match wishes {
+        Ok(wishes) => Ok((account, wishes)),
+        Err(bad) => {
+            let code = bad.code();
+            tracing::info!(user = &*account.name, %bad, code = code.tag(), "wishes refused");
+            Err(code)
+        }
+    }
 }

@@ -36,12 +36,11 @@ impl PopRole {
         &mut self,
         engine: &Engine<PopDesk>,
         now: Instant,
-        group: u32,
         sticky: &Sticky,
         demand: &Demand,
     ) -> Result<(TunnelId, Grip), Code> {
         let key = LeaseKey {
-            group,
+            owner: sticky.owner,
             name: sticky.name.clone(),
         };
         if let Some(lease) = self.leases.get(&key) {
@@ -158,10 +157,11 @@ impl PopRole {
         self.leases.release(now, &grip.key, grip.generation);
         let found = if lost {
             let sticky = Sticky {
+                owner: grip.key.owner,
                 name: grip.key.name.clone(),
                 strict: false,
             };
-            self.lease(engine, now, grip.key.group, &sticky, &demand)
+            self.lease(engine, now, &sticky, &demand)
         } else {
             self.bind(engine, now, grip.key, false, &demand)
         };

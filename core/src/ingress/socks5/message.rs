@@ -117,8 +117,10 @@ pub(super) const fn login_status(code: Code) -> [u8; 2] {
         Code::BadCredentials => 1,
         Code::QuotaExceeded => 2,
         Code::UserDisabled => 3,
+        Code::BadParameters => 4,
         // Too many tries: the POP takes no more of them for now.
         Code::Overloaded => 5,
+        Code::NotInForce => 6,
         _ => 0xff,
     };
     [LOGIN_VERSION, status]

@@ -24,6 +24,7 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
         } => {
             let sticky = name.and_then(|name| {
                 Some(Sticky {
+                    owner: u64::from(group),
                     name: SessionName::new(&format!("name-{}", name.number))?,
                     strict: name.strict,
                 })

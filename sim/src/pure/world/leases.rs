@@ -11,6 +11,7 @@ impl Flow {
     pub(super) fn sticky(&self) -> Option<Sticky> {
         let name = SessionName::new(&format!("name-{}", self.name?))?;
         Some(Sticky {
+            owner: u64::from(self.group),
             name,
             strict: self.strict,
         })
