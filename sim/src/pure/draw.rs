@@ -153,6 +153,7 @@ fn more(
                 delay: [1, 20, 300][choose.below(3) as usize],
                 lost: trouble,
                 again: trouble,
+                forgets: None,
                 up,
                 down,
                 change,

@@ -114,6 +114,9 @@ pub struct Account {
     pub lost: u64,
     /// Answers of the store that come again later, in per cent.
     pub again: u64,
+    /// When the store fails and forgets the last second of what it was told, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgets: Option<u64>,
     /// From clients.
     pub up: u64,
     /// To clients.
@@ -510,6 +513,7 @@ impl Default for Account {
             delay: 5,
             lost: 0,
             again: 0,
+            forgets: None,
             up: 0,
             down: 0,
             change: None,

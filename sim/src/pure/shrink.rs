@@ -217,6 +217,7 @@ impl Search {
             self.attempt(|scenario| scenario.accounts[index].down = 0);
             self.attempt(|scenario| scenario.accounts[index].lost = 0);
             self.attempt(|scenario| scenario.accounts[index].again = 0);
+            self.attempt(|scenario| scenario.accounts[index].forgets = None);
             self.attempt(|scenario| scenario.accounts[index].delay = 5);
         }
     }

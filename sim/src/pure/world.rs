@@ -377,7 +377,7 @@ impl World {
             Action::Look { host, .. } => host,
             // The store itself is never suspended.
             Action::Store {
-                step: StoreStep::Asked { .. },
+                step: StoreStep::Asked { .. } | StoreStep::Forgets,
                 ..
             } => return None,
             Action::Store { pop, .. } => Host::Pop(pop),

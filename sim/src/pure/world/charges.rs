@@ -138,7 +138,8 @@ impl World {
                 && self.scenario.accounts[index].quota.is_some()
             {
                 let part = self.store.part(index, (pop, host.life));
-                if booked.0 + booked.1 + part.returned > part.granted {
+                let given = self.store.given(index, (pop, host.life));
+                if booked.0 + booked.1 + part.returned > given {
                     violated(
                         9,
                         format_args!("group {group} moved {booked:?} at pop {pop}: {part:?}"),
@@ -188,7 +189,7 @@ impl World {
             });
             let gone = self.record.carried.get(&index).copied().unwrap_or(0);
             let moved = live.sum::<u64>() + gone;
-            if moved > quota {
+            if moved > quota + self.store.forgotten(index) {
                 violated(
                     9,
                     format_args!("group {} moved {moved} of {quota} bytes", account.group),
@@ -209,7 +210,8 @@ impl World {
             let moved = self.pops[pop].books.of(account.group).moved();
             let part = self.store.part(index, (pop, life));
             let held = part.granted - part.returned;
-            if account.quota.is_some() && held > moved + account.piece {
+            let exact = account.quota.is_some() && account.forgets.is_none();
+            if exact && held > moved + account.piece {
                 violated(
                     9,
                     format_args!("pop {pop} held {part:?} and had moved {moved}"),

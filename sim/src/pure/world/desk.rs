@@ -285,6 +285,11 @@ impl World {
         }
     }
 
+    /// A POP sees that the store may have forgotten what it was told.
+    pub(super) fn reassert(&mut self, index: usize, pop: usize) {
+        self.turn(pop, index, Count::All, |ledger, now, _| ledger.reassert(now));
+    }
+
     // --- Time -------------------------------------------------------------------------------------
 
     /// Does what is due for the ledgers of a POP.

@@ -9,6 +9,7 @@ use core::hash::Hash as _;
 use std::collections::{BTreeMap, BTreeSet};
 use titan_core::account::ledger::{AskId, Question, Standing, Terms, Totals};
 use titan_core::endpoint::Rates;
+use titan_core::time::{Duration, Instant};
 
 /// How long a POP waits for an answer, beyond the way there and back.
 const PATIENCE: u64 = 700;
@@ -24,7 +25,15 @@ pub(super) enum StoreStep {
     Impatient { mail: u64 },
     /// The operator changes the rates.
     Rates,
+    /// The store fails and has forgotten the last second.
+    Forgets,
+    /// The POP sees that the store is another.
+    Reasserts,
 }
+
+/// What a store that fails has not written down yet, and how long it takes POPs to see it, in ms.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+const SEEN_AFTER: u64 = 250;
 
 /// A message on its way, and its answer.
 #[derive(Debug)]
@@ -43,6 +52,12 @@ type Holder = (usize, u64);
 pub(super) struct Store {
     /// Parts by account and process.
     parts: BTreeMap<(usize, Holder), Totals>,
+    /// What parts were before they changed, of accounts that are going to be forgotten.
+    history: Vec<(Instant, (usize, Holder), Totals)>,
+    /// What each process was granted at most, whatever is known of it now.
+    given: BTreeMap<(usize, Holder), u64>,
+    /// How much more than the quota may be moved, because it was forgotten that it was granted.
+    forgotten: BTreeMap<usize, u64>,
     /// Accounts of which nothing was left once.
     spent: BTreeSet<usize>,
     mail: BTreeMap<u64, Mail>,
@@ -66,6 +81,32 @@ impl Store {
         part.copied().unwrap_or_default()
     }
 
+    /// Returns what it has granted to a process at most.
+    pub(super) fn given(&self, account: usize, holder: Holder) -> u64 {
+        self.given.get(&(account, holder)).copied().unwrap_or(0)
+    }
+
+    /// Returns how much it has forgotten that it granted.
+    pub(super) fn forgotten(&self, account: usize) -> u64 {
+        self.forgotten.get(&account).copied().unwrap_or(0)
+    }
+
+    /// Forgets what it was told within the last second.
+    fn forget(&mut self, now: Instant, account: usize) {
+        let granted = |store: &Self| -> u64 {
+            let parts = store.parts_of(account);
+            parts.map(|(_, part)| part.granted).sum()
+        };
+        let before = granted(self);
+        while let Some(&(at, key, part)) = self.history.last()
+            && at + FORGOTTEN > now
+        {
+            self.history.pop();
+            self.parts.insert(key, part);
+        }
+        *self.forgotten.entry(account).or_default() += before - granted(self);
+    }
+
     /// Tells whether nothing was left of an account once.
     pub(super) fn is_spent(&self, account: usize) -> bool {
         self.spent.contains(&account)
@@ -81,6 +122,7 @@ impl Store {
         want: u64,
     ) {
         let part = self.parts.entry((account, holder)).or_default();
+        part.granted = part.granted.max(told.granted);
         part.uploaded = part.uploaded.max(told.uploaded);
         part.downloaded = part.downloaded.max(told.downloaded);
         part.returned = part.returned.max(told.returned);
@@ -99,6 +141,8 @@ impl Store {
         let more = want.saturating_sub(granted).min(room);
         let part = self.parts.entry((account, holder)).or_default();
         part.granted += more;
+        let given = self.given.entry((account, holder)).or_default();
+        *given = part.granted.max(*given);
         if more == room {
             self.spent.insert(account);
         }
@@ -127,6 +171,22 @@ impl World {
     /// Arranges what the operator does later.
     pub(super) fn plan_accounts(&mut self) {
         for account in 0..self.scenario.accounts.len() {
+            if let Some(at) = self.scenario.accounts[account].forgets {
+                let plan = |world: &mut Self, pop, at, step| {
+                    let (at, life) = (world.after(at), 0);
+                    let action = Action::Store {
+                        account,
+                        pop,
+                        life,
+                        step,
+                    };
+                    world.enter(at, action);
+                };
+                plan(self, 0, at, StoreStep::Forgets);
+                for pop in 0..self.pops.len() {
+                    plan(self, pop, at + SEEN_AFTER, StoreStep::Reasserts);
+                }
+            }
             if let Some(change) = self.scenario.accounts[account].change {
                 for pop in 0..self.pops.len() {
                     let at = self.after(change.at);
@@ -191,6 +251,11 @@ impl World {
         let lives = self.pops[pop].life == life && self.pops[pop].core.is_some();
         match step {
             StoreStep::Rates => self.change_terms(index, pop),
+            StoreStep::Forgets => {
+                self.record.fired += 1;
+                self.store.forget(self.now, index);
+            }
+            StoreStep::Reasserts => self.reassert(index, pop),
             StoreStep::Asked { mail } => self.store_asked(index, (pop, life), mail),
             StoreStep::Answered { mail } if lives => {
                 let answered = self.store.mail.get(&mail);
@@ -223,6 +288,11 @@ impl World {
         } = totals;
         (granted, returned, uploaded, downloaded, sessions, want).hash(&mut self.trace);
         let quota = self.scenario.accounts[index].quota;
+        if self.scenario.accounts[index].forgets.is_some() {
+            let part = self.store.part(index, holder);
+            let before = (self.now, (index, holder), part);
+            self.store.history.push(before);
+        }
         self.store.settle(index, holder, quota, totals, want);
         let lives = |(pop, life): Holder| {
             let host = &self.pops[pop];
