@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-use titan_sim::net::{Config, World, run};
+use std::net::{IpAddr, SocketAddr};
+use titan_sim::net::{Config, Network, run};
 use titan_sim::overlay::{Client, Demand, FAST, Outcome, Overlay, TRUTHFUL, Targets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_local;
@@ -13,19 +13,19 @@ const EDGES: u8 = 4;
 
 /// An overlay with several edges and a server that sees which one somebody comes from.
 struct Site {
-    world: World,
+    network: Network,
     overlay: Overlay,
     targets: Targets,
 }
 
 fn site(scenario: impl AsyncFnOnce(Site)) {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, EDGES).await;
-        let mut targets = Targets::new(&world);
+    run(Config::new(1), async |network| {
+        let overlay = Overlay::up(&network, EDGES).await;
+        let mut targets = Targets::new(&network);
         targets.start(1).await;
-        let world = world.clone();
+        let network = network.clone();
         scenario(Site {
-            world,
+            network,
             overlay,
             targets,
         })
@@ -133,7 +133,7 @@ fn a_strict_name_stays_without_its_exit_and_a_flexible_one_moves() {
 #[test]
 fn the_name_chooses_when_to_be_answered() {
     site(async |site| {
-        let closed = (Targets::at(1).ip(), 81).into();
+        let closed = SocketAddr::from((Targets::at(1).ip(), 81));
         let demand = Demand::default();
         let reply = async |user: &str| site.overlay.client(user).transfer(closed, &demand).await;
         let (fast, truthful) = (Outcome::Reset(0), Outcome::Refused(5));
@@ -149,7 +149,7 @@ fn the_name_chooses_the_family() {
     site(async |site| {
         let v4 = Targets::at(1);
         let demand = Demand::default();
-        site.world
+        site.network
             .name("both.example", vec![v4.ip()], Duration::ZERO);
         let to = |client: &Client| {
             let client = client.clone();

@@ -70,10 +70,11 @@ impl Endpoint<EdgeRole> {
     /// Returns what an opened session is to be connected to; `None` if that no longer matters.
     #[must_use]
     pub fn dial_request(&self, id: SessionId) -> Option<DialRequest> {
-        let attempt = self.engine.sessions.get(id)?.attempt()?;
+        let session = self.engine.sessions.get(id)?;
+        let attempt = session.attempt()?;
         Some(DialRequest {
             target: attempt.target.clone(),
-            group: session.group,
+            group: session.group(),
             family: attempt.family,
             deadline: attempt.deadline,
         })

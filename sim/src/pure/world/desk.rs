@@ -287,7 +287,9 @@ impl World {
 
     /// A POP sees that the store may have forgotten what it was told.
     pub(super) fn reassert(&mut self, index: usize, pop: usize) {
-        self.turn(pop, index, Count::All, |ledger, now, _| ledger.reassert(now));
+        self.turn(pop, index, Count::All, |ledger, now, _| {
+            ledger.reassert(now)
+        });
     }
 
     // --- Time -------------------------------------------------------------------------------------
