@@ -194,8 +194,10 @@ mod tests {
         let store = store();
         let signers = [1, 2, 3].map(|seed| Signer::from_seed([seed; 32]));
         let publish = async |manager: &str, signer: &Signer| {
-            let published = KeyRing::publish(&store, manager, &signer.public_key(), NOW, DAY);
-            published.await.unwrap();
+            let key = signer.public_key();
+            KeyRing::publish(&store, manager, &key, NOW, DAY)
+                .await
+                .unwrap();
         };
         publish("m1", &signers[0]).await;
         publish("m2", &signers[1]).await;
