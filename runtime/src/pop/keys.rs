@@ -88,7 +88,7 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
         tokio::select! {
             biased;
             () = keys.missed.notified() => {}
-            () = shared.env.sleep_until(now + INTERVAL) => {}
+            () = shared.env.sleep_until(now + (INTERVAL - INTERVAL_MIN)) => {}
         }
         match KeyRing::read(&shared.store).await {
             Ok(ring) => {
