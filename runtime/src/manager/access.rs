@@ -1,5 +1,6 @@
 //! Who may ask what, and for how long.
 
+use super::guests::Seat;
 use super::problem::{ApiCode, Problem};
 use super::{Api, REQUEST_TIMEOUT};
 use crate::auth::Throttle;
@@ -9,9 +10,11 @@ use crate::token::Secret;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest as _, Sha256};
 use std::net::IpAddr;
+use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
 /// Whom the audit log calls the bearer of the token in the data directory.
@@ -50,10 +53,10 @@ impl Bearer {
         &self,
         env: &E,
         source: IpAddr,
-        headers: &HeaderMap,
+        parts: &Parts,
     ) -> Result<(), Problem> {
         let right = |hash: [u8; 32]| async move { Ok(self.is(&hash).then_some(())) };
-        self.attempt(env, source, headers, right).await
+        self.attempt(env, source, parts, right).await
     }
 
     fn is(&self, hash: &[u8; 32]) -> bool {
@@ -61,16 +64,16 @@ impl Bearer {
     }
 
     /// Looks the hash of the token that a request bears up. A wrong one is answered after the wait that its
-    /// address has earned; a right one at once, whoever guesses beside it. Tokens are keys: it is not their
-    /// secrecy that the wait protects, but the store.
+    /// address has earned, unless a newer connection needs its place; a right one at once, whoever guesses
+    /// beside it. Tokens are keys: it is not their secrecy that the wait protects, but the store.
     async fn attempt<E: Env, T, F: Future<Output = Result<Option<T>, Problem>>>(
         &self,
         env: &E,
         source: IpAddr,
-        headers: &HeaderMap,
+        parts: &Parts,
         find: impl FnOnce([u8; 32]) -> F,
     ) -> Result<T, Problem> {
-        let Some(token) = bearer(headers) else {
+        let Some(token) = bearer(&parts.headers) else {
             return Err(Problem::new(ApiCode::Unauthorized));
         };
         let attempt = self.throttle.begin(source, None, env.now());
@@ -82,6 +85,8 @@ impl Bearer {
         attempt.failed(env.now());
         tracing::debug!(%source, "a wrong token");
         if !delay.is_zero() {
+            let seat = parts.extensions.get::<Arc<Seat>>();
+            let _rest = seat.map(|seat| seat.rest());
             env.sleep_until(env.now() + delay).await;
         }
         Err(Problem::new(ApiCode::Unauthorized))
@@ -95,7 +100,7 @@ impl<E: Env, S: Store> Api<E, S> {
     pub(super) async fn authenticate(
         &self,
         source: IpAddr,
-        headers: &HeaderMap,
+        parts: &Parts,
     ) -> Result<Caller, Problem> {
         let find = |hash: [u8; 32]| async move {
             if self.admin.is(&hash) {
@@ -113,7 +118,7 @@ impl<E: Env, S: Store> Api<E, S> {
                     role: token.role,
                 }))
         };
-        self.admin.attempt(&self.env, source, headers, find).await
+        self.admin.attempt(&self.env, source, parts, find).await
     }
 }
 

@@ -106,6 +106,13 @@ impl Seat {
         Busy(Arc::clone(self))
     }
 
+    /// Lets the place be given to a newer connection until what is returned is dropped, although a request
+    /// is being answered: it waits because a token was wrong.
+    pub(super) fn rest(&self) -> Rest<'_> {
+        self.busy.store(false, Ordering::Relaxed);
+        Rest(self)
+    }
+
     /// Waits until the place is somebody else's.
     pub(super) async fn unseated(&self) {
         self.unseated.notified().await;
@@ -119,6 +126,16 @@ pub(super) struct Busy(Arc<Seat>);
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A request that waits because a token was wrong.
+#[derive(Debug)]
+pub(super) struct Rest<'a>(&'a Seat);
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(true, Ordering::Relaxed);
     }
 }
 
@@ -180,5 +197,17 @@ mod tests {
         drop(busy);
         let next = guests.admit(address(1)).unwrap();
         assert!(has_gone(&asking[0]) && !has_gone(&asking[1]) && !has_gone(&next));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_wrong_token_gives_way() {
+        let guests = Guests::new(MAX);
+        let asking: Vec<_> = (0..4).map(|_| guests.admit(address(1)).unwrap()).collect();
+        let _busy: Vec<_> = asking.iter().map(|guest| guest.seat.busy()).collect();
+        drop(asking[0].seat.rest());
+        assert!(guests.admit(address(1)).is_none());
+        let _rest = asking[1].seat.rest();
+        let _next = guests.admit(address(1)).unwrap();
+        assert!(!has_gone(&asking[0]) && has_gone(&asking[1]));
     }
 }

@@ -119,11 +119,11 @@ where
     let caller = match operation.access {
         Access::Open => None,
         Access::Join => {
-            api.join.check(&api.env, source, &parts.headers).await?;
+            api.join.check(&api.env, source, &parts).await?;
             None
         }
         Access::Role(role) => {
-            let caller = api.authenticate(source, &parts.headers).await?;
+            let caller = api.authenticate(source, &parts).await?;
             if caller.role < role {
                 let refused = Problem::new(ApiCode::Forbidden);
                 if record.is_some() {
@@ -168,7 +168,7 @@ pub(super) async fn nowhere<E: Env, S: Store>(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let known = match api.source(&parts) {
-        Ok(source) => api.authenticate(source, &parts.headers).await,
+        Ok(source) => api.authenticate(source, &parts).await,
         Err(problem) => Err(problem),
     };
     let problem = known.map_or_else(|problem| problem, |_| Problem::new(ApiCode::NotFound));

@@ -125,6 +125,7 @@ impl<E: Env> Connection<E> {
         let peer = Peer(self.peer);
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Arc::clone(&seat));
             let busy = seat.busy();
             let answer = router.call(request);
             async move {
