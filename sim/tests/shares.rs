@@ -3,9 +3,14 @@
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 use titan_core::time::Instant;
-use titan_sim::net::{Config, Network, SimStream, run};
+use titan_runtime::env::Env as _;
+use titan_runtime::manager::ADMIN_TOKEN_FILE;
+use titan_runtime::token::Secret;
+use titan_sim::net::{Config, Network, SimEnv, SimStream, run};
 use titan_sim::overlay::{FAST, Overlay, TRUTHFUL, Targets};
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 /// A name whose name server is silent.
 const SILENT: &str = "silent.test";
@@ -37,6 +42,14 @@ async fn takes(world: &Network, overlay: &Overlay, target: SocketAddr) -> Durati
     world.now().since(begun)
 }
 
+/// Cuts the carrier, and returns how long the tunnel is without one.
+async fn resumes(world: &Network, overlay: &Overlay, times: u64) -> Duration {
+    let begun = world.now();
+    world.cut("pop", "edge-1");
+    overlay.resumed(times).await;
+    world.now().since(begun)
+}
+
 #[test]
 fn names_that_nobody_answers_for_hold_up_no_other_user() {
     run(Config::new(1), async |world| {
@@ -64,10 +77,12 @@ fn names_that_nobody_answers_for_hold_up_no_tunnel() {
         overlay.pop_config.public_url = "ws://pop.test:41005".to_owned();
         overlay.edge_config.manager = "http://manager.test:41004".to_owned();
         overlay.start(1).await;
+        let alone = resumes(&world, &overlay, 1).await;
         let held = flood(&overlay).await;
-        world.cut("pop", "edge-1");
-        let resumed = timeout(seconds(1), overlay.resumed(1)).await;
-        resumed.expect("the POP's name needs no place");
+        let beside = resumes(&world, &overlay, 2).await;
+        // Attempts are spread over 200 ms.
+        let limit = 2 * alone + Duration::from_millis(200);
+        assert!(beside <= limit, "{beside:?}, and {alone:?} alone");
         drop(held);
     });
 }
@@ -84,5 +99,121 @@ fn a_pop_is_where_it_was_while_no_name_server_answers() {
         world.cut("pop", "edge-1");
         let resumed = timeout(seconds(4), overlay.resumed(1)).await;
         resumed.expect("the edge knows where the POP was");
+    });
+}
+
+/// Returns how long an operator waits for an answer of the manager.
+async fn asks(world: &Network, overlay: &Overlay) -> Duration {
+    let begun = world.now();
+    let (status, body) = overlay.ask_manager("GET", "/v1/users").await;
+    assert_eq!(status, 200, "{body}");
+    world.now().since(begun)
+}
+
+/// Starts an edge, and returns how long it takes to come online.
+async fn comes(world: &Network, overlay: &mut Overlay, host: &str) -> Duration {
+    let begun = world.now();
+    overlay.start_edge(host);
+    overlay.online(host).await;
+    world.now().since(begun)
+}
+
+/// Has `greedy` take all it can of the manager while an operator and an edge come, each from a host of its own and
+/// from the greedy one's.
+fn nobody_waits_beside<F: Future<Output = ()> + 'static>(greedy: impl Fn(SimEnv, SocketAddr) -> F) {
+    run(Config::new(1), async move |world| {
+        let mut overlay = Overlay::new(&world).await;
+        overlay.manager_config.connections_max = 64;
+        overlay.start(1).await;
+        let edges = [2, 3, 4].map(|index| overlay.add_edge(index));
+        let asked = asks(&world, &overlay).await;
+        let came = comes(&world, &mut overlay, &edges[0]).await;
+        for (host, edge) in [("client", &edges[1]), (edges[2].as_str(), &edges[2])] {
+            let mut tasks = JoinSet::new();
+            for _ in 0..200 {
+                let at = overlay.manager_config.listen;
+                tasks.spawn_local(greedy(world.env(host), at));
+            }
+            sleep(seconds(1)).await;
+            let beside = asks(&world, &overlay).await;
+            assert!(
+                beside <= 2 * asked,
+                "an operator: {beside:?}, and {asked:?} alone"
+            );
+            let beside = comes(&world, &mut overlay, edge).await;
+            assert!(
+                beside <= 2 * came,
+                "an edge: {beside:?}, and {came:?} alone"
+            );
+        }
+    });
+}
+
+/// Connects for ever and says nothing.
+async fn stand_around(host: SimEnv, at: SocketAddr) {
+    loop {
+        let mut stream = host.connect(at).await.expect("it listens");
+        // Until another one takes the place.
+        let _ = stream.read_u8().await;
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_keep_nobody_from_the_manager() {
+    nobody_waits_beside(stand_around);
+}
+
+/// Shows wrong tokens for ever.
+async fn guess(host: SimEnv, at: SocketAddr) {
+    loop {
+        let mut stream = host.connect(at).await.expect("it listens");
+        for path in ["/v1/users", "/node/pop?nodeid=n"] {
+            let head =
+                format!("GET {path} HTTP/1.1\r\nhost: m\r\nauthorization: Bearer guess\r\n\r\n");
+            // Another one may take the place meanwhile.
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.read(&mut [0; 1_024]).await;
+        }
+    }
+}
+
+#[test]
+fn wrong_tokens_slow_no_right_one() {
+    nobody_waits_beside(guess);
+}
+
+#[test]
+fn requests_that_never_end_keep_nobody_else_from_the_manager() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::up(&world, 1).await;
+        let asked = asks(&world, &overlay).await;
+        let edges = [2, 3].map(|index| overlay.add_edge(index));
+        let came = comes(&world, &mut overlay, &edges[0]).await;
+        // On the host of an edge, with an operator's token.
+        let file = overlay.pop_config.data.join(ADMIN_TOKEN_FILE);
+        let token = Secret::load(&file).expect("the manager has made it");
+        let at = overlay.manager_config.listen;
+        let mut held = Vec::new();
+        for _ in 0..300 {
+            let mut stream = world.env(&edges[1]).connect(at).await.expect("it listens");
+            let head = format!(
+                "POST /v1/users HTTP/1.1\r\nhost: m\r\nauthorization: Bearer {}\r\n\
+                 content-type: application/json\r\ncontent-length: 9\r\n\r\n",
+                token.expose()
+            );
+            stream.write_all(head.as_bytes()).await.expect("it listens");
+            held.push(stream);
+        }
+        let beside = asks(&world, &overlay).await;
+        assert!(
+            beside <= 2 * asked,
+            "an operator: {beside:?}, and {asked:?} alone"
+        );
+        let beside = comes(&world, &mut overlay, &edges[1]).await;
+        assert!(
+            beside <= 2 * came,
+            "an edge: {beside:?}, and {came:?} alone"
+        );
+        drop(held);
     });
 }

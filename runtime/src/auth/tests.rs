@@ -3,6 +3,7 @@
 mod world;
 
 use super::*;
+use crate::env::tokio::TokioEnv;
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange};
 use world::{FlakyStore, World, flaky};
 
@@ -402,4 +403,34 @@ async fn the_table_is_bounded_and_an_index_is_nobody_elses_while_held() {
     assert_eq!(it.login("cid", "cid's").await.unwrap().index, freed);
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(ann)));
     assert_eq!(it.cached("bob", "bob's"), None);
+}
+
+#[tokio::test]
+async fn fifteen_hundred_users_with_drawn_passwords_are_back_within_ten_seconds() {
+    const COUNT: usize = 1_500;
+    let store = Embedded::open(&Location::Memory, Mode::Thread).unwrap();
+    let password = |index: usize| format!("{index:032x}");
+    for index in 0..COUNT {
+        let hash = hash_drawn_password(&password(index), [6; 32]);
+        let user = NewUser::new(format!("u{index}"), hash, 0);
+        store.create_user(user).await.unwrap();
+    }
+    // As a POP that was started anew, by the clock on the wall, with what passwords cost in earnest.
+    let auth = Authenticator::new(TokioEnv::new(), store, AuthConfig::default());
+    let begun = std::time::Instant::now();
+    let logins: Vec<_> = (0..COUNT)
+        .map(|index| {
+            let auth = auth.clone();
+            tokio::spawn(async move {
+                let password = password(index);
+                auth.verify(&format!("u{index}"), password.as_bytes(), CLIENT)
+                    .await
+            })
+        })
+        .collect();
+    for login in logins {
+        assert!(login.await.unwrap().is_ok());
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
