@@ -240,6 +240,7 @@ async fn fill<S: Store>(store: &S, size: u32) {
         let pop = PopEntry {
             id: format!("pop-{index}"),
             incarnation: 1,
+            nonce: 0,
             url: format!("wss://pop-{index}.example:41005"),
             info: String::new(),
         };

@@ -22,7 +22,7 @@ use account::Accounts;
 use blacklist::Blacklist;
 use core::time::Duration;
 use keys::Keys;
-use registrar::Registrar;
+use registrar::{Incarnation, Registrar};
 use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +38,8 @@ pub struct PopReady {
     pub clients: Vec<SocketAddr>,
     /// For edges.
     pub tunnels: SocketAddr,
+    /// By which the store tells this process from those before it.
+    pub incarnation: u64,
 }
 
 /// Why a POP does not run.
@@ -139,26 +141,12 @@ pub async fn run<E: Env, S: Store>(
     let incarnation = tokio::select! {
         biased;
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
-        chosen = registrar::choose_incarnation(&env, &store, &config.id) => chosen,
-    };
-    let listen = async |at, what| {
-        let listening = listen(&env, at, what).await;
-        listening.map_err(|source| PopError::Listen { at, source })
+        claimed = registrar::claim_incarnation(&env, &store, &config.id) => claimed,
     };
     let (clients, tunnels, bound) = tokio::select! {
         biased;
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
-        listening = async {
-            let (mut clients, mut clients_at) = (Vec::new(), Vec::new());
-            for listener in config.client_listeners() {
-                let (bound, at) = listen(listener.at, "applications").await?;
-                clients.push(bound);
-                clients_at.push(at);
-            }
-            let (tunnels, tunnels_at) = listen(config.listen_tunnels, "edges").await?;
-            let bound = PopReady { clients: clients_at, tunnels: tunnels_at };
-            Ok::<_, PopError>((clients, tunnels, bound))
-        } => listening?,
+        listening = listen_all(&env, &config, incarnation) => listening?,
     };
 
     let resume = config
@@ -218,6 +206,31 @@ pub async fn run<E: Env, S: Store>(
     registrar::leave(&shared, &store).await;
     tracing::info!(pop = shared.config.id, "stopped");
     outcome
+}
+
+/// Listens for applications, for edges, and says where.
+async fn listen_all<E: Env>(
+    env: &E,
+    config: &PopConfig,
+    incarnation: Incarnation,
+) -> Result<(Vec<E::Listener>, E::Listener, PopReady), PopError> {
+    let listen = async |at, what| {
+        let listening = listen(env, at, what).await;
+        listening.map_err(|source| PopError::Listen { at, source })
+    };
+    let (mut clients, mut clients_at) = (Vec::new(), Vec::new());
+    for listener in config.client_listeners() {
+        let (bound, at) = listen(listener.at, "applications").await?;
+        clients.push(bound);
+        clients_at.push(at);
+    }
+    let (tunnels, tunnels_at) = listen(config.listen_tunnels, "edges").await?;
+    let bound = PopReady {
+        clients: clients_at,
+        tunnels: tunnels_at,
+        incarnation: incarnation.number,
+    };
+    Ok((clients, tunnels, bound))
 }
 
 /// Starts the tasks that a POP has one of.

@@ -49,7 +49,7 @@ pub use forward::{AnyStore, Gate, Gated};
 pub use meta::{META_MAX, META_NODE_TOKEN_KEYS, Meta};
 pub use nodes::{KnownNode, NODE_FORGOTTEN_AFTER, NodeEntry, NodeRtt, Nodes};
 pub use page::{Listing, PAGE_MAX, Page};
-pub use pops::{POP_FORGOTTEN_AFTER, PopEntry, PopStatus, Pops};
+pub use pops::{GENERATIONS, POP_FORGOTTEN_AFTER, PopEntry, PopStatus, Pops};
 pub use redis::Redis;
 pub use tokens::{AdminToken, Role, Tokens};
 pub use users::{

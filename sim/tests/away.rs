@@ -1,11 +1,13 @@
 //! What becomes of edges while the manager is of no use, and of nodes that come in odd ways.
 
+use core::cell::Cell;
 use core::time::Duration;
 use std::net::IpAddr;
 use titan_proto::{Code, Frame};
 use titan_runtime::env::{Env as _, Listener as _};
+use titan_runtime::store::{UserChange, Users as _};
 use titan_sim::net::{Config, Network, run};
-use titan_sim::overlay::{FAST, Overlay, Rogue, Targets};
+use titan_sim::overlay::{Demand, FAST, Outcome, Overlay, Rogue, Targets, exchange};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -151,9 +153,16 @@ fn a_pop_whose_id_another_process_takes_ends_and_its_edges_go_there() {
 }
 
 #[test]
-fn a_pop_that_drains_goes_in_its_own_time_although_another_has_its_id() {
+fn a_pop_that_drains_keeps_what_it_has_although_another_has_its_id() {
     run(Config::new(1), async |world| {
         let mut overlay = Overlay::up(&world, 1).await;
+        // A user of whose quota pieces have to be leased.
+        let change = UserChange {
+            traffic_limit: Some(Some(256 << 20)),
+            ..UserChange::default()
+        };
+        let changed = overlay.store().change_user(FAST, change).await;
+        changed.expect("the store is there").expect("there is one");
         let mut targets = Targets::new(&world);
         let target = targets.start(1).await;
         let client = overlay.client(FAST);
@@ -161,10 +170,50 @@ fn a_pop_that_drains_goes_in_its_own_time_although_another_has_its_id() {
         overlay.drain_pop();
         let id = overlay.pop_config.id.clone();
         overlay.start_another_pop_as(2, &id).await;
-        sleep(seconds(30)).await;
+        // Longer than any lease that it had.
+        sleep(seconds(45)).await;
         assert!(!overlay.pop_has_ended(), "a session lives");
-        drop(stream);
+        assert!(overlay.generation("edge-1").await.is_some(), "it is listed");
+        let demand = Demand {
+            down: 32 << 20,
+            ..Demand::default()
+        };
+        let moved = timeout(seconds(60), exchange(stream, &demand, &Cell::new(0))).await;
+        assert_eq!(
+            moved.expect("it has a share of the quota"),
+            Outcome::Complete
+        );
         let ended = timeout(seconds(60), overlay.pop_ended()).await;
         ended.expect("nothing is left");
+    });
+}
+
+/// Asks a POP for a carrier with a token, and returns what it answers.
+async fn upgrade(world: &Network, overlay: &Overlay, token: &str) -> String {
+    let connected = world.env("client").connect(overlay.tunnels()).await;
+    let mut stream = connected.expect("the POP listens");
+    let head = format!(
+        "GET /ws/node?id=node&os=none&version=0 HTTP/1.1\r\nhost: pop\r\nauthorization: Bearer {token}\r\n\
+         connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: titan.v2\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it listens");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("it answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn what_a_replaced_key_signed_is_refused_at_once() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::up(&world, 0).await;
+        let token = overlay.token("node");
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 101");
+        overlay.kill_manager().await;
+        let data = overlay.pop_config.data.clone();
+        std::fs::remove_file(data.join("node-token.key")).expect("the manager has made it");
+        overlay.start_manager().await;
+        sleep(Duration::from_millis(2_100)).await;
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 401");
     });
 }

@@ -258,6 +258,7 @@ mod tests {
         let pop = PopEntry {
             id: id.to_owned(),
             incarnation: 1,
+            nonce: 0,
             url,
             info: String::new(),
         };

@@ -3,7 +3,7 @@
 mod incarnation;
 mod picture;
 
-pub(super) use incarnation::choose as choose_incarnation;
+pub(super) use incarnation::{Incarnation, claim as claim_incarnation};
 
 use super::Shared;
 use super::blacklist::Visitor;
@@ -41,15 +41,17 @@ pub(super) struct Registrar {
 }
 
 impl Registrar {
-    pub(super) fn new(config: &PopConfig, incarnation: u64) -> Self {
+    pub(super) fn new(config: &PopConfig, incarnation: Incarnation) -> Self {
+        let Incarnation { number, nonce } = incarnation;
         Self {
             entry: PopEntry {
                 id: config.id.clone(),
-                incarnation,
+                incarnation: number,
+                nonce,
                 url: config.public_url.clone(),
                 info: format!(r#"{{"version":"{}"}}"#, env!("CARGO_PKG_VERSION")),
             },
-            picture: Picture::new(incarnation),
+            picture: Picture::new(number),
         }
     }
 

@@ -9,6 +9,7 @@ mod meta;
 mod nodes;
 mod pops;
 mod race;
+mod retiring;
 mod tokens;
 mod users;
 
@@ -24,6 +25,7 @@ pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     names_do_not_collide(open()).await;
     pages_cover_everything_once(open()).await;
     pops::all(&mut open).await;
+    retiring::all(&mut open).await;
     nodes::all(&mut open).await;
     blacklist::all(&mut open).await;
     changes::all(&mut open).await;
@@ -43,6 +45,7 @@ pub(crate) fn pop(id: &str, incarnation: u64) -> PopEntry {
     PopEntry {
         id: id.to_owned(),
         incarnation,
+        nonce: 0,
         url: format!("wss://{id}:41005"),
         info: "{}".to_owned(),
     }

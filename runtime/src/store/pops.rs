@@ -6,28 +6,36 @@ use super::StoreError;
 /// operator still sees which POP is missing.
 pub const POP_FORGOTTEN_AFTER: u64 = 7 * 24 * 3_600;
 
+/// How many numbers an incarnation has for the generations of its nodes before those of the next one begin.
+/// Four hundred million starts keep both below 2^53, where Redis' scripts count exactly.
+pub const GENERATIONS: u64 = 1 << 24;
+
 subject! {
     /// POPs and the leases by which they live.
     pub trait Pops {
         /// Registers a POP or renews its lease until `lease_until` (Unix seconds).
         ///
         /// A larger incarnation than the registered one takes the id over and takes what earlier ones
-        /// left behind offline. Records of POPs that expired longer than [`POP_FORGOTTEN_AFTER`] before
-        /// `now` are removed.
+        /// left behind offline. One that drains and whose lease holds is *retiring* from then on: it keeps
+        /// its nodes, its part of users' quotas and a lease of its own, and has to renew that. Records of
+        /// POPs that expired longer than [`POP_FORGOTTEN_AFTER`] before `now` are removed.
         ///
         /// # Errors
-        /// [`StoreError::Superseded`] if a larger incarnation is registered.
+        /// [`StoreError::Superseded`] if a larger incarnation is registered and this one is not retiring, or
+        /// if the same one is with another nonce.
         fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> ();
 
-        /// Ends the lease of a POP and takes its nodes offline, unless a larger incarnation took over.
+        /// Ends the lease of a POP and takes its nodes offline, of a retiring one its own, unless a larger
+        /// incarnation took over.
         fn pop_gone(&self, id: &str, incarnation: u64) -> ();
 
         /// Marks a POP as draining, or to be drained, which is the same to everybody else: no node is to be
         /// sent there. Holds as long as this incarnation is registered, and cannot be taken back. False if
-        /// it is not registered.
+        /// it is neither registered nor retiring.
         fn drain_pop(&self, id: &str, incarnation: u64) -> bool;
 
-        /// Tells whether this incarnation of a POP is marked by [`drain_pop`](Self::drain_pop).
+        /// Tells whether this incarnation of a POP is marked by [`drain_pop`](Self::drain_pop); one that is
+        /// retiring is.
         fn is_pop_draining(&self, id: &str, incarnation: u64) -> bool;
 
         /// Lists the POPs whose lease holds at `now`, by id.
@@ -40,9 +48,12 @@ subject! {
 pub struct PopEntry {
     /// The POP's id.
     pub id: String,
-    /// Grows with every start of the POP: its start time in Unix microseconds. The generations of
-    /// its nodes count up from here.
+    /// Grows with every start of the POP, by [`GENERATIONS`] at least. The generations of its nodes count up
+    /// from here.
     pub incarnation: u64,
+    /// Drawn at the start of the process, which it tells from another one of the same incarnation: a store
+    /// that forgot its last moments lets two have it.
+    pub nonce: u64,
     /// Where edges connect, as in `wss://pop.example:41005`.
     pub url: String,
     /// What else the POP tells about itself, as JSON; at most [`super::META_MAX`] bytes.
@@ -54,7 +65,7 @@ pub struct PopEntry {
 pub struct PopStatus {
     /// What the POP registered.
     pub pop: PopEntry,
-    /// How many nodes are online there.
+    /// How many nodes are online at the registered incarnation.
     pub node_count: u64,
     /// Until when its lease holds, in Unix seconds.
     pub lease_until: u64,

@@ -143,6 +143,7 @@ impl Manager {
         let entry = PopEntry {
             id: pop.to_owned(),
             incarnation,
+            nonce: 0,
             url: format!("wss://{pop}.example:41005"),
             info: String::new(),
         };

@@ -38,10 +38,10 @@ struct HostState {
 }
 
 /// A process of a host, from its start on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Life {
-    /// The Unix time of its start, by the host's clock.
-    pub(super) since: Duration,
+    /// By which the store knows it, if it is a POP that got so far.
+    pub(super) incarnation: Option<u64>,
     /// It died and had no last words.
     pub(super) crashed: bool,
 }
@@ -102,14 +102,23 @@ impl Network {
         self.lock().hosts.entry(host).or_default().clock_offset += millis;
     }
 
-    /// Notes that a process starts at this Unix time.
-    pub(super) fn begin_life(&self, host: IpAddr, since: Duration) {
-        let life = Life {
-            since,
-            crashed: false,
-        };
+    /// Notes that a process starts.
+    pub(super) fn begin_life(&self, host: IpAddr) {
         let mut state = self.lock();
-        state.hosts.entry(host).or_default().lives.push(life);
+        state
+            .hosts
+            .entry(host)
+            .or_default()
+            .lives
+            .push(Life::default());
+    }
+
+    /// Notes by which incarnation the store knows the present process of a host.
+    pub(super) fn name_life(&self, host: IpAddr, incarnation: u64) {
+        let mut state = self.lock();
+        if let Some(life) = state.hosts.entry(host).or_default().lives.last_mut() {
+            life.incarnation = Some(incarnation);
+        }
     }
 
     /// Notes that the process of a host, if it runs, dies now.

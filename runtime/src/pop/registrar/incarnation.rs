@@ -2,60 +2,97 @@
 
 use super::super::STORE_RETRY;
 use crate::env::Env;
-use crate::store::Store;
+use crate::store::{GENERATIONS, Store, StoreError};
 
-/// How many numbers an incarnation has for what its nodes do before those of the next one begin.
-const GENERATIONS: u64 = 1 << 24;
+/// The key of the store's small values under which it stands which incarnation of a POP was the last.
+fn key(pop: &str) -> String {
+    format!("pop.incarnation.{pop}")
+}
 
-/// Of how many incarnations one is drawn, so that two processes that start at once do not have the same:
-/// about a second of the clock.
-const SPREAD: u64 = 1 << 20;
+/// What names a process of a POP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in super::super) struct Incarnation {
+    /// Above that of every process before.
+    pub(in super::super) number: u64,
+    /// Random: a store that forgot its last moments gives the same number twice.
+    pub(in super::super) nonce: u64,
+}
 
-/// Returns an incarnation that is above the one that the store knows of this POP; waits for the store.
-pub(in super::super) async fn choose<E: Env, S: Store>(env: &E, store: &S, id: &str) -> u64 {
+/// Claims the incarnation after the last one; waits for the store.
+pub(in super::super) async fn claim<E: Env, S: Store>(
+    env: &E,
+    store: &S,
+    pop: &str,
+) -> Incarnation {
+    let [a, b, c, d, e, f, g, h, ..] = env.seed();
+    let nonce = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
     loop {
-        // At the beginning of time every lease holds, those that are over included.
-        match store.pops(0).await {
-            Ok(all) => {
-                let before = all.into_iter().find(|status| status.pop.id == id);
-                let before = before.map(|status| status.pop.incarnation);
-                let clock = u64::try_from(env.unix_time().as_micros()).unwrap_or(u64::MAX);
-                return next(before, clock, env.seed());
-            }
+        match try_claim(store, pop).await {
+            Ok(Some(number)) => return Incarnation { number, nonce },
+            // Another process was faster, so this goes on by itself.
+            Ok(None) => continue,
             Err(error) => tracing::warn!(%error, "waiting for the store"),
         }
         env.sleep_until(env.now() + STORE_RETRY).await;
     }
 }
 
-/// The clock makes it grow where the store has forgotten; where it has not, the clock may be wrong.
-fn next(before: Option<u64>, clock: u64, seed: [u8; 32]) -> u64 {
-    let after = before.map_or(0, |before| before.saturating_add(GENERATIONS));
-    let [a, b, c, d, ..] = seed;
-    let drawn = u64::from(u32::from_le_bytes([a, b, c, d])) % SPREAD;
-    clock.max(after).saturating_add(drawn)
+async fn try_claim<S: Store>(store: &S, pop: &str) -> Result<Option<u64>, StoreError> {
+    let key = key(pop);
+    let claimed = store.meta(&key).await?;
+    // At the beginning of time every lease holds, those that are over included. A living process may have
+    // told a store its number that has forgotten the claim.
+    let all = store.pops(0).await?;
+    let registered = all.into_iter().find(|status| status.pop.id == pop);
+    let registered = registered.map_or(0, |status| status.pop.incarnation);
+    let last = claimed.as_ref().and_then(|text| text.parse().ok());
+    let number = after(registered.max(last.unwrap_or(0)));
+    let is_claimed = store.swap_meta(&key, claimed, number.to_string()).await?;
+    Ok(is_claimed.then_some(number))
+}
+
+fn after(last: u64) -> u64 {
+    (last / GENERATIONS)
+        .saturating_add(1)
+        .saturating_mul(GENERATIONS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Embedded, Location, Mode, PopEntry, Pops as _};
 
-    const CLOCK: u64 = 1_700_000_000_000_000;
-
-    #[test]
-    fn it_grows_whatever_the_clock_says() {
-        let first = next(None, CLOCK, [0; 32]);
-        assert_eq!(first, CLOCK);
-        for clock in [CLOCK + 3_600_000_000, CLOCK, CLOCK - 3_600_000_000, 0] {
-            let second = next(Some(first), clock, [0; 32]);
-            assert!(second >= first + GENERATIONS && second >= clock, "{clock}");
-        }
+    fn store() -> Embedded {
+        Embedded::open(&Location::Memory, Mode::Inline).unwrap()
     }
 
-    #[test]
-    fn two_that_start_at_once_differ() {
-        let drawn = [[1; 32], [2; 32]].map(|seed| next(Some(CLOCK), CLOCK, seed));
-        assert_ne!(drawn[0], drawn[1]);
-        assert!(drawn.iter().all(|one| one - CLOCK - GENERATIONS < SPREAD));
+    async fn claimed(store: &Embedded) -> u64 {
+        try_claim(store, "p").await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_is_the_stored_one_and_one_more_also_when_a_process_has_left() {
+        let store = store();
+        assert_eq!(claimed(&store).await, GENERATIONS);
+        assert_eq!(claimed(&store).await, 2 * GENERATIONS);
+        assert_eq!(try_claim(&store, "q").await, Ok(Some(GENERATIONS)));
+    }
+
+    #[tokio::test]
+    async fn it_is_above_what_is_registered() {
+        let store = store();
+        // As a process of an older version did, whose clock was ahead.
+        let entry = PopEntry {
+            id: "p".to_owned(),
+            incarnation: 1_900_000_000_000_000,
+            nonce: 0,
+            url: "ws://p".to_owned(),
+            info: "{}".to_owned(),
+        };
+        store.pop_alive(entry.clone(), 1, 2).await.unwrap();
+        let next = claimed(&store).await;
+        assert!(next > entry.incarnation && next - entry.incarnation <= GENERATIONS);
+        store.pop_gone("p", entry.incarnation).await.unwrap();
+        assert_eq!(claimed(&store).await, next + GENERATIONS);
     }
 }

@@ -109,7 +109,9 @@ fn lease(
     // A grant that is forgotten would be granted again.
     durable(connection, |transaction| {
         let superseded = transaction
-            .prepare_cached("SELECT 1 FROM pops WHERE id = ?1 AND incarnation > ?2")?
+            .prepare_cached(
+                "SELECT 1 FROM pops WHERE id = ?1 AND incarnation > ?2 AND retiring IS NOT ?2",
+            )?
             .exists(params![holder.pop, integer(holder.incarnation)])?;
         if superseded {
             return Err(StoreError::Superseded);
@@ -158,8 +160,8 @@ fn settle(
         .prepare_cached(
             "SELECT coalesce(sum(u.sessions), 0),
                  coalesce(sum(max(u.granted - u.returned - u.uploaded - u.downloaded, 0)), 0)
-             FROM usage u JOIN pops p
-                 ON p.id = u.pop AND p.incarnation = u.incarnation AND p.lease_until > ?4
+             FROM usage u JOIN pops p ON p.id = u.pop AND CASE u.incarnation
+                 WHEN p.incarnation THEN p.lease_until WHEN p.retiring THEN p.retiring_until END > ?4
              WHERE u.user_id = ?1 AND NOT (u.pop = ?2 AND u.incarnation = ?3)",
         )?
         .query_row(
@@ -328,7 +330,8 @@ fn reset(transaction: &Transaction<'_>, user_id: i64) -> Result<(), StoreError> 
     transaction
         .prepare_cached(
             "UPDATE usage SET forgiven = max(forgiven, CASE WHEN EXISTS (
-                 SELECT 1 FROM pops WHERE pops.id = usage.pop AND pops.incarnation = usage.incarnation)
+                 SELECT 1 FROM pops WHERE pops.id = usage.pop
+                     AND usage.incarnation IN (pops.incarnation, pops.retiring))
                  THEN uploaded + downloaded ELSE granted - returned END) WHERE user_id = ?1",
         )?
         .execute([user_id])?;

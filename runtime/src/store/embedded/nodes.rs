@@ -58,11 +58,11 @@ impl Nodes for Embedded {
 
 fn online(connection: &mut Connection, node: &NodeEntry) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let incarnation: Option<i64> = transaction
-        .prepare_cached("SELECT incarnation FROM pops WHERE id = ?1")?
+    let oldest: Option<i64> = transaction
+        .prepare_cached("SELECT coalesce(retiring, incarnation) FROM pops WHERE id = ?1")?
         .query_row([&node.pop], |row| row.get(0))
         .optional()?;
-    if incarnation.is_none_or(|incarnation| node.generation < unsigned(incarnation)) {
+    if oldest.is_none_or(|oldest| node.generation < unsigned(oldest)) {
         return Err(StoreError::Superseded);
     }
     let known: Option<i64> = transaction

@@ -4,7 +4,7 @@ use super::{Embedded, integer, traffic, unsigned};
 use crate::store::{
     META_MAX, NODE_FORGOTTEN_AFTER, POP_FORGOTTEN_AFTER, PopEntry, PopStatus, Pops, StoreError,
 };
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 impl Pops for Embedded {
     async fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> Result<(), StoreError> {
@@ -45,27 +45,44 @@ fn alive(
         return Err(StoreError::TooLarge);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let written = transaction
+    let known = registered(&transaction, &pop.id)?;
+    if known.as_ref().is_some_and(|known| known.retires(pop)) {
+        transaction
+            .prepare_cached("UPDATE pops SET retiring_until = ?2 WHERE id = ?1")?
+            .execute(params![pop.id, integer(lease_until)])?;
+        return Ok(transaction.commit()?);
+    }
+    if known.as_ref().is_some_and(|known| known.supersedes(pop)) {
+        return Err(StoreError::Superseded);
+    }
+    let retiring = known.and_then(|known| known.retiring_beside(pop, now));
+    let (retiring, retiring_until) = retiring.unzip();
+    transaction
         .prepare_cached(
-            "INSERT INTO pops (id, incarnation, url, info, lease_until) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO pops (id, incarnation, nonce, url, info, lease_until, retiring, retiring_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO UPDATE SET draining = draining AND incarnation = excluded.incarnation,
-                 incarnation = excluded.incarnation, url = excluded.url,
-                 info = excluded.info, lease_until = excluded.lease_until
-             WHERE excluded.incarnation >= incarnation",
+                 node_count = node_count * (incarnation = excluded.incarnation),
+                 incarnation = excluded.incarnation, nonce = excluded.nonce, url = excluded.url,
+                 info = excluded.info, lease_until = excluded.lease_until,
+                 retiring = excluded.retiring, retiring_until = excluded.retiring_until",
         )?
         .execute(params![
             pop.id,
             integer(pop.incarnation),
+            nonce(pop),
             pop.url,
             pop.info,
-            integer(lease_until)
+            integer(lease_until),
+            retiring.map(integer),
+            integer(retiring_until.unwrap_or(0)),
         ])?;
-    if written == 0 {
-        return Err(StoreError::Superseded);
-    }
     transaction
         .prepare_cached("DELETE FROM nodes WHERE pop = ?1 AND generation < ?2")?
-        .execute(params![pop.id, integer(pop.incarnation)])?;
+        .execute(params![
+            pop.id,
+            integer(retiring.unwrap_or(pop.incarnation))
+        ])?;
     transaction
         .prepare_cached("DELETE FROM pops WHERE lease_until < ?1")?
         .execute([integer(now.saturating_sub(POP_FORGOTTEN_AFTER))])?;
@@ -79,8 +96,80 @@ fn alive(
     Ok(transaction.commit()?)
 }
 
+/// Which process is registered as a POP, and which one is retiring beside it.
+struct Registered {
+    incarnation: u64,
+    nonce: String,
+    draining: bool,
+    lease_until: u64,
+    /// Its incarnation, and until when its lease holds.
+    retiring: Option<(u64, u64)>,
+}
+
+impl Registered {
+    fn retires(&self, pop: &PopEntry) -> bool {
+        self.incarnation > pop.incarnation
+            && self
+                .retiring
+                .is_some_and(|(incarnation, _)| incarnation == pop.incarnation)
+    }
+
+    fn supersedes(&self, pop: &PopEntry) -> bool {
+        self.incarnation > pop.incarnation
+            || self.incarnation == pop.incarnation && self.nonce != nonce(pop)
+    }
+
+    /// Returns which process is retiring once `pop` is registered.
+    fn retiring_beside(&self, pop: &PopEntry, now: u64) -> Option<(u64, u64)> {
+        let retiring = if self.incarnation == pop.incarnation {
+            self.retiring
+        } else {
+            self.draining
+                .then_some((self.incarnation, self.lease_until))
+        };
+        retiring.filter(|(_, until)| *until > now)
+    }
+}
+
+fn nonce(pop: &PopEntry) -> String {
+    format!("{:016x}", pop.nonce)
+}
+
+fn registered(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<Registered>> {
+    transaction
+        .prepare_cached(
+            "SELECT incarnation, nonce, draining, lease_until, retiring, retiring_until
+             FROM pops WHERE id = ?1",
+        )?
+        .query_row([id], |row| {
+            let retiring: Option<i64> = row.get(4)?;
+            let until = unsigned(row.get(5)?);
+            Ok(Registered {
+                incarnation: unsigned(row.get(0)?),
+                nonce: row.get(1)?,
+                draining: row.get(2)?,
+                lease_until: unsigned(row.get(3)?),
+                retiring: retiring.map(|incarnation| (unsigned(incarnation), until)),
+            })
+        })
+        .optional()
+}
+
 fn gone(connection: &mut Connection, id: &str, incarnation: u64) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let retired = transaction
+        .prepare_cached(
+            "UPDATE pops SET retiring = NULL, retiring_until = 0 WHERE id = ?1 AND retiring = ?2",
+        )?
+        .execute(params![id, integer(incarnation)])?;
+    if retired > 0 {
+        transaction
+            .prepare_cached(
+                "DELETE FROM nodes WHERE pop = ?1
+                 AND generation < (SELECT incarnation FROM pops WHERE id = ?1)",
+            )?
+            .execute([id])?;
+    }
     let mine = transaction
         .prepare_cached("SELECT 1 FROM pops WHERE id = ?1 AND incarnation <= ?2")?
         .exists(params![id, integer(incarnation)])?;
@@ -96,19 +185,21 @@ fn drain(connection: &Connection, id: &str, incarnation: u64) -> Result<bool, St
     let marked = connection
         .prepare_cached("UPDATE pops SET draining = 1 WHERE id = ?1 AND incarnation = ?2")?
         .execute(params![id, integer(incarnation)])?;
-    Ok(marked > 0)
+    Ok(marked > 0 || is_draining(connection, id, incarnation)?)
 }
 
 fn is_draining(connection: &Connection, id: &str, incarnation: u64) -> Result<bool, StoreError> {
     Ok(connection
-        .prepare_cached("SELECT 1 FROM pops WHERE id = ?1 AND incarnation = ?2 AND draining")?
+        .prepare_cached(
+            "SELECT 1 FROM pops WHERE id = ?1 AND (incarnation = ?2 AND draining OR retiring = ?2)",
+        )?
         .exists(params![id, integer(incarnation)])?)
 }
 
 pub(super) fn list(connection: &Connection, now: u64) -> Result<Vec<PopStatus>, StoreError> {
     Ok(connection
         .prepare_cached(
-            "SELECT id, incarnation, url, info, node_count, lease_until, draining FROM pops
+            "SELECT id, incarnation, url, info, node_count, lease_until, draining, nonce FROM pops
              WHERE lease_until > ?1 ORDER BY id",
         )?
         .query_map([integer(now)], |row| {
@@ -116,6 +207,7 @@ pub(super) fn list(connection: &Connection, now: u64) -> Result<Vec<PopStatus>, 
                 pop: PopEntry {
                     id: row.get(0)?,
                     incarnation: unsigned(row.get(1)?),
+                    nonce: u64::from_str_radix(&row.get::<_, String>(7)?, 16).unwrap_or(0),
                     url: row.get(2)?,
                     info: row.get(3)?,
                 },

@@ -9,6 +9,7 @@ const STEPS: &[&str] = &[
     DRAINING,
     include_str!("schema/quota.sql"),
     include_str!("schema/pages.sql"),
+    include_str!("schema/retiring.sql"),
 ];
 
 const TABLES: &str = "

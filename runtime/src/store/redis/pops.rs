@@ -21,6 +21,7 @@ impl Pops for Redis {
             now,
             lease_until,
             forgotten,
+            format!("{:016x}", pop.nonce),
         );
         let left = self.run(script!("pop_alive"), args).await?;
         self.tidy(count(left)?).await
@@ -52,12 +53,14 @@ impl Pops for Redis {
                 node_count,
                 lease_until,
                 draining,
+                nonce,
             ] = texts(value)?;
             let incarnation = number(&incarnation)?;
             Ok(PopStatus {
                 pop: PopEntry {
                     id,
                     incarnation,
+                    nonce: u64::from_str_radix(&nonce, 16).unwrap_or(0),
                     url,
                     info,
                 },

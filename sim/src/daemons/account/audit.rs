@@ -45,24 +45,15 @@ impl Statement {
         for pop in 1..=u64::from(shared.scenario.topology.pops) {
             let host = shared.host(&format!("pop-{pop}"));
             for (index, life) in shared.network.lives(host.ip).iter().enumerate() {
-                let next = shared
-                    .network
-                    .lives(host.ip)
-                    .get(index + 1)
-                    .map(|life| life.since);
-                let own = |incarnation: u64| {
-                    let since = core::time::Duration::from_micros(incarnation);
-                    since >= life.since && next.is_none_or(|next| since < next)
-                };
                 let mut part = Part {
                     name: format!("{} (process {})", host.name, index + 1),
                     crashed: life.crashed,
                     moved: moved.remove(&(pop, index)).unwrap_or_default(),
                     ..Part::default()
                 };
-                let holders = holders
-                    .iter()
-                    .filter(|at| at.holder.pop == host.name && own(at.holder.incarnation));
+                let holders = holders.iter().filter(|at| {
+                    at.holder.pop == host.name && Some(at.holder.incarnation) == life.incarnation
+                });
                 for holder in holders {
                     part.told = part.told.plus(Moved {
                         up: holder.uploaded,

@@ -7,14 +7,14 @@ use crate::daemons::env::TurmoilEnv;
 use crate::daemons::host::{Host, Role, Sample};
 use crate::daemons::ports::{MANAGER_PORT, SOCKS_PORT, TUNNEL_PORT};
 use crate::daemons::world::Shared;
-use core::future::Future;
+use core::convert::Infallible;
+use core::future::{Future, pending};
 use core::pin::Pin;
 use core::time::Duration;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use titan_runtime::config::{EdgeConfig, ManagerConfig, PopConfig};
 use titan_runtime::daemon::{Stopping, stopped};
-use titan_runtime::env::Env as _;
 use titan_runtime::{edge, manager, pop};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -28,7 +28,7 @@ type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 /// Starts the process of a host.
 pub(super) fn start(shared: &Rc<Shared>, host: &Rc<Host>) -> Process {
     let env = TurmoilEnv::new(shared.network.clone(), host.ip);
-    shared.network.begin_life(host.ip, env.unix_time());
+    shared.network.begin_life(host.ip);
     let (shared, host) = (Rc::clone(shared), Rc::clone(host));
     Process::start(|stop| -> Running {
         match host.role {
@@ -76,7 +76,7 @@ async fn run_pop(
         resume_over_plaintext: true,
         ..PopConfig::default()
     };
-    let (ready, _) = oneshot::channel();
+    let (ready, bound) = oneshot::channel::<pop::PopReady>();
     let (ask, requests) = mpsc::channel::<pop::CensusRequest>(1);
     let store = shared.store.clone();
     let daemon = pop::run(env, config, store, None, ready, requests, stop);
@@ -86,10 +86,18 @@ async fn run_pop(
         clients: census.clients,
         carriers: census.carriers,
     });
+    // One that never gets so far carries nothing.
+    let name = async {
+        if let Ok(bound) = bound.await {
+            shared.network.name_life(host.ip, bound.incarnation);
+        }
+        pending::<Infallible>().await
+    };
     let outcome = tokio::select! {
         biased;
         outcome = daemon => outcome,
         never = look => match never {},
+        never = name => match never {},
     };
     outcome.map_err(|error| error.to_string())
 }
@@ -149,7 +157,7 @@ async fn run_edge(
                 .or_default()
                 .attached += 1;
         }
-        core::future::pending().await
+        pending().await
     };
     let outcome = tokio::select! {
         biased;
@@ -166,12 +174,12 @@ async fn looking<T>(
     name: &str,
     ask: mpsc::Sender<oneshot::Sender<T>>,
     sample: impl Fn(T) -> Sample,
-) -> core::convert::Infallible {
+) -> Infallible {
     loop {
         time::sleep(LOOK_INTERVAL).await;
         let (answer, answered) = oneshot::channel();
         if ask.send(answer).await.is_err() {
-            core::future::pending().await
+            pending().await
         }
         if let Ok(census) = answered.await {
             let mut looks = host.looks.borrow_mut();

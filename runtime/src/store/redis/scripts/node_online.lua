@@ -1,7 +1,7 @@
 -- ARGV: id, pop, generation, online_since, entry, rtt or empty, ip.
 local id, pop, generation = ARGV[1], ARGV[2], num(ARGV[3])
 local key, record = node_key(id), pop_record(pop)
-if not record or generation < record.incarnation then
+if not record or generation < record.oldest then
   return redis.error_reply('SUPERSEDED the POP is not registered')
 end
 local old = redis.call('HGET', key, 'g@' .. pop)
@@ -12,7 +12,8 @@ if ARGV[6] == '' then
 else
   redis.call('HSET', key, 'd@' .. pop, ARGV[6])
 end
-if not old or num(old) < record.incarnation then
+-- What counts is how many nodes the present incarnation has.
+if generation >= record.incarnation and (not old or num(old) < record.incarnation) then
   redis.call('HINCRBY', 'titan:pop:' .. pop, 'node_count', 1)
 end
 redis.call('ZADD', 'titan:popnodes:' .. pop, 0, id)

@@ -1,18 +1,31 @@
--- ARGV: id, incarnation, url, info, now, lease_until, what is forgotten before. Returns how much is
--- left to tidy.
+-- ARGV: id, incarnation, url, info, now, lease_until, what is forgotten before, nonce. Returns how much
+-- is left to tidy.
 local id, incarnation, now = ARGV[1], num(ARGV[2]), num(ARGV[5])
 local key, record = 'titan:pop:' .. id, pop_record(id)
-if record and record.incarnation > incarnation then
+if record and record.incarnation > incarnation and record.retiring == incarnation then
+  redis.call('HSET', key, 'retiring_until', ARGV[6])
+  return redis.call('HLEN', 'titan:tidy')
+end
+local is_other = record and record.incarnation == incarnation and record.nonce and record.nonce ~= ARGV[8]
+if record and record.incarnation > incarnation or is_other then
   return redis.error_reply('SUPERSEDED a newer process took over')
 end
 if not record or record.incarnation < incarnation then
   redis.call('HSET', key, 'node_count', '0')
-  redis.call('HDEL', key, 'draining')
+  redis.call('HDEL', key, 'draining', 'retiring', 'retiring_until')
+  if record and record.draining and record.lease_until > now then
+    redis.call('HSET', key, 'retiring', str(record.incarnation), 'retiring_until', str(record.lease_until))
+  end
+  redis.call('HSET', 'titan:tidy', id, '-')
+end
+if record and record.incarnation == incarnation and record.retiring and record.retiring_until <= now then
+  redis.call('HDEL', key, 'retiring', 'retiring_until')
   redis.call('HSET', 'titan:tidy', id, '-')
 end
 -- Its nodes are back with its lease.
 if redis.call('HDEL', key, 'away') == 1 then redis.call('HSET', 'titan:tidy', id, '-') end
-redis.call('HSET', key, 'incarnation', ARGV[2], 'url', ARGV[3], 'info', ARGV[4], 'lease_until', ARGV[6])
+redis.call('HSET', key, 'incarnation', ARGV[2], 'nonce', ARGV[8], 'url', ARGV[3], 'info', ARGV[4],
+  'lease_until', ARGV[6])
 redis.call('ZADD', 'titan:pops', ARGV[6], id)
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', 'titan:pops', '-inf', ARGV[5])) do
   if other ~= id and redis.call('HSETNX', 'titan:pop:' .. other, 'away', '1') == 1 then

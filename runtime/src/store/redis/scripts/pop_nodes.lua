@@ -9,7 +9,7 @@ while seen < SCAN do
   local ids = redis.call('ZRANGEBYLEX', 'titan:popnodes:' .. pop, begin, '+', 'LIMIT', 0, limit + 1)
   for _, id in ipairs(ids) do
     local all = fields(node_key(id))
-    local best = num(all['g@' .. pop]) >= record.incarnation and pop
+    local best = num(all['g@' .. pop]) >= record.oldest and pop
     if best then
       if #found > limit then
         found[1] = last

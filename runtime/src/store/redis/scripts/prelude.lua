@@ -25,11 +25,28 @@ end
 local pops = {}
 local function pop_record(id)
   if pops[id] == nil then
-    local found = redis.call('HMGET', 'titan:pop:' .. id, 'incarnation', 'lease_until', 'away')
-    pops[id] = found[1]
-      and { incarnation = num(found[1]), lease_until = num(found[2]), away = found[3] }
+    local found = redis.call('HMGET', 'titan:pop:' .. id,
+      'incarnation', 'lease_until', 'away', 'nonce', 'draining', 'retiring', 'retiring_until')
+    pops[id] = found[1] and {
+      incarnation = num(found[1]), lease_until = num(found[2]), away = found[3], nonce = found[4],
+      draining = found[5], retiring = found[6] and num(found[6]), retiring_until = num(found[7]),
+      -- Of the incarnations whose nodes count.
+      oldest = num(found[6] or found[1]),
+    }
   end
   return pops[id]
+end
+
+-- Whether an incarnation of a POP is registered, or retiring beside the registered one.
+local function is_known(record, incarnation)
+  return record and (record.incarnation == incarnation or record.retiring == incarnation)
+end
+
+-- Whether its lease holds.
+local function holds(record, incarnation, at)
+  if not record then return false end
+  if record.incarnation == incarnation then return record.lease_until > at end
+  return record.retiring == incarnation and record.retiring_until > at
 end
 
 -- The fields of a hash as a table.
@@ -48,7 +65,7 @@ local function listed(all, lives)
       any = true
       local pop = string.sub(field, 3)
       local record = pop_record(pop)
-      if record and num(generation) >= record.incarnation and lives(record) then
+      if record and num(generation) >= record.oldest and lives(record) then
         local since = num(all['s@' .. pop])
         if not best or since > best_since or (since == best_since and pop > best) then
           best, best_since = pop, since

@@ -7,7 +7,7 @@ local pop, incarnation, at = ARGV[1], num(ARGV[2]), num(ARGV[3])
 local field = str(incarnation) .. '@' .. pop
 if ARGV[4] == '1' then
   local record = pop_record(pop)
-  if record and record.incarnation > incarnation then
+  if record and record.incarnation > incarnation and record.retiring ~= incarnation then
     return redis.error_reply('SUPERSEDED a newer process took over')
   end
   -- A run that is new may have forgotten grants: it makes none before all who live have told theirs.
@@ -72,8 +72,7 @@ local function settle(name, id, want, totals)
   for other, text in pairs(all) do
     local of, at_pop = holder_of(other)
     if of and other ~= field then
-      local record = pop_record(at_pop)
-      if record and record.incarnation == of and record.lease_until > at then
+      if holds(pop_record(at_pop), of, at) then
         local part = read_part(text)
         sessions_elsewhere = sessions_elsewhere + part[6]
         held_elsewhere = held_elsewhere + math.max(part[1] - part[2] - part[4] - part[5], 0)

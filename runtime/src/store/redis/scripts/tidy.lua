@@ -10,7 +10,7 @@ local record = pop_record(id)
 for _, node in ipairs(some) do
   local key = node_key(node)
   local generation = redis.call('HGET', key, 'g@' .. id)
-  if not generation or not record or num(generation) < record.incarnation then
+  if not generation or not record or num(generation) < record.oldest then
     redis.call('HDEL', key, 'g@' .. id, 'e@' .. id, 's@' .. id, 'd@' .. id)
     redis.call('ZREM', nodes, node)
   end

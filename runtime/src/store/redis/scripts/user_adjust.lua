@@ -18,9 +18,8 @@ else
     local incarnation, pop = holder_of(field)
     if incarnation then
       local part = read_part(text)
-      local record = pop_record(pop)
       -- A process that may live keeps its unspent rest, so that stays charged.
-      local lives = record and record.incarnation == incarnation
+      local lives = is_known(pop_record(pop), incarnation)
       local forgiven = lives and part[4] + part[5] or part[1] - part[2]
       part[3] = math.max(part[3], forgiven)
       charged = charged + charge(part)
