@@ -7,7 +7,7 @@ use titan_runtime::env::Env as _;
 use titan_runtime::manager::ADMIN_TOKEN_FILE;
 use titan_runtime::token::Secret;
 use titan_sim::net::{Config, Network, SimEnv, SimStream, run};
-use titan_sim::overlay::{FAST, Overlay, TRUTHFUL, Targets};
+use titan_sim::overlay::{Client, FAST, Overlay, TRUTHFUL, Targets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -215,5 +215,26 @@ fn requests_that_never_end_keep_nobody_else_from_the_manager() {
             "an edge: {beside:?}, and {came:?} alone"
         );
         drop(held);
+    });
+}
+
+#[test]
+fn who_hangs_up_while_a_login_waits_has_no_place_any_more() {
+    run(Config::new(1), async |world| {
+        let overlay = Overlay::up(&world, 1).await;
+        let guesser = overlay.client_at("client", FAST, "guess");
+        // Another guess after these waits for 4 s.
+        for _ in 0..9 {
+            assert!(guesser.login().await.is_err());
+        }
+        let mut stream = guesser.dial().await.expect("the POP listens");
+        let mut hello = Client::greeting().to_vec();
+        hello.extend(guesser.credentials());
+        stream.write_all(&hello).await.expect("it listens");
+        sleep(seconds(1)).await;
+        assert_eq!(overlay.pop_census().await.clients, 1);
+        drop(stream);
+        sleep(seconds(1)).await;
+        assert_eq!(overlay.pop_census().await.clients, 0);
     });
 }
