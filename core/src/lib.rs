@@ -15,6 +15,7 @@ mod carrier;
 mod config;
 pub mod endpoint;
 pub mod exit;
+mod expiring;
 pub mod ingress;
 pub mod mark;
 mod memory;

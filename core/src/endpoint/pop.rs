@@ -104,7 +104,7 @@ impl Endpoint<PopRole> {
             resume_address,
             leases,
             lease_timer: None,
-            bars: Bars::default(),
+            bars: Bars::new(),
             node_rates: Rates::default(),
         };
         Self { engine, role, now }
@@ -155,7 +155,7 @@ impl Endpoint<PopRole> {
             Some(sticky) => {
                 let engine = &self.engine;
                 let leased = self.role.lease(engine, now, sticky, &demand);
-                self.role.arm_leases(&mut self.engine);
+                self.role.arm_leases(&mut self.engine, now);
                 let (tunnel, grip) = leased?;
                 (tunnel, Some(Box::new(grip)))
             }

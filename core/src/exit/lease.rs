@@ -13,10 +13,10 @@
 
 mod audit;
 
+use crate::expiring::Expiring;
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 
 /// Bytes of a session name at most.
@@ -66,29 +66,23 @@ pub(crate) struct Lease {
     pub(crate) node: Box<str>,
     pub(crate) generation: u64,
     pub(crate) holders: u32,
-    /// When it is forgotten, once nobody holds it.
-    idle_until: Option<Instant>,
 }
 
-/// All leases of a POP. Every operation is O(log n).
+/// All leases of a POP: one ends once nobody has held it for a while. Every operation is O(log n).
 #[derive(Debug)]
 pub(crate) struct Leases {
-    by_key: BTreeMap<LeaseKey, Lease>,
-    idle: BTreeSet<(Instant, LeaseKey)>,
+    by_key: Expiring<LeaseKey, Lease>,
     generations: u64,
     keep: Duration,
-    max: usize,
 }
 
 impl Leases {
     /// Keeps leases for `keep` after their last holder, and at most `max` of them.
     pub(crate) const fn new(keep: Duration, max: usize) -> Self {
         Self {
-            by_key: BTreeMap::new(),
-            idle: BTreeSet::new(),
+            by_key: Expiring::new(max),
             generations: 0,
             keep,
-            max,
         }
     }
 
@@ -102,10 +96,7 @@ impl Leases {
 
     /// Adds a holder to the lease there is, and returns its generation.
     pub(crate) fn hold(&mut self, key: &LeaseKey) -> Option<u64> {
-        let lease = self.by_key.get_mut(key)?;
-        if let Some(until) = lease.idle_until.take() {
-            self.idle.remove(&(until, key.clone()));
-        }
+        let lease = self.by_key.end_at(key, None)?;
         lease.holders += 1;
         Some(lease.generation)
     }
@@ -113,23 +104,15 @@ impl Leases {
     /// Binds a name to a node, with one holder and a new generation: a new lease, or another node for
     /// an old one. A full table forgets the lease that was idle for longest; `None` if none is idle.
     pub(crate) fn take(&mut self, key: &LeaseKey, node: &str) -> Option<u64> {
-        if let Some(old) = self.by_key.get_mut(key) {
-            if let Some(until) = old.idle_until.take() {
-                self.idle.remove(&(until, key.clone()));
-            }
-        } else if self.by_key.len() >= self.max {
-            let (_, oldest) = self.idle.pop_first()?;
-            self.by_key.remove(&oldest);
-        }
-        self.generations += 1;
+        let generation = self.generations + 1;
         let lease = Lease {
             node: node.into(),
-            generation: self.generations,
+            generation,
             holders: 1,
-            idle_until: None,
         };
-        self.by_key.insert(key.clone(), lease);
-        Some(self.generations)
+        self.by_key.insert(key.clone(), lease, None).ok()?;
+        self.generations = generation;
+        Some(generation)
     }
 
     /// Takes a holder off a lease; nothing happens if the lease has another generation by now.
@@ -141,30 +124,24 @@ impl Leases {
             return;
         }
         lease.holders = lease.holders.saturating_sub(1);
-        if lease.holders == 0 && lease.idle_until.is_none() {
-            let until = now + self.keep;
-            lease.idle_until = Some(until);
-            self.idle.insert((until, key.clone()));
+        if lease.holders == 0 && self.by_key.end_of(key).is_none() {
+            self.by_key.end_at(key, Some(now + self.keep));
         }
     }
 
     /// Tells whether there is room for a new lease.
     pub(crate) fn has_room(&self) -> bool {
-        self.by_key.len() < self.max || !self.idle.is_empty()
+        self.by_key.has_room()
     }
 
     /// Returns when the next lease is to be forgotten.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.idle.first().map(|&(at, _)| at)
+        self.by_key.next_end()
     }
 
     /// Forgets one lease that nobody held for long enough; false if there is none.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        let due = self.idle.first().is_some_and(|&(at, _)| at <= now);
-        if due && let Some((_, key)) = self.idle.pop_first() {
-            self.by_key.remove(&key);
-        }
-        due
+        self.by_key.expire(now)
     }
 }
 

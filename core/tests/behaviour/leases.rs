@@ -78,6 +78,29 @@ fn a_lease_outlasts_its_holders_by_the_idle_time_exactly() {
 }
 
 #[test]
+fn leases_that_end_together_are_forgotten_by_and_by() {
+    const COUNT: usize = 1_000;
+    let mut world = World::new(config(), 2);
+    for nth in 0..COUNT {
+        let open = world.pop.open(world.now, named(&format!("n{nth}")));
+        let id = open.unwrap();
+        world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+    }
+    world.run();
+    let until = world.now + secs(600);
+    world.wait(secs(600) - millis(1));
+    assert_eq!(world.pop.usage().leases, COUNT);
+    world.now = until;
+    world.pop.handle_timeout(until);
+    let left = world.pop.usage().leases;
+    assert!((1..COUNT).contains(&left), "{left} of {COUNT} are left");
+    let next = world.pop.poll_timeout().unwrap().at;
+    assert!(next > until, "others have their turn in between");
+    world.wait(secs(1));
+    assert_eq!(world.pop.usage().leases, 0);
+}
+
+#[test]
 fn what_the_target_answers_moves_nobody() {
     for code in [Code::Refused, Code::TimedOut, Code::NotResolved] {
         let mut world = World::new(config(), 3);

@@ -7,57 +7,52 @@ use crate::account::Rates;
 use crate::arena::TunnelId;
 use crate::endpoint::Endpoint;
 use crate::endpoint::engine::Engine;
+use crate::expiring::Expiring;
 use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use titan_proto::Code;
 
 /// The most nodes that are kept away at once. Beyond, those that may come back soonest may at once.
 const BARS_MAX: usize = 100_000;
 
+/// How many bars that are over go whenever one is added: more than one, so that none pile up.
+const BARS_FORGOTTEN: usize = 2;
+
 /// Nodes that have to stay away for a while.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bars {
-    by_node: BTreeMap<Box<str>, (Code, Instant)>,
-    ends: BTreeSet<(Instant, Box<str>)>,
+    by_node: Expiring<Box<str>, Code>,
 }
 
 impl Bars {
-    fn add(&mut self, now: Instant, node: &str, code: Code, until: Instant) {
-        self.remove(node);
-        while let Some((end, _)) = self.ends.first()
-            && (*end <= now || self.ends.len() >= BARS_MAX)
-        {
-            if let Some((_, node)) = self.ends.pop_first() {
-                self.by_node.remove(&node);
-            }
-        }
-        if until > now {
-            self.by_node.insert(node.into(), (code, until));
-            self.ends.insert((until, node.into()));
+    pub(super) const fn new() -> Self {
+        Self {
+            by_node: Expiring::new(BARS_MAX),
         }
     }
 
-    fn remove(&mut self, node: &str) {
-        if let Some((node, (_, until))) = self.by_node.remove_entry(node) {
-            self.ends.remove(&(until, node));
+    fn add(&mut self, now: Instant, node: &str, code: Code, until: Instant) {
+        for _ in 0..BARS_FORGOTTEN {
+            self.by_node.expire(now);
+        }
+        self.by_node.remove(node);
+        if until > now {
+            let added = self.by_node.insert(node.into(), code, Some(until));
+            debug_assert!(added.is_ok(), "each bar ends, so that there is room");
         }
     }
 
     /// Returns why a node has to stay away, and for how long still.
     pub(super) fn find(&self, now: Instant, node: &str) -> Option<(Code, Duration)> {
-        let &(code, until) = self.by_node.get(node)?;
+        let until = self.by_node.end_of(node)?;
+        let code = *self.by_node.get(node)?;
         (until > now).then(|| (code, until.since(now)))
     }
 
     pub(super) fn audit(&self) {
-        assert!(self.ends.len() <= BARS_MAX, "I4: bars are bounded");
-        assert_eq!(self.ends.len(), self.by_node.len(), "each bar ends");
-        for (until, node) in &self.ends {
-            assert_eq!(self.by_node[node].1, *until, "the bar of {node} ends");
-        }
+        self.by_node.audit();
     }
 }
 

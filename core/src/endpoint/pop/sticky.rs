@@ -17,9 +17,16 @@ use crate::exit::index::Demand;
 use crate::exit::lease::{LeaseKey, Sticky};
 use crate::mark::{self, Mark};
 use crate::planted::{self, Planted};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::timer::Timer;
 use titan_proto::Code;
+
+/// How many leases are forgotten at once: those of a tunnel that ended become due together, and carriers
+/// wait meanwhile. Well below a millisecond of work.
+const FORGOTTEN_AT_ONCE: usize = 256;
+
+/// How long carriers have their turn before more leases are forgotten.
+const FORGETTING_PAUSE: Duration = Duration::from_millis(1);
 
 impl Engine<PopDesk> {
     /// Tells whether a sticky session waits for an exit that is away.
@@ -165,7 +172,7 @@ impl PopRole {
         } else {
             self.bind(engine, now, grip.key, false, &demand)
         };
-        self.arm_leases(engine);
+        self.arm_leases(engine, now);
         let (tunnel, grip) = found.ok()?;
         let session = engine.sessions.get_mut(id)?;
         session.flow_mut().grip = Some(alloc::boxed::Box::new(grip));
@@ -191,19 +198,29 @@ impl PopRole {
         for grip in core::mem::take(&mut engine.desk.ungripped) {
             self.leases.release(now, &grip.key, grip.generation);
         }
-        self.arm_leases(engine);
+        self.arm_leases(engine, now);
     }
 
-    /// Forgets leases that were idle for too long.
+    /// Forgets leases that were idle for too long, but not too many at once.
     pub(super) fn expire_leases(&mut self, engine: &mut Engine<PopDesk>, now: Instant) {
         self.lease_timer = None;
-        while self.leases.expire(now) {}
-        self.arm_leases(engine);
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if !self.leases.expire(now) {
+                break;
+            }
+        }
+        self.arm_leases(engine, now);
     }
 
     /// Arms the timer for the lease that is to be forgotten next.
-    pub(super) fn arm_leases(&mut self, engine: &mut Engine<PopDesk>) {
-        let next = self.leases.next_expiry();
+    pub(super) fn arm_leases(&mut self, engine: &mut Engine<PopDesk>, now: Instant) {
+        let next = self.leases.next_expiry().map(|at| {
+            if at > now {
+                at
+            } else {
+                self.lease_timer.unwrap_or(now + FORGETTING_PAUSE)
+            }
+        });
         let timers = &mut engine.agenda.timers;
         timers.arm(Timer::Role(PopTimer::Leases), &mut self.lease_timer, next);
     }
