@@ -27,6 +27,7 @@ mod hello;
 mod pop;
 mod pressure;
 mod receive;
+mod sabotage;
 mod transmit;
 
 pub use crate::account::{Carried, Grant, Rates};

@@ -1,7 +1,8 @@
 //! Bugs that can be switched on, to prove that simulations find them.
 //!
 //! Compiled in with the feature `planted` only; without it `on` is `false` at compile time and the
-//! branch is gone.
+//! branch is gone. Each bug is one call, where what it spoils is decided: [`on`] in a condition, or
+//! [`bend`] around a value. What a bug needs beyond that is kept apart, in files called `sabotage`.
 
 /// Declares [`Planted`], its list and what is told of each from one table.
 macro_rules! planted {
@@ -94,6 +95,20 @@ pub fn on(bug: Planted) -> bool {
     return (bug, false).1;
 }
 
+/// Returns what is right, or what `wrong` makes of it with this bug.
+#[inline(always)]
+pub(crate) fn bend<T>(bug: Planted, right: T, wrong: impl FnOnce(T) -> T) -> T {
+    if on(bug) { wrong(right) } else { right }
+}
+
+/// Counts how often this process has asked: what no run may know of. For bugs alone.
+pub(crate) fn asked() -> u32 {
+    #[cfg(feature = "planted")]
+    return switch::asked();
+    #[cfg(not(feature = "planted"))]
+    return 0;
+}
+
 /// What a planted bug keeps although it is over. Nothing at all, unless bugs are compiled in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leftover<T> {
@@ -135,10 +150,16 @@ pub use switch::switch_on;
 #[cfg(feature = "planted")]
 mod switch {
     use super::Planted;
-    use core::sync::atomic::{AtomicUsize, Ordering};
+    use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
     /// One more than the index of the bug that is on; zero: none.
     static ON: AtomicUsize = AtomicUsize::new(0);
+
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+
+    pub(super) fn asked() -> u32 {
+        ASKED.fetch_add(1, Ordering::Relaxed)
+    }
 
     pub(super) fn is_on(bug: Planted) -> bool {
         ON.load(Ordering::Relaxed) == bug as usize + 1

@@ -1,5 +1,6 @@
 //! Seeded randomness.
 
+use crate::planted::{self, Planted};
 use core::time::Duration;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -36,12 +37,9 @@ impl Rng {
 
     /// Returns a duration in `0..limit`: full jitter.
     pub fn jitter(&mut self, limit: Duration) -> Duration {
-        #[cfg(feature = "planted")]
-        if crate::planted::on(crate::planted::Planted::SharedCounter) {
-            use core::sync::atomic::{AtomicU64, Ordering};
-            static WAITS: AtomicU64 = AtomicU64::new(0);
-            return limit / (2 + WAITS.fetch_add(1, Ordering::Relaxed) as u32 % 7);
-        }
-        Duration::from_nanos(self.below(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
+        let nanos = self.below(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
+        planted::bend(Planted::SharedCounter, Duration::from_nanos(nanos), |_| {
+            limit / (2 + planted::asked() % 7)
+        })
     }
 }

@@ -29,6 +29,7 @@ mod pinned;
 mod place;
 mod queue;
 mod recv;
+mod sabotage;
 mod send;
 mod status;
 mod streams;
@@ -452,23 +453,5 @@ impl<F: Flow> Session<F> {
     /// Tells whether nobody needs the session any more.
     pub(crate) const fn is_forgotten(&self) -> bool {
         self.is_done_with_tunnel() && !self.has_driver()
-    }
-}
-
-/// What bugs do to a session.
-impl<F: Flow> Session<F> {
-    /// Drops what a failed socket had sent.
-    pub(crate) fn lose_tail(&mut self) {
-        if self.closing().is_some() {
-            self.body.send.clear();
-        }
-    }
-
-    /// Forgets that the peer is to be told of an end.
-    pub(crate) fn lose_end(&mut self) {
-        self.due.stop = None;
-        self.due
-            .close
-            .take_if(|(_, mode)| *mode == CloseMode::Drain);
     }
 }

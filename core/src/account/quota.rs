@@ -55,13 +55,11 @@ pub(crate) struct Quota {
 impl Quota {
     pub(super) fn grant(&mut self, grant: Grant) {
         if let Some(total) = grant.total {
-            let extra = planted::on(Planted::GrantRepeated) && total == self.granted;
-            self.granted = if extra {
-                // As if an answer that comes twice granted twice.
-                total.saturating_add(1 << 10)
-            } else {
-                total.max(self.granted)
-            };
+            let again = u64::from(total == self.granted);
+            let granted = total.max(self.granted);
+            self.granted = planted::bend(Planted::GrantRepeated, granted, |granted| {
+                granted.saturating_add(again << 10)
+            });
         }
         self.limited = grant.total.is_some();
         self.low = grant.low;

@@ -53,10 +53,9 @@ impl Bucket {
 
     fn level_at(&self, now: Instant) -> u128 {
         let gathered = now.since(self.at).as_nanos() * u128::from(self.rate);
-        if planted::on(Planted::IdleTimeSaved) {
-            return self.level + gathered;
-        }
-        (self.level + gathered).min(self.burst_scaled())
+        let level = self.level + gathered;
+        let level_max = self.burst_scaled();
+        planted::bend(Planted::IdleTimeSaved, level.min(level_max), |_| level)
     }
 
     /// Returns how many bytes may move now.

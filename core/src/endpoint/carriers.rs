@@ -74,16 +74,6 @@ impl<D: Desk> Engine<D> {
         self.call_carrier(carrier_id);
     }
 
-    /// Forgets that ends of this tunnel's sessions are to be told.
-    fn lose_ends(&mut self, id: TunnelId) {
-        let tunnel = self.tunnels.get(id).into_iter();
-        for id in tunnel.flat_map(|tunnel| tunnel.session_ids()) {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.lose_end();
-            }
-        }
-    }
-
     /// Ends a carrier on purpose: BYE, then close. The tunnel it bore is detached.
     pub(super) fn dismiss(&mut self, now: Instant, id: CarrierId, code: Code, retry: Duration) {
         let Some(carrier) = self.carriers.get_mut(id) else {

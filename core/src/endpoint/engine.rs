@@ -167,11 +167,8 @@ impl<D: Desk> Engine<D> {
         };
         let on = session.tunnel();
         let mut tunnel = on.and_then(|on| self.tunnels.get_mut(on));
-        let away = tunnel
-            .as_ref()
-            .is_some_and(|tunnel| tunnel.carrier().is_none());
-        if away && planted::on(Planted::TailLostAtClose) {
-            session.lose_tail();
+        if planted::on(Planted::TailLostAtClose) {
+            session.lose_tail(tunnel.as_deref());
         }
         session.conclude(now, &self.config);
         session.recharge(&mut self.memory, tunnel.as_deref_mut());

@@ -61,13 +61,10 @@ impl Guard {
     /// Returns the range that forbids the address.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         let address = canonical(address);
-        if let IpAddr::V4(v4) = address
-            && v4.octets()[0] == 192
-            && planted::on(Planted::PrivateReached)
-        {
-            return Ok(());
-        }
-        self.judge(address)?;
+        planted::bend(Planted::PrivateReached, self.judge(address), |verdict| {
+            let spared = matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 192);
+            if spared { Ok(()) } else { verdict }
+        })?;
         let IpAddr::V6(carrier) = address else {
             return Ok(());
         };

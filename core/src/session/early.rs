@@ -44,7 +44,7 @@ impl Early {
         core::mem::take(self)
     }
 
-    pub(crate) fn into_pieces(self) -> impl DoubleEndedIterator<Item = Bytes> {
-        self.pieces.into_iter()
+    pub(crate) fn into_pieces(self) -> Vec<Bytes> {
+        self.pieces
     }
 }

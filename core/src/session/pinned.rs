@@ -42,10 +42,10 @@ impl<F: Flow> Session<F> {
         tunnel: Option<&mut Tunnel<P>>,
     ) {
         let (old, waiting) = (self.charge, self.body.waiting());
-        let mut total = self.pinned();
-        if planted::on(Planted::HeldMiscounted) && self.body.send.stopped && !self.is_ended() {
-            total = total.max(old.total);
-        }
+        let total = planted::bend(Planted::HeldMiscounted, self.pinned(), |total| {
+            let kept = self.body.send.stopped && !self.is_ended();
+            if kept { total.max(old.total) } else { total }
+        });
         if total != old.total {
             memory.recharge(old.total, total);
             self.charge.total = total;
@@ -108,14 +108,6 @@ impl<F: Flow> Session<F> {
             } else {
                 mark::hit(Mark::GrowthDenied);
             }
-        }
-    }
-
-    /// Takes bytes off the window that a slow socket took.
-    pub(crate) const fn lose_window(&mut self, count: usize) {
-        if self.body.recv.is_braked() {
-            let recv = &mut self.body.recv;
-            recv.window = recv.window.saturating_sub(count as u64);
         }
     }
 

@@ -82,10 +82,9 @@ impl SendHalf {
 
     /// Tells whether the next frame is the end of the direction.
     pub(super) fn ends_now(&self) -> bool {
-        let overtakes = self.fin == Fin::Queued
-            && self.queue.len() > 8 << 10
-            && planted::on(Planted::FinBeforeData);
-        self.queue.is_empty() || overtakes
+        planted::bend(Planted::FinBeforeData, self.queue.is_empty(), |is_empty| {
+            is_empty || (self.fin == Fin::Queued && self.queue.len() > 8 << 10)
+        })
     }
 
     /// Tells, once, that a driver that waits for room has `room_min` or, with nothing left in the
@@ -134,7 +133,7 @@ impl SendHalf {
 
     pub(super) fn raise(&mut self, limit: u64) {
         if limit > self.limit {
-            self.limit = limit + u64::from(planted::on(Planted::CreditOffByOne));
+            self.limit = planted::bend(Planted::CreditOffByOne, limit, |limit| limit + 1);
         }
     }
 

@@ -154,16 +154,15 @@ impl Numbering {
         if interrupted {
             mark::hit(Mark::ReplayInterrupted);
         }
-        let replayed = self.replayed;
-        self.replayed = self.kept.len();
         let before = self.kept.len();
+        let stopped_at = core::mem::replace(&mut self.replayed, before);
         let freed = self.acknowledge(received)?;
-        if interrupted && planted::on(Planted::ReplayInterrupted) {
-            // Where the last carrier stopped.
-            self.replayed = replayed.saturating_sub(before - self.kept.len());
-            return Ok(freed);
-        }
-        self.replayed = usize::from(planted::on(Planted::ResendOffByOne) && !self.kept.is_empty());
+        let count = self.kept.len();
+        let first = planted::bend(Planted::ResendOffByOne, 0, |_| count.min(1));
+        self.replayed = planted::bend(Planted::ReplayInterrupted, first, |first| {
+            let here = stopped_at.saturating_sub(before - count);
+            if interrupted { here } else { first }
+        });
         Ok(freed)
     }
 

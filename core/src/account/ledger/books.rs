@@ -70,8 +70,7 @@ impl Books {
     /// Gives back what the group was recalled from: it had `ceiling`, is left with `kept`, and has
     /// carried `carried` by then.
     pub(super) fn recalled(&mut self, ceiling: u64, kept: u64, carried: Carried) {
-        let unheard = planted::on(Planted::RecallUnheard);
-        let carried = if unheard { Carried::default() } else { carried };
+        let carried = planted::bend(Planted::RecallUnheard, carried, |_| Carried::default());
         if carried.total() > kept {
             mark::hit(Mark::RecallLate);
         }
@@ -83,9 +82,7 @@ impl Books {
     pub(super) fn close(&mut self, last: Carried) {
         self.count(last);
         *self = self.reopened();
-        if !planted::on(Planted::LeaseKept) {
-            self.give_back(self.rest());
-        }
+        self.give_back(planted::bend(Planted::LeaseKept, self.rest(), |_| 0));
     }
 
     /// Returns what the store is told.

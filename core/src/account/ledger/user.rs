@@ -382,11 +382,7 @@ impl User {
 
     /// Notes what the store has taken over, and when it said so.
     pub(super) fn known(&mut self, now: Instant, totals: Totals) {
-        let totals = if planted::on(Planted::LaterTold) {
-            self.totals()
-        } else {
-            totals
-        };
+        let totals = planted::bend(Planted::LaterTold, totals, |_| self.totals());
         self.known = Known::Totals {
             totals,
             sessions_sure: !self.flight.mixed,

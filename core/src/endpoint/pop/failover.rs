@@ -236,10 +236,10 @@ impl PopRole {
             });
         }
         let again = early.len();
-        let mut pieces: Vec<_> = early.into_pieces().collect();
-        if second && planted::on(Planted::EarlyDoubled) {
-            pieces.extend_from_within(..);
-        }
+        let pieces = planted::bend(Planted::EarlyDoubled, early.into_pieces(), |pieces| {
+            let twice = [&pieces[..], &pieces[..]];
+            if second { twice.concat() } else { pieces }
+        });
         let finished = session.has_finished() && !(second && planted::on(Planted::EarlyFinLost));
         session.take_back(finished, pieces.into_iter());
         if second && planted::on(Planted::EarlyCountedTwice) {

@@ -1,0 +1,91 @@
+//! Planted bugs that take more than a call.
+
+use crate::tree::Source;
+use std::collections::BTreeMap;
+use syn::visit::{self, Visit};
+
+/// Where they are listed.
+const TABLE: &str = "core/src/planted.rs";
+
+/// Returns what is wrong with where bugs are named: each belongs to one call, whatever the code around
+/// looks like.
+pub(crate) fn scattered(sources: &[Source]) -> Vec<String> {
+    let mut named = BTreeMap::<String, usize>::new();
+    let mut listed = Vec::new();
+    for source in sources {
+        if source.path == TABLE {
+            listed = listed_in(&source.file);
+        } else if source.path.starts_with("core/src/") {
+            let mut bugs = Bugs::default();
+            bugs.visit_file(&source.file);
+            for name in bugs.0 {
+                *named.entry(name).or_default() += 1;
+            }
+        }
+    }
+    listed
+        .into_iter()
+        .filter_map(|name| match named.get(&name).copied().unwrap_or(0) {
+            1 => None,
+            count => Some(format!(
+                "planted bug {name} is named {count} times, not once"
+            )),
+        })
+        .collect()
+}
+
+/// Returns the names in the table: what stands before an equals sign.
+fn listed_in(file: &syn::File) -> Vec<String> {
+    let table = file.items.iter().find_map(|item| match item {
+        syn::Item::Macro(item) if item.mac.path.is_ident("planted") => Some(&item.mac.tokens),
+        _ => None,
+    });
+    let tokens: Vec<_> = table.cloned().into_iter().flatten().collect();
+    tokens
+        .windows(2)
+        .filter(|pair| pair[1].to_string() == "=")
+        .map(|pair| pair[0].to_string())
+        .collect()
+}
+
+#[derive(Default)]
+struct Bugs(Vec<String>);
+
+impl<'ast> Visit<'ast> for Bugs {
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<_> = path
+            .segments
+            .iter()
+            .map(|it| it.ident.to_string())
+            .collect();
+        if let [.., bug, name] = &names[..]
+            && bug == "Planted"
+        {
+            self.0.push(name.clone());
+        }
+        visit::visit_path(self, path);
+    }
+}
+
+#[test]
+fn a_bug_that_is_named_twice_or_never_is_found() {
+    let source = Source::new;
+    let found = scattered(&[
+        source(
+            TABLE,
+            "planted! { One = \"x\", 1, 1; Two = \"y\", 2, 0; Three = \"z\", 1, 1; }",
+        ),
+        source(
+            "core/src/a.rs",
+            "fn a() { on(Planted::One); b::on(c::Planted::Two); } fn b() { on(Planted::Two) }",
+        ),
+        source("sim/src/a.rs", "fn a() { on(Planted::One); }"),
+    ]);
+    assert_eq!(
+        found,
+        [
+            "planted bug Two is named 2 times, not once",
+            "planted bug Three is named 0 times, not once"
+        ]
+    );
+}
