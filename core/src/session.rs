@@ -58,7 +58,7 @@ use titan_proto::{Code, Frame, wire};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseMode {
     /// What was read before is still delivered; for faults of a socket.
-    Drain,
+    Flush,
     /// Everything held is dropped; for policy and memory.
     Abort,
 }
@@ -438,7 +438,7 @@ impl<F: Flow> Session<F> {
             }
             &Phase::Closing { code, deadline } if self.body.send.queue.is_empty() => {
                 self.phase = Phase::Ended { code, deadline };
-                self.due.close = Some((code, CloseMode::Drain));
+                self.due.close = Some((code, CloseMode::Flush));
                 self.due.stop = None;
             }
             Phase::Dialling(_) | Phase::Open | Phase::Closing { .. } | Phase::Ended { .. } => {}

@@ -168,7 +168,7 @@ impl<D: Desk> Engine<D> {
             session.cut_adrift();
             if session.survives_tunnel() {
                 // The socket gets the rest.
-                session.end(Code::Ok, CloseMode::Drain, deadline);
+                session.end(Code::Ok, CloseMode::Flush, deadline);
             } else if session.is_dialling() && self.desk.adopt(session_id, lost) {
                 continue;
             } else {

@@ -98,8 +98,8 @@ impl<F: Flow> Session<F> {
         self.driver = Driver::Gone;
         self.body.recv.stop();
         match (&self.phase, mode) {
-            (Phase::Ended { .. }, _) | (Phase::Closing { .. }, CloseMode::Drain) => {}
-            (Phase::Dialling(_) | Phase::Open, CloseMode::Drain) if self.is_announced() => {
+            (Phase::Ended { .. }, _) | (Phase::Closing { .. }, CloseMode::Flush) => {}
+            (Phase::Dialling(_) | Phase::Open, CloseMode::Flush) if self.is_announced() => {
                 if self.is_dialling() {
                     mark::hit(Mark::CloseWhileDialling);
                 }

@@ -51,7 +51,7 @@ impl Due {
 /// Makes a CLOSE.
 pub(crate) fn close(session: u64, code: Code, mode: CloseMode) -> Frame {
     let mode = match mode {
-        CloseMode::Drain => wire::close::Mode::Drain,
+        CloseMode::Flush => wire::close::Mode::Drain,
         CloseMode::Abort => wire::close::Mode::Abort,
     };
     let close = wire::Close {

@@ -81,7 +81,7 @@ impl<F: Flow> Session<F> {
         // The peer has closed; a CLOSE of ours would only be dropped.
         self.due.close = None;
         let mode = match close.mode() {
-            wire::close::Mode::Drain => CloseMode::Drain,
+            wire::close::Mode::Drain => CloseMode::Flush,
             wire::close::Mode::Abort => CloseMode::Abort,
         };
         self.end(code, mode, deadline);

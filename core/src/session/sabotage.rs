@@ -17,7 +17,7 @@ impl<F: Flow> Session<F> {
         self.due.stop = None;
         self.due
             .close
-            .take_if(|(_, mode)| *mode == CloseMode::Drain);
+            .take_if(|(_, mode)| *mode == CloseMode::Flush);
     }
 
     /// Takes bytes off the window that a slow socket took.

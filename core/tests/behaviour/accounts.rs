@@ -255,7 +255,7 @@ fn the_tail_of_a_failed_session_waits_for_a_grant_and_is_not_lost() {
     world.send_down(0, at_edge, &[1; 3000]);
     world.edges[0]
         .core
-        .close(world.now, at_edge, Code::Reset, CloseMode::Drain);
+        .close(world.now, at_edge, Code::Reset, CloseMode::Flush);
     world.run();
     assert_eq!(world.ended(id), None, "bytes are withheld");
     assert_eq!(world.read_down(id).len(), 1000);

@@ -25,7 +25,7 @@ fn stale_ids_are_harmless() {
     core.finish(now, pop);
     core.stop(now, pop, Code::Ok);
     core.release(now, pop, 5);
-    core.close(now, pop, Code::Ok, CloseMode::Drain);
+    core.close(now, pop, Code::Ok, CloseMode::Flush);
     assert_eq!(core.readable(pop).count(), 0);
     assert_eq!((core.reply(pop), core.node_of(pop)), (None, None));
     assert_eq!((core.tunnel_of(pop), core.node(tunnel)), (None, None));
@@ -67,7 +67,7 @@ fn every_pair_of_commands_in_every_phase_is_legal() {
         |w, pop, _| w.pop.finish(w.now, pop),
         |w, pop, _| w.pop.stop(w.now, pop, Code::Reset),
         |w, pop, _| w.pop.release(w.now, pop, 1),
-        |w, pop, _| w.pop.close(w.now, pop, Code::Reset, CloseMode::Drain),
+        |w, pop, _| w.pop.close(w.now, pop, Code::Reset, CloseMode::Flush),
         |w, pop, _| w.pop.close(w.now, pop, Code::Kicked, CloseMode::Abort),
         |w, _, edge| {
             w.edges[0]
@@ -79,7 +79,7 @@ fn every_pair_of_commands_in_every_phase_is_legal() {
         |w, _, edge| w.edges[0].core.release(w.now, edge, 1),
         |w, _, edge| {
             let core = &mut w.edges[0].core;
-            core.close(w.now, edge, Code::Reset, CloseMode::Drain);
+            core.close(w.now, edge, Code::Reset, CloseMode::Flush);
         },
         |w, _, edge| {
             let core = &mut w.edges[0].core;
@@ -116,8 +116,8 @@ fn every_pair_of_commands_in_every_phase_is_legal() {
 
 #[test]
 fn every_session_ends_when_its_drivers_let_go() {
-    for first in [CloseMode::Abort, CloseMode::Drain] {
-        for second in [CloseMode::Abort, CloseMode::Drain] {
+    for first in [CloseMode::Abort, CloseMode::Flush] {
+        for second in [CloseMode::Abort, CloseMode::Flush] {
             let mut world = World::new(config(), 1);
             let (pop, edge) = world.connect();
             world.send_up(pop, &vec![1; 300 << 10]);
@@ -143,7 +143,7 @@ fn drivers_are_woken_for_whatever_changed() {
         |w, _, edge| w.edges[0].core.stop(w.now, edge, Code::Reset),
         |w, _, edge| {
             let core = &mut w.edges[0].core;
-            core.close(w.now, edge, Code::Reset, CloseMode::Drain);
+            core.close(w.now, edge, Code::Reset, CloseMode::Flush);
         },
         |w, _, edge| {
             let core = &mut w.edges[0].core;

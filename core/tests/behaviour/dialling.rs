@@ -328,7 +328,7 @@ fn the_client_hears_the_targets_first_answer() {
 #[test]
 fn there_is_one_reply_per_create_also_after_close() {
     let mut world = World::new(config(), 1);
-    for mode in [CloseMode::Abort, CloseMode::Drain] {
+    for mode in [CloseMode::Abort, CloseMode::Flush] {
         world.wire.clear();
         let id = world.open();
         let session = world.edges[0].opened.pop().unwrap();
@@ -373,7 +373,7 @@ fn the_reply_comes_before_anything_else_of_the_edge() {
 
 #[test]
 fn an_edge_that_lets_go_of_a_dial_answers_it() {
-    for mode in [CloseMode::Abort, CloseMode::Drain] {
+    for mode in [CloseMode::Abort, CloseMode::Flush] {
         let mut world = World::new(config(), 2);
         let id = world.open();
         world.send_up(id, b"early");
@@ -436,7 +436,7 @@ fn a_client_that_breaks_off_a_dial_still_has_its_bytes_delivered_if_it_connects(
     world.send_up(id, b"abcdefgh");
     world
         .pop
-        .close(world.now, id, Code::Reset, CloseMode::Drain);
+        .close(world.now, id, Code::Reset, CloseMode::Flush);
     world.run();
     world.dialled(0, session, Ok(()));
     let got = world.read_up(0, session);
@@ -458,7 +458,7 @@ fn a_client_that_breaks_off_a_dial_that_fails_is_forgotten_at_once() {
     world.send_up(id, b"abcdefgh");
     world
         .pop
-        .close(world.now, id, Code::Reset, CloseMode::Drain);
+        .close(world.now, id, Code::Reset, CloseMode::Flush);
     world.run();
     world.answer(Err(Code::TimedOut));
     assert_eq!(dials(&world), 1);

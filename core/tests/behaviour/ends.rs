@@ -110,7 +110,7 @@ fn close_drain_delivers_what_was_numbered_before_it() {
     world.send_down(0, edge, &[1; 1500]);
     world.edges[0]
         .core
-        .close(world.now, edge, Code::Reset, CloseMode::Drain);
+        .close(world.now, edge, Code::Reset, CloseMode::Flush);
     world.run();
     assert_eq!(world.ended(pop), None, "bytes wait for credit");
     let mut got = world.read_down(pop).len();
@@ -127,7 +127,7 @@ fn close_drain_leaves_bytes_to_be_read_after_the_end() {
     world.send_down(0, edge, b"last words");
     world.edges[0]
         .core
-        .close(world.now, edge, Code::Reset, CloseMode::Drain);
+        .close(world.now, edge, Code::Reset, CloseMode::Flush);
     world.run();
     assert_eq!(world.ended(pop), Some(Code::Reset));
     assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 10);
@@ -144,7 +144,7 @@ fn close_drain_after_half_close_is_still_a_drain() {
     world.run();
     world
         .pop
-        .close(world.now, pop, Code::Reset, CloseMode::Drain);
+        .close(world.now, pop, Code::Reset, CloseMode::Flush);
     world.run();
     assert_eq!(world.edge_ended(0, edge), Some(Code::Reset));
     assert_eq!(world.read_up(0, edge), b"all of it");
@@ -164,7 +164,7 @@ fn a_drain_that_finds_no_credit_ends_at_the_write_deadline() {
     world.send_down(0, edge, &[1; 1500]);
     world.edges[0]
         .core
-        .close(world.now, edge, Code::Reset, CloseMode::Drain);
+        .close(world.now, edge, Code::Reset, CloseMode::Flush);
     world.wait(secs(30) - millis(1));
     assert_eq!(world.ended(pop), None);
     world.wait(millis(1));
@@ -179,7 +179,7 @@ fn bytes_left_by_a_drain_are_dropped_at_the_write_deadline() {
     world.send_down(0, edge, b"nobody reads this");
     world.edges[0]
         .core
-        .close(world.now, edge, Code::Reset, CloseMode::Drain);
+        .close(world.now, edge, Code::Reset, CloseMode::Flush);
     world.wait(secs(30) - millis(1));
     assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 17);
     world.wait(millis(1));

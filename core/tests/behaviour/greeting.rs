@@ -303,7 +303,7 @@ fn control_frames_survive_a_carrier_too() {
     world.send_up(pop, b"tail");
     world
         .pop
-        .close(world.now, pop, Code::Reset, CloseMode::Drain);
+        .close(world.now, pop, Code::Reset, CloseMode::Flush);
     world.run();
     world.cut(link);
     world.wait(millis(200));

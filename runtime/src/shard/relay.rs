@@ -124,7 +124,7 @@ impl<E: Env, R: Role + 'static> Relay<E, R> {
     pub(crate) async fn run(mut self) -> (E::Stream, RelayEnd) {
         let end = poll_fn(|cx| self.poll(cx)).await;
         (self.hold.code, self.hold.mode) = match end {
-            RelayEnd::Broken => (Code::Reset, CloseMode::Drain),
+            RelayEnd::Broken => (Code::Reset, CloseMode::Flush),
             RelayEnd::Complete { .. } | RelayEnd::Refused => (Code::Ok, CloseMode::Abort),
             RelayEnd::Failed(code) => (code, CloseMode::Abort),
         };

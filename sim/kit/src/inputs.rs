@@ -215,7 +215,7 @@ fn end(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger) {
         for (site, opened) in world.edges.iter_mut().zip(opened.iter_mut()) {
             opened.append(&mut site.opened);
             for id in opened.drain(..) {
-                site.core.close(world.now, id, Code::Ok, CloseMode::Drain);
+                site.core.close(world.now, id, Code::Ok, CloseMode::Flush);
             }
         }
         for link in 0..world.links.len() {
@@ -398,7 +398,7 @@ fn call(choices: &mut Choices<'_>) -> Call {
         5..7 => Call::Finish,
         7..12 => Call::Release(choices.len()),
         12 => Call::Stop,
-        13 => Call::Close(CloseMode::Drain),
+        13 => Call::Close(CloseMode::Flush),
         14 => Call::Close(CloseMode::Abort),
         _ => Call::Past,
     }

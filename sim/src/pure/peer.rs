@@ -204,7 +204,7 @@ impl Peer {
                     .fails_at
                     .is_some_and(|at| self.received >= at && (at > 0 || self.sent > 0)))
         {
-            endpoint.close(now, id, Code::Reset, CloseMode::Drain);
+            endpoint.close(now, id, Code::Reset, CloseMode::Flush);
             self.failed = true;
             self.ended = Some(Code::Reset);
             return Looked::Moved;
