@@ -47,7 +47,7 @@ impl Remembered {
 
 /// Where a server is: a URL without what comes after the authority.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Endpoint {
+pub(crate) struct Origin {
     host: Host,
     port: u16,
     encrypted: bool,
@@ -91,7 +91,7 @@ pub(crate) enum UrlError {
     Tls(String, std::io::Error),
 }
 
-impl Endpoint {
+impl Origin {
     /// Parses `wss` and `https` URLs and, where that was asked for, `ws` and `http` ones. Whoever named the
     /// URL, the configuration, a manager or a POP, has no say in that.
     pub(crate) fn parse(url: &str, clear: Clear) -> Result<Self, UrlError> {
@@ -182,15 +182,15 @@ mod tests {
     #[test]
     fn what_is_in_clear_must_be_asked_for() {
         for url in ["ws://pop.example:1", "http://manager.example"] {
-            assert!(Endpoint::parse(url, Clear::Allowed).is_ok(), "{url}");
-            let error = Endpoint::parse(url, Clear::Refused).unwrap_err();
+            assert!(Origin::parse(url, Clear::Allowed).is_ok(), "{url}");
+            let error = Origin::parse(url, Clear::Refused).unwrap_err();
             assert!(matches!(error, UrlError::Clear(_)), "{error}");
         }
         for url in ["wss://pop.example:1", "https://manager.example"] {
-            assert!(Endpoint::parse(url, Clear::Refused).is_ok(), "{url}");
+            assert!(Origin::parse(url, Clear::Refused).is_ok(), "{url}");
         }
         for url in ["", "pop", "ftp://pop"] {
-            let error = Endpoint::parse(url, Clear::Refused).unwrap_err();
+            let error = Origin::parse(url, Clear::Refused).unwrap_err();
             assert!(matches!(error, UrlError::Malformed(_)), "{url}: {error}");
         }
     }

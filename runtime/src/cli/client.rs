@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::tls::TlsError;
 use crate::token::{Secret, SecretError};
-use crate::url::{Clear, Endpoint, Remembered, UrlError};
+use crate::url::{Clear, Origin, Remembered, UrlError};
 use bytes::Bytes;
 use core::time::Duration;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -93,7 +93,7 @@ impl CliError {
 /// The way to the manager.
 pub(super) struct Client<'a, E> {
     pub(super) env: &'a E,
-    endpoint: Endpoint,
+    origin: Origin,
     tls: Option<Arc<ClientConfig>>,
     token: Secret,
 }
@@ -106,7 +106,7 @@ impl<'a, E: Env> Client<'a, E> {
         token: Secret,
         clear: Clear,
     ) -> Result<Self, CliError> {
-        let endpoint = Endpoint::parse(manager, clear).map_err(|error| match error {
+        let origin = Origin::parse(manager, clear).map_err(|error| match error {
             UrlError::Clear(url) => CliError::Clear(url),
             error @ (UrlError::Malformed(_)
             | UrlError::Unreached(..)
@@ -115,7 +115,7 @@ impl<'a, E: Env> Client<'a, E> {
         })?;
         Ok(Self {
             env,
-            endpoint,
+            origin,
             tls,
             token,
         })
@@ -162,7 +162,7 @@ impl<'a, E: Env> Client<'a, E> {
         body: Option<Value>,
     ) -> Result<Bytes, CliError> {
         let stream = self
-            .endpoint
+            .origin
             .connect(self.env, self.tls.as_ref(), &Remembered::default())
             .await;
         let stream = stream.map_err(|error| match error {
@@ -179,7 +179,7 @@ impl<'a, E: Env> Client<'a, E> {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, self.endpoint.authority())
+            .header(HOST, self.origin.authority())
             .header(AUTHORIZATION, format!("Bearer {}", self.token.expose()))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))

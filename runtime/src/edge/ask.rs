@@ -3,7 +3,7 @@
 use super::join::{Grant, JoinError, Question};
 use crate::config::EdgeConfig;
 use crate::env::Env;
-use crate::url::{Clear, Endpoint, Remembered};
+use crate::url::{Clear, Origin, Remembered};
 use bytes::Bytes;
 use core::time::Duration;
 use http::header::{AUTHORIZATION, HOST, RETRY_AFTER};
@@ -51,7 +51,7 @@ async fn request<E: Env>(
 ) -> Result<Grant, JoinError> {
     let unreached = |error: &dyn core::fmt::Display| JoinError::Unreached(error.to_string());
     let clear = Clear::asked(config.insecure);
-    let manager = Endpoint::parse(&config.manager, clear).map_err(|error| unreached(&error))?;
+    let manager = Origin::parse(&config.manager, clear).map_err(|error| unreached(&error))?;
     let stream = manager
         .connect(env, way.tls, way.remembered)
         .await

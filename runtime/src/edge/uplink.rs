@@ -6,7 +6,7 @@ use crate::carrier::handshake::{self, ClientRequest, ConnectError, Connected};
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter};
 use crate::env::{Env, Stream as _, StreamRole};
 use crate::shard::{Carry, carry};
-use crate::url::Endpoint;
+use crate::url::Origin;
 use core::time::Duration;
 use std::rc::Rc;
 use titan_core::endpoint::{Edge, UplinkId};
@@ -127,7 +127,7 @@ async fn reach<E: Env>(
     way: Way<'_>,
 ) -> Result<(CarrierStream<E::Stream>, Connected), Failed> {
     let Way { url, token, origin } = way;
-    let pop = Endpoint::parse(url, shared.joiner.clear()).map_err(|error| Failed::of(&error))?;
+    let pop = Origin::parse(url, shared.joiner.clear()).map_err(|error| Failed::of(&error))?;
     let stream = pop
         .connect(&shared.env, shared.tls.as_ref(), &shared.remembered)
         .await
