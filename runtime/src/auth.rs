@@ -10,6 +10,7 @@
 //! others waiting for longer than one try. A password that was drawn at random is verified at once.
 
 mod known;
+mod login;
 mod password;
 mod single;
 mod table;
@@ -17,6 +18,7 @@ mod table;
 mod tests;
 mod throttle;
 
+pub use login::{Login, PASSWORD_MAX, RECORD_AGE_MAX, STORE_AWAY_MAX, is_user_name};
 pub use password::{Cost, hash_drawn_password, hash_password};
 #[cfg(feature = "manager")]
 pub(crate) use table::Table;
@@ -28,6 +30,7 @@ use crate::store::{User, Users};
 use core::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use known::{KnownUsers, Sighting};
+use login::{Fingerprint, STORE_WAIT_MAX};
 use password::Glance;
 use sha2::Sha256;
 use single::Flights;
@@ -36,40 +39,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use titan_core::time::Instant;
 use titan_proto::Code;
 
-/// How old the record of a user may get before it is read again: two seconds is one read per user and
-/// two seconds at most, and soon enough for an operator who waits for a change to take effect.
-pub const RECORD_AGE_MAX: Duration = Duration::from_secs(2);
-
-/// How long users verified before keep getting in while the store is away: long enough for a
-/// restart or repair, short enough that a user deleted meanwhile does not stay.
-pub const STORE_AWAY_MAX: Duration = Duration::from_secs(600);
-
-/// How long one answer of the store is waited for. Together with [`RECORD_AGE_MAX`] it bounds how long
-/// a deleted user may still get in.
-pub const STORE_WAIT_MAX: Duration = Duration::from_secs(1);
-
 /// How long the store is left alone after it failed to answer.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// How many records of users not known yet are read at once.
 const READS_MAX: usize = 64;
-
-/// The longest user name, in bytes.
-pub const USER_NAME_MAX: usize = 64;
-
-/// The longest password, in bytes: the longest that SOCKS5 can carry (RFC 1929).
-pub const PASSWORD_MAX: usize = 255;
-
-/// Returns whether `name` may name a user: 1 to 64 of `A-Z a-z 0-9 . _ @`, the first a letter or
-/// digit. `-` and `:` separate the parts of extended user names and Basic credentials.
-#[must_use]
-pub fn is_user_name(name: &str) -> bool {
-    (1..=USER_NAME_MAX).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._@".contains(&byte))
-}
 
 /// How an [`Authenticator`] bounds itself.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +51,7 @@ pub struct AuthConfig {
     /// What hashing a password costs; only new hashes and the answer for unknown users follow it.
     pub cost: Cost,
     /// The most users remembered; each takes about 400 bytes. Beyond it the one not seen for longest is
-    /// forgotten, unless an [`Account`] of it is held.
+    /// forgotten, unless a [`Login`] of it is held.
     pub users_max: usize,
     /// The most [`Authenticator::verify`] calls of users not known yet that are under way. An address is
     /// refused beyond half of those that are left.
@@ -103,24 +77,8 @@ fn checks_max() -> usize {
     (cores / 2).max(1)
 }
 
-/// A user who got in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Account {
-    /// The user's name. Holding a clone keeps `index` the user's.
-    pub name: Arc<str>,
-    /// A small number that is this user's and no other's in this process while any clone of `name` is
-    /// held.
-    pub index: u32,
-    /// The record the user got in by; at most [`RECORD_AGE_MAX`] old unless the store is away.
-    pub record: Arc<User>,
-    /// Whether clients of this user are answered only once the exit has dialled.
-    pub truthful: bool,
-}
-
 /// Verifies users against a store and remembers them. Clones share what is remembered.
 pub struct Authenticator<E, S>(Arc<Inner<E, S>>);
-
-type Fingerprint = [u8; 32];
 
 struct Inner<E, S> {
     env: E,
@@ -129,7 +87,7 @@ struct Inner<E, S> {
     unknown_user: String,
     fingerprints: Hmac<Sha256>,
     state: Mutex<State>,
-    flights: Flights<Fingerprint, Result<Account, Code>>,
+    flights: Flights<Fingerprint, Result<Login, Code>>,
     throttle: Throttle,
     /// Places by address: for whoever is under way, for reading a record, and for verifying a chosen password.
     waiting: Shares<IpAddr>,
@@ -171,7 +129,7 @@ impl<E: Env, S: Users> Authenticator<E, S> {
     ///
     /// # Errors
     /// [`Code::UserDisabled`] if the password is right but the user is switched off or expired.
-    pub fn check_cached(&self, user: &str, password: &[u8]) -> Option<Result<Account, Code>> {
+    pub fn check_cached(&self, user: &str, password: &[u8]) -> Option<Result<Login, Code>> {
         self.0.recall(user, &self.0.fingerprint(user, password))
     }
 
@@ -183,12 +141,7 @@ impl<E: Env, S: Users> Authenticator<E, S> {
     /// [`Code::BadCredentials`] if there is no such user or the password is wrong, which take equally
     /// long; [`Code::UserDisabled`] if the user is switched off or expired; [`Code::Overloaded`] if too
     /// many callers from there wait already or the store does not answer.
-    pub async fn verify(
-        &self,
-        user: &str,
-        password: &[u8],
-        client: IpAddr,
-    ) -> Result<Account, Code> {
+    pub async fn verify(&self, user: &str, password: &[u8], client: IpAddr) -> Result<Login, Code> {
         let inner = &*self.0;
         let fingerprint = inner.fingerprint(user, password);
         if let Some(answer) = inner.recall(user, &fingerprint) {
@@ -225,7 +178,7 @@ impl<E: Env, S: Users> Inner<E, S> {
         password: &[u8],
         fingerprint: &Fingerprint,
         client: IpAddr,
-    ) -> Result<Account, Code> {
+    ) -> Result<Login, Code> {
         if let Some(answer) = self.refresh(name, fingerprint).await {
             return answer;
         }
@@ -268,7 +221,7 @@ impl<E: Env, S: Users> Inner<E, S> {
     }
 
     /// Answers from memory if the record is fresh enough.
-    fn recall(&self, name: &str, fingerprint: &Fingerprint) -> Option<Result<Account, Code>> {
+    fn recall(&self, name: &str, fingerprint: &Fingerprint) -> Option<Result<Login, Code>> {
         match self.sight(name, fingerprint) {
             Sighting::Sure(answer) => Some(answer),
             Sighting::Stale | Sighting::Unknown => None,
@@ -277,11 +230,7 @@ impl<E: Env, S: Users> Inner<E, S> {
 
     /// Reads the record of a user verified before with this password again; none if the password has
     /// to be verified.
-    async fn refresh(
-        &self,
-        name: &str,
-        fingerprint: &Fingerprint,
-    ) -> Option<Result<Account, Code>> {
+    async fn refresh(&self, name: &str, fingerprint: &Fingerprint) -> Option<Result<Login, Code>> {
         match self.sight(name, fingerprint) {
             Sighting::Sure(answer) => return Some(answer),
             Sighting::Unknown => return None,

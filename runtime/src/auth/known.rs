@@ -1,14 +1,14 @@
 //! The users who got in before.
 
+use super::login::{Fingerprint, Login, RECORD_AGE_MAX, STORE_AWAY_MAX, STORE_WAIT_MAX};
 use super::table::Table;
-use super::{Account, Fingerprint, RECORD_AGE_MAX, STORE_AWAY_MAX, STORE_WAIT_MAX};
 use crate::store::{ReplyMode, User};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use titan_core::time::Instant;
 use titan_proto::Code;
 
-/// What is remembered of users; the key is the `Arc` that accounts hold.
+/// What is remembered of users; the key is the `Arc` that logins hold.
 pub(super) struct KnownUsers(Table<Arc<str>, Known>);
 
 /// What memory says about a user and password.
@@ -18,7 +18,7 @@ pub(super) enum Sighting {
     /// The password was right, but the record is too old.
     Stale,
     /// The password is right and this is the answer.
-    Sure(Result<Account, Code>),
+    Sure(Result<Login, Code>),
 }
 
 struct Known {
@@ -72,7 +72,7 @@ impl KnownUsers {
         fingerprint: Fingerprint,
         now: Instant,
         unix_time: u64,
-    ) -> Result<Account, Code> {
+    ) -> Result<Login, Code> {
         let known = Known {
             record: Arc::new(record),
             fingerprint: Some(fingerprint),
@@ -85,7 +85,7 @@ impl KnownUsers {
             return old.judge(name, index, unix_time);
         }
         let name: Arc<str> = known.record.name.as_str().into();
-        // Two owners are the table's own; more mean that an account is held, whose index must stay.
+        // Two owners are the table's own; more mean that a login is held, whose index must stay.
         let unused = |name: &Arc<str>, _: &Known| Arc::strong_count(name) <= 2;
         self.0
             .insert(Arc::clone(&name), known, unused)
@@ -133,12 +133,12 @@ impl KnownUsers {
 }
 
 impl Known {
-    fn judge(&self, name: &Arc<str>, index: u32, unix_time: u64) -> Result<Account, Code> {
+    fn judge(&self, name: &Arc<str>, index: u32, unix_time: u64) -> Result<Login, Code> {
         if !self.record.settings.is_on(unix_time) {
             return Err(Code::UserDisabled);
         }
         let truthful = self.record.settings.reply == ReplyMode::Truthful;
-        Ok(Account {
+        Ok(Login {
             name: Arc::clone(name),
             index,
             record: Arc::clone(&self.record),

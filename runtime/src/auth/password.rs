@@ -1,12 +1,12 @@
 //! Hashes of passwords: Argon2id for those that people choose, and a keyed hash for those that were drawn at
 //! random, which nobody finds by trying however fast that is.
 
-use super::Sha256;
 use crate::token::Secret;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 /// What the hash of a drawn password begins with; its salt and the HMAC-SHA-256 under that salt follow, in
 /// hexadecimal digits with `$` between them.

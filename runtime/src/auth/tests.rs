@@ -44,11 +44,11 @@ fn user(name: &str) -> NewUser {
 }
 
 impl Setting {
-    async fn login(&self, user: &str, password: &str) -> Result<Account, Code> {
+    async fn login(&self, user: &str, password: &str) -> Result<Login, Code> {
         self.auth.verify(user, password.as_bytes(), CLIENT).await
     }
 
-    fn cached(&self, user: &str, password: &str) -> Option<Result<Account, Code>> {
+    fn cached(&self, user: &str, password: &str) -> Option<Result<Login, Code>> {
         self.auth.check_cached(user, password.as_bytes())
     }
 
@@ -88,13 +88,13 @@ fn user_names_leave_room_for_the_grammar() {
 async fn the_right_password_is_remembered_and_nothing_else() {
     let it = setting().await;
     assert_eq!(it.cached("ann", "ann's"), None);
-    let account = it.login("ann", "ann's").await.unwrap();
+    let login = it.login("ann", "ann's").await.unwrap();
     assert_eq!(
-        (&*account.name, account.index, account.truthful),
+        (&*login.name, login.index, login.truthful),
         ("ann", 0, false)
     );
-    assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
-    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
+    assert_eq!(it.login("ann", "ann's").await, Ok(login));
     assert_eq!(it.world.jobs(), 1);
     assert_eq!(it.cached("ann", "wrong"), None);
     assert_eq!(it.cached("an", "nann's"), None);
@@ -120,10 +120,10 @@ async fn unknown_users_cost_the_same_work_as_wrong_passwords() {
 #[tokio::test]
 async fn deletion_takes_effect_once_the_record_is_old() {
     let it = setting().await;
-    let account = it.login("ann", "ann's").await.unwrap();
+    let login = it.login("ann", "ann's").await.unwrap();
     it.store.store.delete_user("ann").await.unwrap();
     it.world.advance(RECORD_AGE_MAX);
-    assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
     it.world.advance(STEP);
     assert_eq!(it.cached("ann", "ann's"), None);
     assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
@@ -131,8 +131,8 @@ async fn deletion_takes_effect_once_the_record_is_old() {
     it.store.store.create_user(user("ann")).await.unwrap();
     assert_eq!(it.cached("ann", "ann's"), None);
     let again = it.login("ann", "ann's").await.unwrap();
-    assert_eq!((&again.name, again.index), (&account.name, account.index));
-    assert_ne!(again.record.id, account.record.id);
+    assert_eq!((&again.name, again.index), (&login.name, login.index));
+    assert_ne!(again.record.id, login.record.id);
 }
 
 #[tokio::test]
@@ -213,14 +213,14 @@ async fn expiry_needs_no_refresh() {
 #[tokio::test]
 async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
     let it = setting().await;
-    let account = it.login("ann", "ann's").await.unwrap();
+    let login = it.login("ann", "ann's").await.unwrap();
     it.store.gate.break_down();
     for _ in 0..9 {
         it.world.advance(Duration::from_secs(60));
-        assert_eq!(it.login("ann", "ann's").await, Ok(account.clone()));
+        assert_eq!(it.login("ann", "ann's").await, Ok(login.clone()));
         // Right after a failure the store is not asked again.
         let reads = it.store.gate.reads();
-        assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+        assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
         assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
         assert_eq!(it.store.gate.reads(), reads);
     }
@@ -228,7 +228,7 @@ async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
     assert_eq!(it.login("ann", "ann's").await, Err(Code::Overloaded));
     it.store.gate.recover();
     it.world.advance(STORE_RETRY);
-    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    assert_eq!(it.login("ann", "ann's").await, Ok(login));
     assert!(it.login("bob", "bob's").await.is_ok());
     assert_eq!(it.world.jobs(), 2);
 }
@@ -236,15 +236,15 @@ async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
 #[tokio::test]
 async fn a_hanging_store_is_given_up_and_meanwhile_the_old_record_counts() {
     let it = setting().await;
-    let account = it.login("ann", "ann's").await.unwrap();
+    let login = it.login("ann", "ann's").await.unwrap();
     it.store.gate.hang();
     it.world.advance(RECORD_AGE_MAX + STEP);
     let auth = it.auth.clone();
     let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
     it.store.gate.asked(2).await;
-    assert_eq!(it.cached("ann", "ann's"), Some(Ok(account.clone())));
+    assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
     it.world.advance(STORE_WAIT_MAX);
-    assert_eq!(asking.await.unwrap(), Ok(account));
+    assert_eq!(asking.await.unwrap(), Ok(login));
 }
 
 #[tokio::test]
@@ -276,11 +276,7 @@ async fn callers_of_the_same_share_one_run_and_too_many_of_an_address_are_refuse
 }
 
 /// Starts a guess at a name that nobody has.
-fn guess(
-    it: &Setting,
-    name: String,
-    from: IpAddr,
-) -> tokio::task::JoinHandle<Result<Account, Code>> {
+fn guess(it: &Setting, name: String, from: IpAddr) -> tokio::task::JoinHandle<Result<Login, Code>> {
     let auth = it.auth.clone();
     tokio::spawn(async move { auth.verify(&name, b"guess", from).await })
 }
@@ -310,10 +306,7 @@ async fn an_address_that_guesses_all_it_can_keeps_others_waiting_for_one_try() {
     assert_eq!(it.login("cid", "cid's").await, Ok(known));
     let before = it.world.jobs();
     it.world.open_gate();
-    assert_eq!(
-        bob.await.unwrap().map(|account| account.name),
-        Ok("bob".into())
-    );
+    assert_eq!(bob.await.unwrap().map(|login| login.name), Ok("bob".into()));
     assert!(
         it.world.jobs() <= before + 4,
         "{} tries before it",
@@ -360,7 +353,7 @@ async fn a_drawn_password_needs_no_work_and_a_wrong_one_as_much_as_any() {
     it.store.store.create_user(drawn).await.unwrap();
     it.world.close_gate();
     assert_eq!(
-        it.login("dan", "drawn").await.map(|account| account.index),
+        it.login("dan", "drawn").await.map(|login| login.index),
         Ok(0)
     );
     it.world.open_gate();
@@ -372,7 +365,7 @@ async fn a_drawn_password_needs_no_work_and_a_wrong_one_as_much_as_any() {
 #[tokio::test]
 async fn guessing_is_slowed_down_but_who_is_known_is_not() {
     let it = setting().await;
-    let account = it.login("ann", "ann's").await.unwrap();
+    let login = it.login("ann", "ann's").await.unwrap();
     for _ in 0..4 {
         assert_eq!(it.login("ann", "guess").await, Err(Code::BadCredentials));
     }
@@ -381,7 +374,7 @@ async fn guessing_is_slowed_down_but_who_is_known_is_not() {
     let guess = tokio::spawn(async move { auth.verify("ann", b"guess", CLIENT).await });
     it.world.sleeping(1).await;
     assert_eq!(it.world.jobs(), before);
-    assert_eq!(it.login("ann", "ann's").await, Ok(account));
+    assert_eq!(it.login("ann", "ann's").await, Ok(login));
     it.world.advance(Duration::from_millis(250));
     assert_eq!(guess.await.unwrap(), Err(Code::BadCredentials));
     assert_eq!(it.world.jobs(), before + 1);

@@ -1,6 +1,6 @@
 //! Slowing guessers down.
 
-use super::is_user_name;
+use super::login::is_user_name;
 use super::table::Table;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv6Addr};

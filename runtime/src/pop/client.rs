@@ -4,7 +4,7 @@ mod conversation;
 
 use super::account::{Place, admit};
 use super::{ACCEPT_RETRY_MAX, Shared};
-use crate::auth::Account;
+use crate::auth::Login;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use crate::shard::{Relay, RelayEnd, linger};
 use crate::store::Store;
@@ -54,7 +54,7 @@ pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut liste
 
 /// A request that was understood and whose user was let in.
 struct Asked {
-    account: Account,
+    login: Login,
     wishes: Wishes,
     request: Request,
 }
@@ -97,7 +97,7 @@ async fn serve<E: Env, S: Store>(
     let answering = asked.answering();
     // Held while the session runs: its user is not forgotten meanwhile.
     let Asked {
-        account: _account, ..
+        login: _login, ..
     } = asked;
     let (place, id) = opened;
     let (early, answer) = talk.into_session();
@@ -120,7 +120,7 @@ impl Asked {
     /// Returns when the client is answered: the protocol has the first word, then the user name, then
     /// what its user is set to.
     fn answering(&self) -> Answering {
-        let own = if self.account.truthful {
+        let own = if self.login.truthful {
             Answering::Truthful
         } else {
             Answering::Fast
@@ -141,7 +141,7 @@ async fn open<E: Env, S: Store>(
         answering: _,
     } = &asked.request;
     asked.wishes.check_target(target)?;
-    let place = admit(shared, &asked.account).await?;
+    let place = admit(shared, &asked.login).await?;
     let open = Open {
         target: target.clone(),
         group: place.group,
@@ -149,7 +149,7 @@ async fn open<E: Env, S: Store>(
         family: asked.wishes.family(),
         country: asked.wishes.country,
         strict: asked.wishes.is_strict(),
-        sticky: asked.wishes.sticky(asked.account.record.id),
+        sticky: asked.wishes.sticky(asked.login.record.id),
         trace: [0; 16],
     };
     let id = shared.shard.drive(|core, now| core.open(now, open))?;
@@ -216,10 +216,10 @@ async fn next_request<E: Env, S: Store>(
                     user = verdict.ok();
                 }
                 Event::Request(request) => match user.take() {
-                    Some((account, wishes)) => {
+                    Some((login, wishes)) => {
                         talk.flush(stream).await?;
                         return Ok(Asked {
-                            account,
+                            login,
                             wishes,
                             request,
                         });
@@ -248,22 +248,22 @@ async fn verify<E: Env, S: Store>(
     shared: &Shared<E, S>,
     credentials: &Credentials,
     client: IpAddr,
-) -> Result<(Account, Wishes), Code> {
+) -> Result<(Login, Wishes), Code> {
     let UserName { account, wishes } = UserName::parse(credentials.user());
     let password = credentials.password();
     let verdict = match shared.auth.check_cached(account, password) {
         Some(verdict) => verdict,
         None => Box::pin(shared.auth.verify(account, password, client)).await,
     };
-    let account =
+    let login =
         verdict.inspect_err(|code| tracing::debug!(code = code.tag(), "login refused"))?;
     // Only who knows the password hears what is wrong with the rest.
     let wishes = wishes.and_then(|wishes| wishes.check_in_force().map(|()| wishes));
     match wishes {
-        Ok(wishes) => Ok((account, wishes)),
+        Ok(wishes) => Ok((login, wishes)),
         Err(bad) => {
             let code = bad.code();
-            tracing::info!(user = &*account.name, %bad, code = code.tag(), "wishes refused");
+            tracing::info!(user = &*login.name, %bad, code = code.tag(), "wishes refused");
             Err(code)
         }
     }

@@ -2,7 +2,7 @@
 
 use super::record::terms;
 use super::{Shared, turn};
-use crate::auth::Account;
+use crate::auth::Login;
 use crate::env::Env;
 use crate::store::Store;
 use std::rc::Rc;
@@ -36,9 +36,9 @@ impl<E: Env, S: Store> Drop for Place<E, S> {
 /// [`Ledger::admit`]: titan_core::account::ledger::Ledger::admit
 pub(in crate::pop) async fn admit<E: Env, S: Store>(
     shared: &Rc<Shared<E, S>>,
-    account: &Account,
+    login: &Login,
 ) -> Result<Place<E, S>, Code> {
-    let record = &account.record;
+    let record = &login.record;
     let accounts = &shared.accounts;
     let (sender, receiver) = oneshot::channel();
     let admission = turn(shared, |ledger, now, unix_time| {
