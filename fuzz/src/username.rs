@@ -1,17 +1,18 @@
 //! A user name with wishes.
 
-use titan_core::ingress::username::{Problem, USER_NAME_LEN_MAX, UserName};
+use titan_core::ingress::Problem;
+use titan_core::ingress::username::{USER_NAME_LEN_MAX, UserName};
 use titan_proto::Code;
 
 /// Takes a name apart, and again in another case and with one more pair.
 ///
 /// # Panics
-/// Panics if the account is another one, case matters in a key, something is ignored, or a refusal
+/// Panics if the user is another one, case matters in a key, something is ignored, or a refusal
 /// has no words.
 pub fn username(data: &[u8]) {
     let name = String::from_utf8_lossy(data);
     let parsed = UserName::parse(&name);
-    assert_eq!(Some(parsed.account), name.split('-').next());
+    assert_eq!(Some(parsed.user), name.split('-').next());
     match &parsed.wishes {
         Ok(wishes) => {
             assert!(name.len() <= USER_NAME_LEN_MAX);

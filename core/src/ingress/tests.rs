@@ -1,7 +1,7 @@
 //! What holds for every protocol behind the seam.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{AuthMode, Event, Outcome, PROTOCOLS, Rules, start};
+use super::{AuthMode, Event, Outcome, PROTOCOLS, Rules, Wishes, start};
 use alloc::vec::Vec;
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -72,7 +72,7 @@ fn a_request_tells_who_and_where_and_leaves_early_data() {
         panic!("{seen:?}")
     };
     assert_eq!((login.user(), login.password()), ("user", &b"pass"[..]));
-    assert_eq!(request.answering, None);
+    assert_eq!(request.wishes, Wishes::default());
     assert_eq!(seen.rest, b"early");
     assert!(!seen.wants_bytes);
 }

@@ -15,8 +15,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use titan_core::endpoint::{Open, SessionId};
-use titan_core::ingress::username::{UserName, Wishes};
-use titan_core::ingress::{Answering, AuthMode, Credentials, Event, Kind, Outcome, Request, Rules};
+use titan_core::ingress::username::UserName;
+use titan_core::ingress::{
+    Answering, AuthMode, Credentials, Event, Kind, Outcome, Request, Rules, Wishes,
+};
 use titan_proto::Code;
 
 /// How long an application that has connected but not asked may still take once the POP drains: it is
@@ -55,7 +57,6 @@ pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut liste
 /// A request that was understood and whose user was let in.
 struct Asked {
     login: Login,
-    wishes: Wishes,
     request: Request,
 }
 
@@ -96,9 +97,7 @@ async fn serve<E: Env, S: Store>(
     };
     let answering = asked.answering();
     // Held while the session runs: its user is not forgotten meanwhile.
-    let Asked {
-        login: _login, ..
-    } = asked;
+    let Asked { login: _login, .. } = asked;
     let (place, id) = opened;
     let (early, answer) = talk.into_session();
     let relay = Relay::new(shared.shard.clone(), id, stream);
@@ -117,16 +116,14 @@ async fn serve<E: Env, S: Store>(
 }
 
 impl Asked {
-    /// Returns when the client is answered: the protocol has the first word, then the user name, then
-    /// what its user is set to.
+    /// Returns when the client is answered: as it wishes, or else as its user is set to.
     fn answering(&self) -> Answering {
         let own = if self.login.truthful {
             Answering::Truthful
         } else {
             Answering::Fast
         };
-        let wished = self.request.answering.or(self.wishes.reply);
-        wished.unwrap_or(own)
+        self.request.wishes.reply.unwrap_or(own)
     }
 }
 
@@ -138,18 +135,18 @@ async fn open<E: Env, S: Store>(
     let Request {
         target,
         kind: Kind::Tcp,
-        answering: _,
+        wishes,
     } = &asked.request;
-    asked.wishes.check_target(target)?;
+    wishes.check_target(target)?;
     let place = admit(shared, &asked.login).await?;
     let open = Open {
         target: target.clone(),
         group: place.group,
         weight: 1,
-        family: asked.wishes.family(),
-        country: asked.wishes.country,
-        strict: asked.wishes.is_strict(),
-        sticky: asked.wishes.sticky(asked.login.record.id),
+        family: wishes.family(),
+        country: wishes.country,
+        strict: wishes.is_strict(),
+        sticky: wishes.sticky(asked.login.record.id),
         trace: [0; 16],
     };
     let id = shared.shard.drive(|core, now| core.open(now, open))?;
@@ -218,11 +215,9 @@ async fn next_request<E: Env, S: Store>(
                 Event::Request(request) => match user.take() {
                     Some((login, wishes)) => {
                         talk.flush(stream).await?;
-                        return Ok(Asked {
-                            login,
-                            wishes,
-                            request,
-                        });
+                        let wishes = request.wishes.or(wishes);
+                        let request = Request { wishes, ..request };
+                        return Ok(Asked { login, request });
                     }
                     None => talk.refuse(Code::BadCredentials),
                 },
@@ -249,14 +244,13 @@ async fn verify<E: Env, S: Store>(
     credentials: &Credentials,
     client: IpAddr,
 ) -> Result<(Login, Wishes), Code> {
-    let UserName { account, wishes } = UserName::parse(credentials.user());
+    let UserName { user, wishes } = UserName::parse(credentials.user());
     let password = credentials.password();
-    let verdict = match shared.auth.check_cached(account, password) {
+    let verdict = match shared.auth.check_cached(user, password) {
         Some(verdict) => verdict,
-        None => Box::pin(shared.auth.verify(account, password, client)).await,
+        None => Box::pin(shared.auth.verify(user, password, client)).await,
     };
-    let login =
-        verdict.inspect_err(|code| tracing::debug!(code = code.tag(), "login refused"))?;
+    let login = verdict.inspect_err(|code| tracing::debug!(code = code.tag(), "login refused"))?;
     // Only who knows the password hears what is wrong with the rest.
     let wishes = wishes.and_then(|wishes| wishes.check_in_force().map(|()| wishes));
     match wishes {

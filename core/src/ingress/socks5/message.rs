@@ -3,7 +3,8 @@
 //! A parser takes its message off the front of the slice it is lent, and fails as early as the bytes
 //! prove a fault: whatever a client sends after it, and in how many pieces, changes nothing.
 
-use super::{AuthMode, Credentials, Failure};
+use super::failure::Failure;
+use crate::ingress::contract::{AuthMode, Credentials};
 use crate::target::{Host, HostError, Target};
 use bytes::{BufMut as _, BytesMut};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,7 +1,8 @@
 //! SOCKS5 as one of the protocols that clients speak.
 
 use super::{Event, Failure, HANDSHAKE_LEN_MAX, Socks5};
-use crate::ingress::{self, Ingress, Kind, Outcome, Protocol, Request};
+use crate::ingress::contract::{self, Ingress, Kind, Outcome, Protocol, Request};
+use crate::ingress::wishes::Wishes;
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
 use bytes::{Bytes, BytesMut};
@@ -14,8 +15,8 @@ pub(in crate::ingress) const PROTOCOL: Protocol = Protocol {
 };
 
 impl Ingress for Socks5 {
-    fn handle_bytes(&mut self, input: &mut BytesMut) -> Option<ingress::Event> {
-        Self::handle_bytes(self, input).map(ingress::Event::from)
+    fn handle_bytes(&mut self, input: &mut BytesMut) -> Option<contract::Event> {
+        Self::handle_bytes(self, input).map(contract::Event::from)
     }
 
     fn judge(&mut self, verdict: Result<(), Code>) {
@@ -42,21 +43,21 @@ impl Ingress for Socks5 {
     }
 }
 
-impl From<Event> for ingress::Event {
+impl From<Event> for contract::Event {
     fn from(event: Event) -> Self {
         match event {
             Event::Credentials(credentials) => Self::Login(credentials),
             Event::Request(target) => Self::Request(Request {
                 target,
                 kind: Kind::Tcp,
-                answering: None,
+                wishes: Wishes::default(),
             }),
             Event::Failed(failure) => Self::Failed(failure.into()),
         }
     }
 }
 
-impl From<Failure> for ingress::Failure {
+impl From<Failure> for contract::Failure {
     fn from(failure: Failure) -> Self {
         Self {
             code: failure.code(),

@@ -1,11 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::{
-    BadParameter, KEYS, Mode, Parameter, Problem, USER_NAME_LEN_MAX, UserName, VALUE_LEN_MAX,
-    Wishes,
-};
+use super::value::VALUE_LEN_MAX;
+use super::{USER_NAME_LEN_MAX, UserName};
 use crate::exit::lease::SessionName;
-use crate::ingress::Answering;
+use crate::ingress::wishes::KEYS;
+use crate::ingress::{Answering, BadParameter, Mode, Parameter, Problem, Wishes};
 use crate::target::{Host, Target};
 use crate::time::Duration;
 use alloc::boxed::Box;
@@ -19,20 +18,20 @@ use titan_proto::wire::create::Family;
 fn wishes(rest: &str) -> Result<Wishes, BadParameter> {
     let name = format!("alice-{rest}");
     let parsed = UserName::parse(&name);
-    assert_eq!(parsed.account, "alice");
+    assert_eq!(parsed.user, "alice");
     parsed.wishes
 }
 
 fn problem(rest: &str) -> (Box<str>, Problem) {
-    let BadParameter { parameter, problem } = wishes(rest).unwrap_err();
-    (parameter, problem)
+    let bad = wishes(rest).unwrap_err();
+    (bad.parameter().into(), bad.problem().clone())
 }
 
 #[test]
-fn a_name_without_wishes_is_an_account_whatever_it_is() {
+fn a_name_without_wishes_is_a_user_whatever_it_is() {
     for name in ["alice", "", "a.b_c@d", "名前", "s1.abc"] {
         let parsed = UserName::parse(name);
-        assert_eq!(parsed.account, name);
+        assert_eq!(parsed.user, name);
         assert_eq!(parsed.wishes, Ok(Wishes::default()));
     }
 }
@@ -145,7 +144,7 @@ fn values_have_bounds() {
     let over = name(USER_NAME_LEN_MAX + 1);
     assert_eq!(
         UserName::parse(&over).wishes.unwrap_err().problem(),
-        &Problem::TooLong
+        &Problem::TooLong(USER_NAME_LEN_MAX)
     );
 }
 
@@ -202,6 +201,19 @@ fn wishes_become_what_the_core_obeys() {
             .unwrap()
             .strict
     );
+}
+
+#[test]
+fn what_is_wished_first_is_obeyed_first() {
+    let first = wishes("session-a-reply-fast").unwrap();
+    let then = wishes("session-b-mode-strict-reply-truthful").unwrap();
+    let both = wishes("session-a-mode-strict-reply-fast").unwrap();
+    assert_eq!(first.or(then.clone()), both);
+    let all = "session-a-ttl-90s-country-de-city-c-asn-3320-node-n-tag-t-mode-strict-reply-fast-\
+               ip-6-zone-z";
+    let all = wishes(all).unwrap();
+    assert_eq!(Wishes::default().or(all.clone()), all);
+    assert_eq!(all.clone().or(then), all);
 }
 
 #[test]
@@ -269,9 +281,9 @@ proptest! {
     }
 
     #[test]
-    fn any_name_has_the_account_before_its_first_dash(name in "\\PC{0,40}(-\\PC{0,20}){0,4}") {
+    fn any_name_has_the_user_before_its_first_dash(name in "\\PC{0,40}(-\\PC{0,20}){0,4}") {
         let parsed = UserName::parse(&name);
-        prop_assert_eq!(Some(parsed.account), name.split('-').next());
+        prop_assert_eq!(Some(parsed.user), name.split('-').next());
         if let Err(bad) = parsed.wishes {
             prop_assert_ne!(bad.to_string(), "");
         }

@@ -1,10 +1,13 @@
 //! What each parameter may be.
 
-use super::{Answering, Mode, Parameter, VALUE_LEN_MAX, Wishes};
 use crate::exit::lease::SessionName;
+use crate::ingress::wishes::{Answering, Mode, Parameter, Wishes};
 use crate::time::Duration;
 use alloc::boxed::Box;
 use titan_proto::wire::create::Family;
+
+/// The longest value, in bytes.
+pub(super) const VALUE_LEN_MAX: usize = 64;
 
 /// The longest time that a name may be bound, in seconds: 30 days.
 const TTL_MAX: u64 = 30 * 86_400;

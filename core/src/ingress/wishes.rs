@@ -1,6 +1,10 @@
 //! What a user wants of the way a session takes.
 
-use super::{Answering, BadParameter, Parameter, Problem};
+mod parameter;
+
+pub(super) use parameter::KEYS;
+pub use parameter::{BadParameter, Parameter, Problem};
+
 use crate::exit::index::Country;
 use crate::exit::lease::{SessionName, Sticky};
 use crate::target::{Host, Target};
@@ -35,6 +39,15 @@ pub struct Wishes {
     pub ip: Option<Family>,
     /// A name of older systems for a part of the exits.
     pub zone: Option<Box<str>>,
+}
+
+/// When a client is answered (requirement W13).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answering {
+    /// Before the exit has dialled.
+    Fast,
+    /// After the exit has dialled, with the dial's outcome.
+    Truthful,
 }
 
 /// When the exit of a session may change.
@@ -121,6 +134,37 @@ impl Wishes {
             Family::Ipv4 if !is_v4 => Err(Code::AddressUnsupported),
             Family::Ipv6 if is_v4 => Err(Code::AddressUnsupported),
             Family::Any | Family::Ipv4 | Family::Ipv6 => Ok(()),
+        }
+    }
+
+    /// Fills what is not wished here with what is wished there.
+    #[must_use]
+    pub fn or(self, there: Self) -> Self {
+        let Self {
+            session,
+            ttl,
+            country,
+            city,
+            asn,
+            node,
+            tag,
+            mode,
+            reply,
+            ip,
+            zone,
+        } = self;
+        Self {
+            session: session.or(there.session),
+            ttl: ttl.or(there.ttl),
+            country: country.or(there.country),
+            city: city.or(there.city),
+            asn: asn.or(there.asn),
+            node: node.or(there.node),
+            tag: tag.or(there.tag),
+            mode: mode.or(there.mode),
+            reply: reply.or(there.reply),
+            ip: ip.or(there.ip),
+            zone: zone.or(there.zone),
         }
     }
 
