@@ -40,10 +40,10 @@ impl Descriptors {
         // Carriers beyond the limit are answered before they go: an eighth more.
         let tunnels = clamp((rest - apart) * 8 / 9, limits.tunnels_max);
         let carriers = u64::from(tunnels) + u64::from(tunnels) / 8;
-        let sessions = clamp(rest - apart.min(carriers), limits.sessions_max);
+        let clients = clamp(rest - apart.min(carriers), limits.clients_max);
         self.warn("limits.tunnels_max", limits.tunnels_max, tunnels);
-        self.warn("limits.sessions_max", limits.sessions_max, sessions);
-        (limits.tunnels_max, limits.sessions_max) = (tunnels, sessions);
+        self.warn("limits.sessions_max", limits.clients_max, clients);
+        (limits.tunnels_max, limits.clients_max) = (tunnels, clients);
     }
 
     /// Cuts the limit of each edge of a process down to what fits, and says so.
@@ -116,12 +116,12 @@ fn raise() -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn pop(descriptors: u64, sessions_max: u32, tunnels_max: u32) -> (u32, u32) {
+    fn pop(descriptors: u64, clients_max: u32, tunnels_max: u32) -> (u32, u32) {
         let mut config = PopConfig::default();
-        config.limits.sessions_max = sessions_max;
+        config.limits.clients_max = clients_max;
         config.limits.tunnels_max = tunnels_max;
         Descriptors(descriptors).fit_pop(&mut config);
-        (config.limits.sessions_max, config.limits.tunnels_max)
+        (config.limits.clients_max, config.limits.tunnels_max)
     }
 
     #[test]

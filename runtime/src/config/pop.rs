@@ -78,8 +78,9 @@ pub struct PopConfig {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The most sessions at once.
-    pub sessions_max: u32,
+    /// The most applications that are connected at once.
+    #[serde(rename = "sessions_max")]
+    pub clients_max: u32,
     /// The most tunnels at once.
     pub tunnels_max: u32,
     /// How many bytes of traffic the process may hold.
@@ -247,7 +248,7 @@ impl Limits {
         for (key, timeout) in handshakes {
             check_min(key, timeout.as_millis(), 100)?;
         }
-        check_min("limits.sessions_max", self.sessions_max, 1)?;
+        check_min("limits.sessions_max", self.clients_max, 1)?;
         check_min("limits.tunnels_max", self.tunnels_max, 1)?;
         check_min(
             "limits.memory_budget_bytes",
@@ -268,7 +269,7 @@ impl Default for Limits {
     /// Values for a host with two cores and a few GB.
     fn default() -> Self {
         Self {
-            sessions_max: 100_000,
+            clients_max: 100_000,
             tunnels_max: 100_000,
             memory_budget_bytes: 1 << 30,
             client_handshake_timeout: Duration::from_secs(10),

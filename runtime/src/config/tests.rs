@@ -332,7 +332,7 @@ fn every_kind_of_value_fits_into_the_environment() {
         ("TITAN__LIMITS__CLIENT_HANDSHAKE_TIMEOUT", "1500ms"),
     ];
     let config = pop("", &environment).unwrap();
-    assert_eq!((&*config.id, config.limits.sessions_max), ("007", 12));
+    assert_eq!((&*config.id, config.limits.clients_max), ("007", 12));
     assert_eq!(config.tls.unwrap().key.to_str(), Some("true"));
     assert_eq!(
         config.limits.client_handshake_timeout,

@@ -65,7 +65,7 @@ async fn serve<E: Env, S: Store>(
     mut stream: E::Stream,
     peer: SocketAddr,
 ) {
-    let max = shared.config.limits.sessions_max as usize;
+    let max = shared.config.limits.clients_max as usize;
     let Some(_place) = shared.clients.take(max) else {
         tracing::warn!(max, "too many clients");
         return stream.set_abort_on_drop();
