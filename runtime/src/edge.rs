@@ -300,7 +300,9 @@ async fn renew_tokens<E: Env>(shared: Rc<Shared<E>>) {
 
 async fn answer_census<E: Env>(shared: Rc<Shared<E>>, mut requests: mpsc::Receiver<CensusRequest>) {
     while let Some(request) = requests.recv().await {
-        let (usage, counters) = shared.shard.look(|core| (core.usage(), core.counters()));
+        let (usage, counters) = shared
+            .shard
+            .with_core(|core| (core.usage(), core.counters()));
         // Whoever asked may have gone.
         let _ = request.send(EdgeCensus {
             usage,

@@ -295,7 +295,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             Event::Role(PopEvent::NodeAttached { tunnel, resumed }) => {
                 let node = shared
                     .shard
-                    .look(|core| core.node(tunnel).map(str::to_owned));
+                    .with_core(|core| core.node(tunnel).map(str::to_owned));
                 if let Some(node) = node {
                     tracing::info!(name: NODE_EVENT, node, resumed, "{}", telemetry::tag::NODE_ONLINE);
                     shared.registrar.attached(&shared.env, &node, resumed);
@@ -304,12 +304,12 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             Event::Role(PopEvent::NodeDetached { tunnel, code }) => {
                 let node = shared
                     .shard
-                    .look(|core| core.node(tunnel).map(str::to_owned));
+                    .with_core(|core| core.node(tunnel).map(str::to_owned));
                 tracing::info!(name: NODE_EVENT, node, code = code.tag(), "{}", telemetry::tag::NODE_UNSTABLE);
             }
             Event::Role(PopEvent::NodeGone { node, code, .. }) => {
                 tracing::info!(name: NODE_EVENT, node, code = code.tag(), "{}", telemetry::tag::NODE_OFFLINE);
-                let still = shared.shard.look(|core| core.has_node(&node));
+                let still = shared.shard.with_core(|core| core.has_node(&node));
                 if !still {
                     shared.registrar.gone(&node);
                 }
@@ -317,7 +317,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             Event::CarrierFull { tunnel } => {
                 let node = shared
                     .shard
-                    .look(|core| core.node(tunnel).map(str::to_owned));
+                    .with_core(|core| core.node(tunnel).map(str::to_owned));
                 tracing::warn!(node, "{}", telemetry::tag::WRITE_CHAN_FULL);
             }
             Event::Drained => shared.drain.core_is_done(),
@@ -332,7 +332,9 @@ async fn answer_census<E: Env, S: Store>(
     mut requests: tokio::sync::mpsc::Receiver<CensusRequest>,
 ) {
     while let Some(request) = requests.recv().await {
-        let (usage, counters) = shared.shard.look(|core| (core.usage(), core.counters()));
+        let (usage, counters) = shared
+            .shard
+            .with_core(|core| (core.usage(), core.counters()));
         let census = PopCensus {
             usage,
             counters,

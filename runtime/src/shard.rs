@@ -120,16 +120,17 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         let now = self.0.env.now();
         let mut core = self.0.core.borrow_mut();
         let out = step(&mut core, now);
-        self.drain(&mut core);
+        self.pull(&mut core);
         out
     }
 
     /// Looks at the endpoint.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Endpoint<R>) -> T) -> T {
+    pub(crate) fn with_core<T>(&self, look: impl FnOnce(&Endpoint<R>) -> T) -> T {
         look(&self.0.core.borrow())
     }
 
-    fn drain(&self, core: &mut Endpoint<R>) {
+    /// Takes everything the endpoint has for its driver.
+    fn pull(&self, core: &mut Endpoint<R>) {
         while let Some(id) = core.poll_ready() {
             self.0.carriers.borrow().wake(id.slot());
         }
@@ -165,7 +166,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     pub(crate) async fn farewell(&self) {
         self.drive(|core, now| core.farewell(now, Code::ShuttingDown));
         let deadline = self.0.env.now() + FAREWELL;
-        while self.look(|core| core.usage().carriers > 0) && self.0.env.now() < deadline {
+        while self.with_core(|core| core.usage().carriers > 0) && self.0.env.now() < deadline {
             self.0
                 .env
                 .sleep_until(self.0.env.now() + FAREWELL_STEP)
@@ -189,7 +190,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
     pub(crate) async fn keep_time(self) {
         loop {
             let due = self
-                .look(Endpoint::poll_timeout)
+                .with_core(Endpoint::poll_timeout)
                 .map(|deadline| deadline.at);
             self.0.armed.set(due);
             let rearmed = self.0.rearm.notified();

@@ -20,7 +20,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
     // The core bounds how many there are.
     let _counted = shared.sessions.take(usize::MAX);
-    let request = shared.shard.look(|core| core.dial_request(id));
+    let request = shared.shard.with_core(|core| core.dial_request(id));
     // Boxed: what dialling needs is not carried through the session's life.
     let outcome = match request {
         Some(request) => Box::pin(connect(&shared, id, &request)).await,
@@ -104,7 +104,9 @@ async fn resolve<E: Env>(shared: &Shared<E>, request: &DialRequest) -> Result<Ve
         found = look_up => found?,
         () = env.sleep_until(request.deadline) => return Err(Code::NotResolved),
     };
-    shared.shard.look(|core| core.judge(request.family, found))
+    shared
+        .shard
+        .with_core(|core| core.judge(request.family, found))
 }
 
 fn since(later: Instant, earlier: Instant) -> Duration {

@@ -63,7 +63,7 @@ async fn attempt<E: Env>(
 ) -> Result<(CarrierStream<E::Stream>, Connected), Failed> {
     let resume = shared
         .shard
-        .look(|core| core.resume_address(uplink).map(str::to_owned));
+        .with_core(|core| core.resume_address(uplink).map(str::to_owned));
     // What can be resumed is resumed with the token at hand, whether the manager is there or not.
     let known = if resume.is_some() {
         shared.joiner.last(uplink)
@@ -73,7 +73,7 @@ async fn attempt<E: Env>(
     let (grant, origin) = match known {
         Some(grant) => (grant, Origin::Memory),
         None => {
-            let leaving = shared.shard.look(Edge::retiring);
+            let leaving = shared.shard.with_core(Edge::retiring);
             let wish = match resume {
                 Some(_) => Wish::Same,
                 None => Wish::But(&leaving),

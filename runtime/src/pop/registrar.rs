@@ -258,7 +258,7 @@ pub(super) async fn leave<E: Env, S: Store>(shared: &Shared<E, S>, store: &S) {
 }
 
 fn round_trips<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<(String, u32)> {
-    shared.shard.look(|core| {
+    shared.shard.with_core(|core| {
         let millis = |rtt: Duration| u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX);
         let nodes = core.nodes().into_iter();
         nodes
@@ -274,7 +274,7 @@ pub(super) async fn compare<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     let mut before = BTreeSet::new();
     loop {
         env.sleep_until(env.now() + COMPARISON).await;
-        let carrying: BTreeSet<String> = shared.shard.look(|core| {
+        let carrying: BTreeSet<String> = shared.shard.with_core(|core| {
             let nodes = core.nodes().into_iter();
             nodes.map(|view| view.node.to_owned()).collect()
         });

@@ -139,7 +139,10 @@ fn judge<E: Env, S: Store>(
     if let Some(refusal) = shared.blacklist.refusal(now, visitor) {
         return Err(refusal);
     }
-    if let Some((code, rest)) = shared.shard.look(|core| core.bar_of(now, &claims.node)) {
+    if let Some((code, rest)) = shared
+        .shard
+        .with_core(|core| core.bar_of(now, &claims.node))
+    {
         return Err(Refusal::unavailable(code, rest));
     }
     if shared.carriers.now() > shared.config.limits.tunnels_max as usize {
