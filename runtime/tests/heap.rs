@@ -119,32 +119,32 @@ fn rest_bound(count: u64, window_max: u64) -> u64 {
 
 #[test]
 fn small_messages_to_a_client_that_does_not_read_pin_no_more_than_the_bound() {
-    let world = World::start();
-    let _stalled = world.stall_down(send_messages);
-    world.assert_bulk("small messages down", 1, POP_WINDOW_MAX, World::bulk_down);
+    let rig = Rig::start();
+    let _stalled = rig.stall_down(send_messages);
+    rig.assert_bulk("small messages down", 1, POP_WINDOW_MAX, Rig::bulk_down);
 }
 
 #[test]
 fn small_messages_to_a_target_that_does_not_read_pin_no_more_than_the_bound() {
-    let world = World::start();
-    let _stalled = world.stall_up(send_messages);
-    world.assert_bulk("small messages up", 1, edge_window_max(), World::bulk_up);
+    let rig = Rig::start();
+    let _stalled = rig.stall_up(send_messages);
+    rig.assert_bulk("small messages up", 1, edge_window_max(), Rig::bulk_up);
 }
 
 #[test]
 fn twenty_clients_that_do_not_read_pin_no_more_than_the_bound() {
-    let world = World::start();
-    let _stalled: Vec<_> = (0..20).map(|_| world.stall_down(send_bulk)).collect();
-    world.wait_stalled(20);
-    world.assert_bulk("20 stalled down", 20, POP_WINDOW_MAX, World::bulk_down);
+    let rig = Rig::start();
+    let _stalled: Vec<_> = (0..20).map(|_| rig.stall_down(send_bulk)).collect();
+    rig.wait_stalled(20);
+    rig.assert_bulk("20 stalled down", 20, POP_WINDOW_MAX, Rig::bulk_down);
 }
 
 #[test]
 fn twenty_targets_that_do_not_read_pin_no_more_than_the_bound() {
-    let world = World::start();
-    let _stalled: Vec<_> = (0..20).map(|_| world.stall_up(send_bulk)).collect();
-    world.wait_stalled(20);
-    world.assert_bulk("20 stalled up", 20, edge_window_max(), World::bulk_up);
+    let rig = Rig::start();
+    let _stalled: Vec<_> = (0..20).map(|_| rig.stall_up(send_bulk)).collect();
+    rig.wait_stalled(20);
+    rig.assert_bulk("20 stalled up", 20, edge_window_max(), Rig::bulk_up);
 }
 
 /// Writes as much as is taken.
@@ -194,7 +194,7 @@ impl Drop for Stalled {
 }
 
 /// A manager, a POP and an edge on one counted thread.
-struct World {
+struct Rig {
     proxy: SocketAddr,
     pace: Arc<Pace>,
     stop: watch::Sender<Stop>,
@@ -203,7 +203,7 @@ struct World {
     _alone: MutexGuard<'static, ()>,
 }
 
-impl World {
+impl Rig {
     fn start() -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,7 +273,7 @@ impl World {
             manager.await.unwrap().unwrap();
         });
         let proxy = ready.recv_timeout(PATIENCE).unwrap();
-        let mut world = Self {
+        let mut rig = Self {
             proxy,
             pace: Arc::default(),
             stop,
@@ -283,16 +283,16 @@ impl World {
         };
         // The first login hashes the password, and the first traffic makes the buffers that stay.
         for _ in 0..2 {
-            world.bulk_down(Content::new(3, 32 * MIB));
-            world.bulk_up(Content::new(3, 32 * MIB));
+            rig.bulk_down(Content::new(3, 32 * MIB));
+            rig.bulk_up(Content::new(3, 32 * MIB));
         }
-        world.settle();
-        world.pace = Arc::new(Pace {
+        rig.settle();
+        rig.pace = Arc::new(Pace {
             idle: Heap::current(),
             ..Pace::default()
         });
         Heap::reset_peak();
-        world
+        rig
     }
 
     /// Opens a session whose client reads nothing.
@@ -398,7 +398,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Rig {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Now);
         let ended = self.thread.take().unwrap().join();

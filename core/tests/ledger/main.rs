@@ -9,12 +9,12 @@
 mod asking;
 mod endpoint;
 mod places;
+mod rig;
 mod store;
 mod strays;
-mod world;
 
 use proptest::prelude::*;
-use world::World;
+use rig::Rig;
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
@@ -23,9 +23,9 @@ proptest! {
     /// processes, in whatever order.
     #[test]
     fn carried_is_granted_before_and_told_once(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-        let mut world = World::new();
-        world.run(&bytes);
-        world.calm();
+        let mut rig = Rig::new();
+        rig.run(&bytes);
+        rig.calm();
     }
 
     /// No call panics, and none leaves a deadline behind that is over.

@@ -1,6 +1,6 @@
 //! Calls with numbers that mean nothing, in an order that makes no sense.
 
-use crate::world::Choices;
+use crate::rig::Choices;
 use titan_core::account::ledger::{AskId, Config, Ledger, PlaceId, Question, Standing, Terms};
 use titan_core::endpoint::{Carried, Rates};
 use titan_core::time::{Duration, Instant};

@@ -1,11 +1,11 @@
-//! The authenticator in a world whose clock the tests move.
+//! The authenticator with an `Env` whose clock the tests move.
 
-mod world;
+mod clockwork;
 
 use super::*;
 use crate::env::tokio::TokioEnv;
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange};
-use world::{FlakyStore, World, flaky};
+use clockwork::{ClockworkEnv, FlakyStore, flaky};
 
 const CHEAP: Cost = Cost {
     memory_kib: 8,
@@ -15,19 +15,19 @@ const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const STEP: Duration = Duration::from_millis(1);
 
 struct Setting {
-    world: World,
+    env: ClockworkEnv,
     store: FlakyStore,
-    auth: Authenticator<World, FlakyStore>,
+    auth: Authenticator<ClockworkEnv, FlakyStore>,
 }
 
 async fn set(config: AuthConfig) -> Setting {
-    let world = World::default();
+    let env = ClockworkEnv::default();
     let store = flaky(Embedded::open(&Location::Memory, Mode::Inline).unwrap());
     for name in ["ann", "bob", "cid"] {
         store.store.create_user(user(name)).await.unwrap();
     }
-    let auth = Authenticator::new(world.clone(), store.clone(), config);
-    Setting { world, store, auth }
+    let auth = Authenticator::new(env.clone(), store.clone(), config);
+    Setting { env, store, auth }
 }
 
 async fn setting() -> Setting {
@@ -95,7 +95,7 @@ async fn the_right_password_is_remembered_and_nothing_else() {
     );
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
     assert_eq!(it.login("ann", "ann's").await, Ok(login));
-    assert_eq!(it.world.jobs(), 1);
+    assert_eq!(it.env.jobs(), 1);
     assert_eq!(it.cached("ann", "wrong"), None);
     assert_eq!(it.cached("an", "nann's"), None);
     assert_eq!(it.login("ann", "wrong").await, Err(Code::BadCredentials));
@@ -112,7 +112,7 @@ async fn unknown_users_cost_the_same_work_as_wrong_passwords() {
             Err(Code::BadCredentials),
             "{name}"
         );
-        assert_eq!(it.world.jobs(), index + 1);
+        assert_eq!(it.env.jobs(), index + 1);
         assert_eq!(it.cached(name, "guess"), None);
     }
 }
@@ -122,9 +122,9 @@ async fn deletion_takes_effect_once_the_record_is_old() {
     let it = setting().await;
     let login = it.login("ann", "ann's").await.unwrap();
     it.store.store.delete_user("ann").await.unwrap();
-    it.world.advance(RECORD_AGE_MAX);
+    it.env.advance(RECORD_AGE_MAX);
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
-    it.world.advance(STEP);
+    it.env.advance(STEP);
     assert_eq!(it.cached("ann", "ann's"), None);
     assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
     // Created again with the same password, it is verified again, and keeps its index.
@@ -149,7 +149,7 @@ async fn nobody_gets_in_before_the_window_opens_or_after_it_has_closed() {
             ..UserChange::default()
         };
         it.store.store.change_user("ann", change).await.unwrap();
-        it.world.advance(RECORD_AGE_MAX + STEP);
+        it.env.advance(RECORD_AGE_MAX + STEP);
         assert_eq!(it.login("ann", "ann's").await.map(drop), verdict);
     }
 }
@@ -158,20 +158,20 @@ async fn nobody_gets_in_before_the_window_opens_or_after_it_has_closed() {
 async fn changes_take_effect_once_the_record_is_old() {
     let it = setting().await;
     it.login("ann", "ann's").await.unwrap();
-    let jobs = it.world.jobs();
+    let jobs = it.env.jobs();
     let truthful = UserChange {
         reply: Some(ReplyMode::Truthful),
         ..UserChange::default()
     };
     it.change(truthful).await;
-    it.world.advance(RECORD_AGE_MAX + STEP);
+    it.env.advance(RECORD_AGE_MAX + STEP);
     assert!(it.login("ann", "ann's").await.unwrap().truthful);
     it.change(UserChange {
         enabled: Some(false),
         ..UserChange::default()
     })
     .await;
-    it.world.advance(RECORD_AGE_MAX + STEP);
+    it.env.advance(RECORD_AGE_MAX + STEP);
     assert_eq!(it.login("ann", "ann's").await, Err(Code::UserDisabled));
     assert_eq!(it.cached("ann", "ann's"), Some(Err(Code::UserDisabled)));
     it.change(UserChange {
@@ -182,14 +182,14 @@ async fn changes_take_effect_once_the_record_is_old() {
     it.auth.invalidate("ann");
     assert!(it.login("ann", "ann's").await.is_ok());
     // None of this verified a password again; a new password does.
-    assert_eq!(it.world.jobs(), jobs);
+    assert_eq!(it.env.jobs(), jobs);
     let password_hash = Some(hash_password("new", [2; 16], CHEAP));
     it.change(UserChange {
         password_hash,
         ..UserChange::default()
     })
     .await;
-    it.world.advance(RECORD_AGE_MAX + STEP);
+    it.env.advance(RECORD_AGE_MAX + STEP);
     assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
     assert!(it.login("ann", "new").await.is_ok());
 }
@@ -197,14 +197,14 @@ async fn changes_take_effect_once_the_record_is_old() {
 #[tokio::test]
 async fn expiry_needs_no_refresh() {
     let it = setting().await;
-    let expires_at = Some(Some(it.world.unix_time().as_secs() + 1));
+    let expires_at = Some(Some(it.env.unix_time().as_secs() + 1));
     it.change(UserChange {
         expires_at,
         ..UserChange::default()
     })
     .await;
     assert!(it.login("ann", "ann's").await.is_ok());
-    it.world.advance(Duration::from_secs(1));
+    it.env.advance(Duration::from_secs(1));
     assert_eq!(it.cached("ann", "ann's"), Some(Err(Code::UserDisabled)));
     // Only who knows the password learns that the user expired.
     assert_eq!(it.login("ann", "wrong").await, Err(Code::BadCredentials));
@@ -216,7 +216,7 @@ async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
     let login = it.login("ann", "ann's").await.unwrap();
     it.store.gate.break_down();
     for _ in 0..9 {
-        it.world.advance(Duration::from_secs(60));
+        it.env.advance(Duration::from_secs(60));
         assert_eq!(it.login("ann", "ann's").await, Ok(login.clone()));
         // Right after a failure the store is not asked again.
         let reads = it.store.gate.reads();
@@ -224,13 +224,13 @@ async fn while_the_store_is_away_known_users_get_in_for_a_stated_time() {
         assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
         assert_eq!(it.store.gate.reads(), reads);
     }
-    it.world.advance(Duration::from_secs(61));
+    it.env.advance(Duration::from_secs(61));
     assert_eq!(it.login("ann", "ann's").await, Err(Code::Overloaded));
     it.store.gate.recover();
-    it.world.advance(STORE_RETRY);
+    it.env.advance(STORE_RETRY);
     assert_eq!(it.login("ann", "ann's").await, Ok(login));
     assert!(it.login("bob", "bob's").await.is_ok());
-    assert_eq!(it.world.jobs(), 2);
+    assert_eq!(it.env.jobs(), 2);
 }
 
 #[tokio::test]
@@ -238,12 +238,12 @@ async fn a_hanging_store_is_given_up_and_meanwhile_the_old_record_counts() {
     let it = setting().await;
     let login = it.login("ann", "ann's").await.unwrap();
     it.store.gate.hang();
-    it.world.advance(RECORD_AGE_MAX + STEP);
+    it.env.advance(RECORD_AGE_MAX + STEP);
     let auth = it.auth.clone();
     let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
     it.store.gate.asked(2).await;
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
-    it.world.advance(STORE_WAIT_MAX);
+    it.env.advance(STORE_WAIT_MAX);
     assert_eq!(asking.await.unwrap(), Ok(login));
 }
 
@@ -255,23 +255,23 @@ async fn callers_of_the_same_share_one_run_and_too_many_of_an_address_are_refuse
         ..AuthConfig::default()
     };
     let it = set(config).await;
-    it.world.close_gate();
+    it.env.close_gate();
     let mut logins: Vec<_> = (0..4)
         .map(|_| {
             let auth = it.auth.clone();
             tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await })
         })
         .collect();
-    it.world.started(1).await;
+    it.env.started(1).await;
     tokio::task::yield_now().await;
     assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
     // The one that runs goes away; another takes over.
     logins.remove(0).abort();
-    it.world.open_gate();
+    it.env.open_gate();
     for login in logins {
         assert_eq!(&*login.await.unwrap().unwrap().name, "ann");
     }
-    assert!(it.world.jobs() <= 2);
+    assert!(it.env.jobs() <= 2);
     assert!(it.login("bob", "bob's").await.is_ok());
 }
 
@@ -292,25 +292,25 @@ async fn an_address_that_guesses_all_it_can_keeps_others_waiting_for_one_try() {
     let it = set(config).await;
     let other: IpAddr = "192.0.2.66".parse().unwrap();
     let known = it.login("cid", "cid's").await.unwrap();
-    it.world.close_gate();
+    it.env.close_gate();
     // All at once, so that no failure slows it down.
     let guesses: Vec<_> = (0..200)
         .map(|index| guess(&it, format!("x{index}"), other))
         .collect();
-    it.world.started(2).await;
+    it.env.started(2).await;
     let bob = it.auth.clone();
     let bob = tokio::spawn(async move { bob.verify("bob", b"bob's", CLIENT).await });
     tokio::task::yield_now().await;
     // A user known from before needs no turn, also when the record is old.
-    it.world.advance(RECORD_AGE_MAX + STEP);
+    it.env.advance(RECORD_AGE_MAX + STEP);
     assert_eq!(it.login("cid", "cid's").await, Ok(known));
-    let before = it.world.jobs();
-    it.world.open_gate();
+    let before = it.env.jobs();
+    it.env.open_gate();
     assert_eq!(bob.await.unwrap().map(|login| login.name), Ok("bob".into()));
     assert!(
-        it.world.jobs() <= before + 4,
+        it.env.jobs() <= before + 4,
         "{} tries before it",
-        it.world.jobs() - before
+        it.env.jobs() - before
     );
     let mut refused = 0;
     for guess in guesses {
@@ -331,17 +331,17 @@ async fn who_hangs_up_leaves_every_queue() {
         ..AuthConfig::default()
     };
     let it = set(config).await;
-    it.world.close_gate();
+    it.env.close_gate();
     let first = guess(&it, "x".to_owned(), CLIENT);
     let second = guess(&it, "y".to_owned(), CLIENT);
-    it.world.started(1).await;
+    it.env.started(1).await;
     tokio::task::yield_now().await;
     assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
     for gone in [first, second] {
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
     }
-    it.world.open_gate();
+    it.env.open_gate();
     assert!(it.login("bob", "bob's").await.is_ok());
 }
 
@@ -351,15 +351,15 @@ async fn a_drawn_password_needs_no_work_and_a_wrong_one_as_much_as_any() {
     let hash = hash_drawn_password("drawn", [5; 32]);
     let drawn = NewUser::new("dan".to_owned(), hash, 0);
     it.store.store.create_user(drawn).await.unwrap();
-    it.world.close_gate();
+    it.env.close_gate();
     assert_eq!(
         it.login("dan", "drawn").await.map(|login| login.index),
         Ok(0)
     );
-    it.world.open_gate();
-    assert_eq!(it.world.jobs(), 0);
+    it.env.open_gate();
+    assert_eq!(it.env.jobs(), 0);
     assert_eq!(it.login("dan", "wrong").await, Err(Code::BadCredentials));
-    assert_eq!(it.world.jobs(), 1);
+    assert_eq!(it.env.jobs(), 1);
 }
 
 #[tokio::test]
@@ -369,15 +369,15 @@ async fn guessing_is_slowed_down_but_who_is_known_is_not() {
     for _ in 0..4 {
         assert_eq!(it.login("ann", "guess").await, Err(Code::BadCredentials));
     }
-    let before = it.world.jobs();
+    let before = it.env.jobs();
     let auth = it.auth.clone();
     let guess = tokio::spawn(async move { auth.verify("ann", b"guess", CLIENT).await });
-    it.world.sleeping(1).await;
-    assert_eq!(it.world.jobs(), before);
+    it.env.sleeping(1).await;
+    assert_eq!(it.env.jobs(), before);
     assert_eq!(it.login("ann", "ann's").await, Ok(login));
-    it.world.advance(Duration::from_millis(250));
+    it.env.advance(Duration::from_millis(250));
     assert_eq!(guess.await.unwrap(), Err(Code::BadCredentials));
-    assert_eq!(it.world.jobs(), before + 1);
+    assert_eq!(it.env.jobs(), before + 1);
 }
 
 #[tokio::test]

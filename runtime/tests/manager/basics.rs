@@ -1,7 +1,7 @@
 //! The manager as a process: start, stop, TLS, and what was there first.
 
 use crate::harness::{Manager, request};
-use crate::world::{self, World};
+use crate::world::{self, LoopbackEnv};
 use core::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -423,9 +423,15 @@ async fn what_cannot_start_says_why() {
     let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
     let start = async |config: ManagerConfig| {
         let (ready, _) = oneshot::channel();
-        let error = manager::run(World, config, store.clone(), ready, core::future::pending())
-            .await
-            .unwrap_err();
+        let error = manager::run(
+            LoopbackEnv,
+            config,
+            store.clone(),
+            ready,
+            core::future::pending(),
+        )
+        .await
+        .unwrap_err();
         error.to_string()
     };
     let config = ManagerConfig {

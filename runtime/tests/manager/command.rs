@@ -1,7 +1,7 @@
 //! The operator's commands against a manager.
 
 use crate::harness::Manager;
-use crate::world::World;
+use crate::world::LoopbackEnv;
 use clap::Parser;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ async fn titan_with(
         environment.insert("TITAN__CA".to_owned(), ca.display().to_string());
     }
     let mut out = Vec::new();
-    cli::run(&World, &environment, command, &mut out).await?;
+    cli::run(&LoopbackEnv, &environment, command, &mut out).await?;
     Ok(String::from_utf8(out).unwrap())
 }
 
@@ -233,7 +233,7 @@ async fn commands_speak_tls_and_say_what_is_missing() {
     let none = Titan::try_parse_from(["titan", "token", "whoami"])
         .unwrap()
         .command;
-    let error = cli::run(&World, &HashMap::new(), none, &mut Vec::new())
+    let error = cli::run(&LoopbackEnv, &HashMap::new(), none, &mut Vec::new())
         .await
         .unwrap_err();
     assert!(matches!(error, CliError::NoToken), "{error}");
@@ -292,7 +292,7 @@ async fn the_token_is_not_sent_in_clear_unless_asked_to() {
     ]);
     let ask = async |line: &str| {
         let command = Titan::try_parse_from(line.split(' ')).unwrap().command;
-        cli::run(&World, &environment, command, &mut Vec::new()).await
+        cli::run(&LoopbackEnv, &environment, command, &mut Vec::new()).await
     };
     let error = ask("titan node list").await.unwrap_err();
     assert!(matches!(error, CliError::Clear(_)), "{error}");

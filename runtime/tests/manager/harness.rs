@@ -1,6 +1,6 @@
 //! A manager over loopback, and how to ask it.
 
-use crate::world::{self, World};
+use crate::world::{self, LoopbackEnv};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -66,7 +66,7 @@ impl Manager {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let running = manager::run(World, config, wrap(store.clone()), ready, shutdown);
+        let running = manager::run(LoopbackEnv, config, wrap(store.clone()), ready, shutdown);
         let task = tokio::spawn(running);
         let address = address.await.unwrap();
         let secret = |file| {

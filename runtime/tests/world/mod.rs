@@ -18,7 +18,7 @@ pub(crate) fn now() -> u64 {
 }
 
 #[derive(Clone)]
-pub(crate) struct World;
+pub(crate) struct LoopbackEnv;
 
 pub(crate) struct Tcp(TcpStream);
 
@@ -29,7 +29,7 @@ fn epoch() -> tokio::time::Instant {
     *EPOCH.get_or_init(tokio::time::Instant::now)
 }
 
-impl Env for World {
+impl Env for LoopbackEnv {
     type Stream = Tcp;
     type Listener = Accepting;
 

@@ -1,4 +1,4 @@
-//! A world with a clock that only the test moves, and a store that fails when told to.
+//! An `Env` with a clock that only the test moves, and a store that fails when told to.
 
 use crate::env::{Env, Listener, Stream, StreamRole};
 use crate::store::{Embedded, Gate, Gated, StoreError};
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
 #[derive(Clone)]
-pub(super) struct World(Arc<Inner>);
+pub(super) struct ClockworkEnv(Arc<Inner>);
 
 struct Inner {
     clock: watch::Sender<Duration>,
@@ -24,7 +24,7 @@ struct Inner {
     sleeping: watch::Sender<usize>,
 }
 
-impl Default for World {
+impl Default for ClockworkEnv {
     fn default() -> Self {
         let watch = || watch::Sender::new(0);
         Self(Arc::new(Inner {
@@ -37,7 +37,7 @@ impl Default for World {
     }
 }
 
-impl World {
+impl ClockworkEnv {
     pub(super) fn advance(&self, by: Duration) {
         self.0.clock.send_modify(|now| *now += by);
     }
@@ -75,7 +75,7 @@ impl World {
     }
 }
 
-impl Env for World {
+impl Env for ClockworkEnv {
     type Stream = Never;
     type Listener = Never;
 

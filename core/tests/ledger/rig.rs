@@ -58,7 +58,7 @@ impl Pop {
 
 /// Everything, and the time.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Rig {
     pub(crate) now: Instant,
     pub(crate) store: Store,
     pub(crate) pops: Vec<Pop>,
@@ -96,7 +96,7 @@ fn account(limit: Option<u64>, sessions_max: Option<u32>) -> Account {
     }
 }
 
-impl World {
+impl Rig {
     pub(crate) fn new() -> Self {
         let pops = (0..POPS).map(|pop| Pop::new((pop, 1))).collect();
         Self {
