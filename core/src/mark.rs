@@ -163,15 +163,15 @@ marks! {
     GrowthDenied = "growth-denied",
     /// Growth went back to the pool under pressure.
     GrowthReturned = "growth-returned",
-    // Accounts and leases.
+    // Accounts.
     /// A group has little left of its grant.
     AllowanceLow = "allowance-low",
     /// A user had nothing left but what other POPs held, and waited for it.
-    OthersAwaited = "others-lease-awaited",
+    OthersAwaited = "others-grant-awaited",
     /// A grant was lowered and more was carried than had been known.
-    RecallLate = "lease-recalled-late",
-    /// A lease had to be asked for again.
-    LeaseRetried = "lease-retried",
+    RecallLate = "grant-recalled-late",
+    /// A grant had to be asked for again.
+    GrantRetried = "grant-retried",
     /// A user came back whose totals were kept.
     UserReturned = "user-came-back",
     /// Bytes were taken from a client before they could be booked.

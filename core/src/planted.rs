@@ -77,7 +77,7 @@ planted! {
     RecallUnheard = "what a group had carried when its grant was lowered is given back all the same", 9, 0;
     LaterTold = "what was carried while a report was under way counts as told", 9, 0;
     TotalsBegunAnew = "a user who comes back begins with totals of zero", 9, 0;
-    LeaseKept = "what a user leaves of a lease is not given back", 9, 0;
+    GrantKept = "what a user leaves of a grant is not given back", 9, 0;
     OthersNotAwaited = "a user is cut off while other POPs hold something of the limit", 9, 0;
     TailUncharged = "what is left of a session that failed is shown beyond the grant", 9, 1;
     IdleTimeSaved = "a rate saves up what was not used", 9, 0;

@@ -4,7 +4,7 @@
 //! ```text
 //!   login ─admit──▶ ┌──────────┐ ─poll_instruction─▶ endpoint   grant, recall, exhaust, …
 //!   terms ─────────▶│  Ledger  │ ◀─handle_carried, handle_low, handle_recalled, handle_forgotten
-//!   wall clock ────▶│          │ ─poll_ask─────────▶ store      lease, report
+//!   wall clock ────▶│          │ ─poll_ask─────────▶ store      grant, report
 //!   time ──────────▶└──────────┘ ◀─handle_answer, handle_failure
 //!                         └──────poll_event──────▶ driver       admitted, told, released
 //! ```
@@ -23,12 +23,12 @@
 //! | file | state | |
 //! |---|---|---|
 //! | `line` | `Down`, `Up`, `Recalling`, `Forgetting` | what the endpoint knows |
-//! | `lease` | `Idle`, `Due`, `Open`, `Paused` | whether more is asked for |
+//! | `asking` | `Idle`, `Due`, `Open`, `Paused` | whether more is asked for |
 //! | `user` | `On`, `Off`, `Gone`; `Flowing`, `Dry`; `Here`, `Away` | switch, supply, presence |
 //! | `place` | `Waiting`, `In` | one session |
 //! | `round` | `Asleep`, `Resting`, `Due`, `Open` | reporting, all users together |
 //!
-//! A lease is asked for when the endpoint warns that half of it is used ([`Config`] bounds its size, a
+//! A grant is asked for when the endpoint warns that half of it is used ([`Config`] bounds its size, a
 //! quarter of what is left does too), and what the user would not need at its pace is given back, all of
 //! it when nobody has been there for 3 s. Giving back has two steps: the endpoint is told to lower what
 //! it may carry, and only what it says it had not carried by then is *returned*. Whoever finds nothing
@@ -52,9 +52,9 @@
 //! - Every byte carried is told, by this process or, from what [`Ledger::unreported`] says, by the next.
 //! - Whoever has no group in the endpoint holds nothing.
 
+mod asking;
 mod audit;
 mod books;
-mod lease;
 mod line;
 mod message;
 mod need;
@@ -122,14 +122,14 @@ enum Stage {
 /// Whose deadline it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Due {
-    Lease(u32),
+    Grant(u32),
     Place(PlaceId),
 }
 
 /// A message that is about to be told. Its numbers are those of the moment when it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wanted {
-    Lease(u32),
+    Grant(u32),
     Place(PlaceId),
     Round,
 }
@@ -137,7 +137,7 @@ enum Wanted {
 /// A message without an answer yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Open {
-    Lease {
+    Grant {
         group: u32,
         sessions: u32,
     },
@@ -153,7 +153,7 @@ impl Open {
     /// Returns whom it is about, and the numbers of sessions that it tells.
     fn about(&self) -> alloc::vec::Vec<(u32, u32)> {
         match self {
-            Self::Lease { group, sessions }
+            Self::Grant { group, sessions }
             | Self::Place {
                 group, sessions, ..
             } => alloc::vec![(*group, *sessions)],
@@ -244,9 +244,9 @@ impl Ledger {
         };
         let first = said.first().map(Option::as_ref);
         match &open {
-            Open::Lease { group, .. } => match first {
-                Some(standing) => self.leased(ask, *group, standing),
-                None => self.not_leased(ask, *group),
+            Open::Grant { group, .. } => match first {
+                Some(standing) => self.granted(ask, *group, standing),
+                None => self.not_granted(ask, *group),
             },
             Open::Place { place, group, .. } => self.counted(*place, *group, first),
             Open::Round(batch) => self.reported(batch, said),
@@ -261,7 +261,7 @@ impl Ledger {
             return;
         };
         match &open {
-            Open::Lease { group, .. } => self.not_leased(ask, *group),
+            Open::Grant { group, .. } => self.not_granted(ask, *group),
             Open::Place { place, group, .. } => self.counted(*place, *group, None),
             Open::Round(_) => self.end_round(false),
         }
@@ -276,7 +276,7 @@ impl Ledger {
         {
             self.deadlines.pop_first();
             match due {
-                Due::Lease(group) => self.unpause(now, group),
+                Due::Grant(group) => self.unpause(now, group),
                 Due::Place(place) => self.overdue(place),
             }
         }
@@ -293,7 +293,7 @@ impl Ledger {
         self.hurry();
     }
 
-    /// Ends all sessions and gives every lease back, because the process ends: nothing moves any more
+    /// Ends all sessions and gives every grant back, because the process ends: nothing moves any more
     /// and no message is under way. What is not known to the store is told; [`Event::Told`] or
     /// [`Event::Untold`] is the last that is heard.
     pub fn close(&mut self, now: Instant) {
@@ -327,7 +327,7 @@ impl Ledger {
     pub fn poll_ask(&mut self) -> Option<Ask> {
         while let Some(wanted) = self.wanted.pop_front() {
             let ask = match wanted {
-                Wanted::Lease(group) => self.lease(group),
+                Wanted::Grant(group) => self.ask_for_more(group),
                 Wanted::Place(place) => self.count(place),
                 Wanted::Round => self.report(),
             };

@@ -71,10 +71,10 @@ impl Desk {
             .collect()
     }
 
-    /// Takes the question for a lease, and how much it wants.
+    /// Takes the question for a grant, and how much it wants.
     pub(crate) fn lease(&mut self) -> Option<(Ask, Totals, u64)> {
         while let Some(ask) = self.ledger.poll_ask() {
-            if let Question::Lease { totals, want, .. } = ask.question {
+            if let Question::Grant { totals, want, .. } = ask.question {
                 return Some((ask, totals, want));
             }
         }

@@ -33,7 +33,7 @@ fn telling(ledger: &mut Ledger, sessions: u32) -> Ask {
     let asks = core::iter::from_fn(|| ledger.poll_ask());
     let tells = |ask: &Ask| match &ask.question {
         Question::Report(batch) => batch[0].1.sessions == sessions,
-        Question::Lease { .. } => false,
+        Question::Grant { .. } => false,
     };
     asks.filter(tells).last().expect("it is told to the store")
 }

@@ -12,8 +12,8 @@ const POPS: usize = 2;
 
 /// Small, so that a few hundred bytes of input see every size.
 const CONFIG: Config = Config {
-    lease_min: 1_000,
-    lease_max: 8_000,
+    grant_min: 1_000,
+    grant_max: 8_000,
     piece_min: 300,
 };
 
@@ -220,7 +220,7 @@ impl Rig {
         let holder = self.pops[pop].holder;
         let users = &self.pops[pop].users;
         let told: Vec<(usize, Totals, u64)> = match question {
-            Question::Lease {
+            Question::Grant {
                 group,
                 totals,
                 want,

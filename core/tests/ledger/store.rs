@@ -49,7 +49,7 @@ impl Account {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) accounts: Vec<Account>,
-    /// The life of each POP whose lease holds.
+    /// The life of each POP whose registration holds.
     pub(crate) lives: BTreeMap<usize, u64>,
 }
 

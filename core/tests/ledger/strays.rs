@@ -67,7 +67,7 @@ pub(crate) fn run(bytes: &[u8]) {
             12 => {
                 while let Some(ask) = ledger.poll_ask() {
                     let about = match &ask.question {
-                        Question::Lease { .. } => 1,
+                        Question::Grant { .. } => 1,
                         Question::Report(batch) => batch.len(),
                     };
                     asks.push((ask.id, about));

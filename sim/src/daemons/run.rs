@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// it wanted then, and its own last bytes may still be on their way to a slow target.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long after the last flow the store may take to have what moved: a lease is kept for 3 s, then
+/// How long after the last flow the store may take to have what moved: a grant is kept for 3 s, then
 /// reported within 2 s, by way of what is under way and fails.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 

@@ -1,6 +1,6 @@
 //! Checks of everything that must always hold, from the inside.
 
-use super::lease::Asking;
+use super::asking::Asking;
 use super::{Due, Ledger};
 
 impl Ledger {
@@ -13,7 +13,7 @@ impl Ledger {
             user.audit();
             assert_eq!(self.by_id.get(&user.id()), Some(group), "found by its id");
             if let Asking::Paused { until, .. } = user.asking {
-                let due = (until, Due::Lease(*group));
+                let due = (until, Due::Grant(*group));
                 assert!(
                     self.deadlines.contains(&due),
                     "group {group} waits for ever"

@@ -82,7 +82,7 @@ impl Books {
     pub(super) fn close(&mut self, last: Carried) {
         self.count(last);
         *self = self.reopened();
-        self.give_back(planted::bend(Planted::LeaseKept, self.rest(), |_| 0));
+        self.give_back(planted::bend(Planted::GrantKept, self.rest(), |_| 0));
     }
 
     /// Returns what the store is told.

@@ -7,10 +7,10 @@ use titan_proto::Code;
 /// Sizes of what is asked for, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// The smallest lease asked for, unless little is left.
-    pub lease_min: u64,
-    /// The largest lease asked for.
-    pub lease_max: u64,
+    /// The smallest grant asked for, unless little is left.
+    pub grant_min: u64,
+    /// The largest grant asked for.
+    pub grant_max: u64,
     /// The smallest piece of what is left that is asked for.
     pub piece_min: u64,
 }
@@ -18,8 +18,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            lease_min: 1 << 20,
-            lease_max: 64 << 20,
+            grant_min: 1 << 20,
+            grant_max: 64 << 20,
             piece_min: 64 << 10,
         }
     }
@@ -113,7 +113,7 @@ pub struct Ask {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Question {
     /// More is wanted, up to `want` bytes in all.
-    Lease {
+    Grant {
         /// The user's group.
         group: u32,
         /// The user's totals.

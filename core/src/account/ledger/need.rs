@@ -6,13 +6,13 @@ use crate::time::{Duration, Instant};
 /// A POP asks for this part of what is left at most, so that others find something.
 const PIECE_OF_LEFT: u64 = 4;
 
-/// When half of a lease lasts less than this, the next one is larger, and when it lasts much longer,
+/// When half of a grant lasts less than this, the next one is larger, and when it lasts much longer,
 /// smaller. Longer than an operation of the store takes: nobody waits for a slow one then.
 const LASTS_MIN: Duration = Duration::from_secs(2);
 const LASTS_MAX: Duration = Duration::from_secs(8);
 
 /// Over how long the pace of a user is measured at least, and for how many times as long what is held
-/// may last: the rest is for others. The smallest lease may be kept anyway, if much is left.
+/// may last: the rest is for others. The smallest grant may be kept anyway, if much is left.
 const PACE_MEASURED: Duration = Duration::from_secs(1);
 const PACES_KEPT: u64 = 4;
 
@@ -31,7 +31,7 @@ impl Need {
     pub(super) const fn new(now: Instant, left: u64, spent: u64, config: &Config) -> Self {
         Self {
             left,
-            size: config.lease_min,
+            size: config.grant_min,
             asked_at: now,
             paced: (spent, now),
         }
@@ -53,13 +53,13 @@ impl Need {
     }
 
     /// Returns how much is to be held when it is asked for now; the size follows how long the last
-    /// lease has lasted.
+    /// grant has lasted.
     pub(super) fn ask(&mut self, now: Instant, config: &Config) -> u64 {
         let lasted = now.since(self.asked_at);
         if lasted < LASTS_MIN {
-            self.size = self.size.saturating_mul(2).min(config.lease_max);
+            self.size = self.size.saturating_mul(2).min(config.grant_max);
         } else if lasted > LASTS_MAX {
-            self.size = (self.size / 2).max(config.lease_min);
+            self.size = (self.size / 2).max(config.grant_min);
         }
         self.asked_at = now;
         self.size.min(self.piece(config))
@@ -74,11 +74,11 @@ impl Need {
         }
         self.paced = (spent, now);
         let moved = spent.saturating_sub(before);
-        let floor = config.lease_min.min(self.piece(config));
+        let floor = config.grant_min.min(self.piece(config));
         let keep = moved.saturating_mul(PACES_KEPT).max(floor);
         let idle = rest.saturating_sub(keep);
         if idle > 0 {
-            self.size = self.size.min(keep.max(config.lease_min));
+            self.size = self.size.min(keep.max(config.grant_min));
         }
         idle
     }

@@ -2,8 +2,8 @@
 
 mod audit;
 
+use super::asking::Asking;
 use super::books::Books;
-use super::lease::Asking;
 use super::line::{Gate, Line, Told, Wish};
 use super::message::{Config, Instruction, Standing, Terms, Totals};
 use super::need::Need;
@@ -12,7 +12,7 @@ use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use titan_proto::Code;
 
-/// How long a user without sessions keeps the rest of a lease for the next one.
+/// How long a user without sessions keeps the rest of a grant for the next one.
 const LINGER: Duration = Duration::from_secs(3);
 
 /// What a store that fails may forget of its last words, amply.
@@ -205,7 +205,7 @@ impl User {
         }
     }
 
-    /// Tells whether somebody here could use a lease.
+    /// Tells whether somebody here could use a grant.
     pub(super) const fn is_needy(&self) -> bool {
         self.line.is_up() && matches!(self.permission, Permission::On) && self.is_limited()
     }
@@ -251,7 +251,7 @@ impl User {
         };
     }
 
-    /// Lets the endpoint know of a user who has a session. True if a lease is needed.
+    /// Lets the endpoint know of a user who has a session. True if a grant is needed.
     pub(super) fn enter(&mut self, now: Instant) -> bool {
         let fresh = !self.line.is_up();
         if fresh {
@@ -260,7 +260,7 @@ impl User {
         }
         let dry = self.supply == Supply::Dry;
         let told = match self.elsewhere {
-            Elsewhere::Told { at, .. } => now.since(at) < super::lease::DRY_AGE_MAX,
+            Elsewhere::Told { at, .. } => now.since(at) < super::asking::DRY_AGE_MAX,
             Elsewhere::Untold => false,
         };
         // Somebody else may have given something back, or an operator.

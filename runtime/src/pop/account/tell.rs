@@ -40,7 +40,7 @@ async fn put<E: Env, S: Store>(
     let accounts = &shared.accounts;
     let (holder, at) = (accounts.holder.clone(), shared.env.unix_time().as_secs());
     let said = match ask.question {
-        Question::Lease {
+        Question::Grant {
             group,
             totals,
             want,
@@ -73,7 +73,7 @@ const fn read(standing: store::Standing) -> Standing {
     }
 }
 
-/// Reports everything once more and gives every lease back: the tasks of sessions have ended. What
+/// Reports everything once more and gives every grant back: the tasks of sessions have ended. What
 /// the store does not take is kept on the disk.
 pub(in crate::pop) async fn leave<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) {
     shared.shard.drive(|core, now| {

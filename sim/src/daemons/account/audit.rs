@@ -86,7 +86,7 @@ impl Statement {
         })
     }
 
-    /// Returns what stays charged of leases whose holders died.
+    /// Returns what stays charged of grants whose holders died.
     pub(super) fn lost(&self) -> u64 {
         let crashed = self.parts.iter().filter(|part| part.crashed);
         crashed

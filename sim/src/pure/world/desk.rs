@@ -38,8 +38,8 @@ pub(super) struct Desk {
 impl Desk {
     fn new(account: usize, piece: u64) -> Self {
         let config = Config {
-            lease_min: (piece / 4).max(1),
-            lease_max: piece,
+            grant_min: (piece / 4).max(1),
+            grant_max: piece,
             piece_min: (piece / 4).max(1),
         };
         let first = NUMBERS * (u32::try_from(account).unwrap_or(0) + 1);

@@ -1,7 +1,7 @@
 //! The modelled store: users' accounts as totals of processes, over a path that loses and repeats.
 //!
 //! It takes what it is told as maxima and charges what it grants in the step that grants it, as
-//! docs/store.md says. What is given to a process that dies is gone: one open lease.
+//! docs/store.md says. What is given to a process that dies is gone: one open grant.
 
 use super::super::oracle::violated;
 use super::{Action, World};
@@ -206,7 +206,7 @@ impl World {
     /// A POP tells or asks the store something.
     pub(super) fn post(&mut self, account: usize, pop: usize, ask: AskId, question: &Question) {
         let (totals, want) = match question {
-            Question::Lease { totals, want, .. } => (*totals, *want),
+            Question::Grant { totals, want, .. } => (*totals, *want),
             Question::Report(batch) => (batch[0].1, 0),
         };
         let mail = self.store.posted;

@@ -74,7 +74,7 @@ impl Ledger {
             && user.asking == Asking::Idle
         {
             user.asking = Asking::Due(Patience::FRESH);
-            self.wanted.push_back(Wanted::Lease(group));
+            self.wanted.push_back(Wanted::Grant(group));
         }
     }
 
@@ -85,12 +85,12 @@ impl Ledger {
             && until <= now
         {
             user.asking = Asking::Due(patience);
-            self.wanted.push_back(Wanted::Lease(group));
+            self.wanted.push_back(Wanted::Grant(group));
         }
     }
 
     /// Notes that the store is asked; none if nothing is needed any more.
-    pub(super) fn lease(&mut self, group: u32) -> Option<super::Ask> {
+    pub(super) fn ask_for_more(&mut self, group: u32) -> Option<super::Ask> {
         let (now, config) = (self.now, self.config);
         let user = self.users.get_mut(&group)?;
         let Asking::Due(patience) = user.asking else {
@@ -107,8 +107,8 @@ impl Ledger {
             user.asking = Asking::Open { ask: id, patience };
         }
         let sessions = totals.sessions;
-        self.send(id, Open::Lease { group, sessions });
-        let question = super::Question::Lease {
+        self.send(id, Open::Grant { group, sessions });
+        let question = super::Question::Grant {
             group,
             totals,
             want,
@@ -116,8 +116,8 @@ impl Ledger {
         Some(super::Ask { id, question })
     }
 
-    /// Takes in an answer to [`lease`](Self::lease).
-    pub(super) fn leased(&mut self, ask: AskId, group: u32, standing: Option<&Standing>) {
+    /// Takes in an answer to [`ask_for_more`](Self::ask_for_more).
+    pub(super) fn granted(&mut self, ask: AskId, group: u32, standing: Option<&Standing>) {
         let now = self.now;
         let again = self.change(group, |user| {
             let patience = user.asking.patience_of(ask)?;
@@ -129,23 +129,23 @@ impl Ledger {
             user.settle(now, patience, standing?)
         });
         if let Some(until) = again.flatten() {
-            self.deadlines.insert((until, Due::Lease(group)));
+            self.deadlines.insert((until, Due::Grant(group)));
         }
     }
 
-    /// The store has not answered [`lease`](Self::lease).
-    pub(super) fn not_leased(&mut self, ask: AskId, group: u32) {
+    /// The store has not answered [`ask_for_more`](Self::ask_for_more).
+    pub(super) fn not_granted(&mut self, ask: AskId, group: u32) {
         let now = self.now;
         let again = self.change(group, |user| {
             let mut patience = user.asking.patience_of(ask)?;
-            mark::hit(Mark::LeaseRetried);
+            mark::hit(Mark::GrantRetried);
             let until = now + patience.pause;
             patience.pause = (patience.pause * 2).min(RETRY_MAX);
             user.asking = Asking::Paused { until, patience };
             Some(until)
         });
         if let Some(until) = again.flatten() {
-            self.deadlines.insert((until, Due::Lease(group)));
+            self.deadlines.insert((until, Due::Grant(group)));
         }
     }
 }
