@@ -29,6 +29,7 @@ mod entry;
 mod explain;
 mod told;
 mod trouble;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -37,8 +38,8 @@ pub use self::{
     audit::Mismatch,
     band::{Band, Score},
     choose::{Choice, STEP_COUNT_MAX},
-    explain::{Reason, Standing, Verdict},
     told::{Country, Demand, EXCLUDE_COUNT_MAX, ExitKey, ExitState},
+    verdict::{Reason, Standing, Verdict},
 };
 
 use self::{buckets::Buckets, entry::Entry};

@@ -2,9 +2,9 @@
 
 use super::{
     band::{Band, SLOW_RTT, Score, Traits, better_rtt},
-    explain::Reason,
     told::{Country, ExitState},
     trouble::Trouble,
+    verdict::Reason,
 };
 use crate::time::{Duration, Instant};
 use core::num::NonZeroU32;
