@@ -108,25 +108,12 @@ impl Frame {
     /// # Errors
     /// Fails on unknown numbered types, legacy-only types and payloads that do not parse.
     pub fn decode(envelope: Envelope) -> Result<Self, DecodeError> {
-        let Envelope {
-            kind,
-            session,
-            payload,
-            legacy_session,
-        } = envelope;
-        if !legacy_session.is_empty() {
-            return Err(DecodeError::Malformed("text session id"));
-        }
-        let Some(kind) = FrameKind::from_number(kind) else {
-            return if is_numbered(kind) {
-                Err(DecodeError::Malformed("unknown numbered type"))
-            } else {
-                Ok(Self::Unknown(kind))
-            };
+        let Some(kind) = known_kind(&envelope)? else {
+            return Ok(Self::Unknown(envelope.kind));
         };
-        if (kind.class() == Class::Session) != (session != 0) {
-            return Err(DecodeError::Malformed("session number"));
-        }
+        let Envelope {
+            session, payload, ..
+        } = envelope;
         Ok(match kind {
             FrameKind::Data => Self::Data {
                 session,
@@ -212,6 +199,24 @@ impl Frame {
         };
         (kind.number(), session, payload)
     }
+}
+
+/// Returns the type of a message, whose envelope is as it has to be; none if a later version added it.
+fn known_kind(envelope: &Envelope) -> Result<Option<FrameKind>, DecodeError> {
+    if !envelope.legacy_session.is_empty() {
+        return Err(DecodeError::Malformed("text session id"));
+    }
+    let Some(kind) = FrameKind::from_number(envelope.kind) else {
+        return if is_numbered(envelope.kind) {
+            Err(DecodeError::Malformed("unknown numbered type"))
+        } else {
+            Ok(None)
+        };
+    };
+    if (kind.class() == Class::Session) != (envelope.session != 0) {
+        return Err(DecodeError::Malformed("session number"));
+    }
+    Ok(Some(kind))
 }
 
 fn parse<M: prost::Message + Default>(payload: Bytes) -> Result<M, DecodeError> {

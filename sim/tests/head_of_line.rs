@@ -58,20 +58,8 @@ fn measure(stall: Option<(Stall, Start)>) -> Duration {
         drop(client.login().await.expect("the cache is warm then"));
 
         let gate = watch::Sender::new(false);
-        let demand = match stall {
-            None => None,
-            Some((Stall::Client, _)) => Some(Demand {
-                down: STALLED,
-                client_gate: Some(gate.subscribe()),
-                ..Demand::default()
-            }),
-            Some((Stall::Target, _)) => Some(Demand {
-                up: STALLED,
-                target_gated: true,
-                ..Demand::default()
-            }),
-        };
-        let stalled = demand.map(|demand| {
+        let stalled = stall.map(|(stall, _)| {
+            let demand = stalled_demand(stall, &gate);
             let client = client.clone();
             spawn_local(async move {
                 let (code, stream) = client.connect(target).await.expect("the proxy replies");
@@ -114,6 +102,22 @@ fn measure(stall: Option<(Stall, Start)>) -> Duration {
         assert!(visits.iter().all(|visit| visit.complete));
         took
     })
+}
+
+/// Returns a flow that stalls until the gates open.
+fn stalled_demand(stall: Stall, gate: &watch::Sender<bool>) -> Demand {
+    match stall {
+        Stall::Client => Demand {
+            down: STALLED,
+            client_gate: Some(gate.subscribe()),
+            ..Demand::default()
+        },
+        Stall::Target => Demand {
+            up: STALLED,
+            target_gated: true,
+            ..Demand::default()
+        },
+    }
 }
 
 /// Waits until what POP and edge hold no longer changes.

@@ -61,15 +61,7 @@ fn check_one(shared: &Shared, expect: &Expect) -> Result<(), String> {
         Expect::Refused(count) => flows(shared, count, "refused", 0, 0, |end| {
             matches!(end, End::Refused(_))
         }),
-        Expect::Within { flows, time } => {
-            let complete = |flow: &Flow| matches!(flow.end, Some((End::Complete, _)));
-            let complete = of(flows).into_iter().filter(complete);
-            let slowest = complete
-                .filter_map(|flow| flow.took())
-                .max()
-                .unwrap_or_default();
-            at_most("a complete flow took", slowest, time.duration())
-        }
+        Expect::Within { flows, time } => check_within(&of(flows), time.duration()),
         Expect::Answered { flows, within } => {
             let slowest = of(flows)
                 .iter()
@@ -114,6 +106,14 @@ fn check_one(shared: &Shared, expect: &Expect) -> Result<(), String> {
         }
         Expect::Empty { .. } => Ok(()),
     }
+}
+
+/// Checks how long the slowest complete flow took.
+fn check_within(flows: &[Flow], time: Duration) -> Result<(), String> {
+    let complete = flows.iter();
+    let complete = complete.filter(|flow| matches!(flow.end, Some((End::Complete, _))));
+    let slowest = complete.filter_map(|flow| flow.took()).max();
+    at_most("a complete flow took", slowest.unwrap_or_default(), time)
 }
 
 fn flows(

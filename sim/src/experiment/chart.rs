@@ -1,6 +1,6 @@
 //! The chart of the experiment on early data.
 
-use super::zero_rtt::{Mode, Row};
+use super::row::{Mode, Row};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 

@@ -231,33 +231,39 @@ impl Peer {
         if let Some(code) = status.ended
             && status.readable == 0
         {
-            if code == Code::Ok && !self.stopped && !self.poisoned && self.received != self.expected
-            {
-                violated(
-                    1,
-                    format_args!(
-                        "flow {} {:?} ended cleanly after {} of {} bytes",
-                        self.flow,
-                        self.incoming(),
-                        self.received,
-                        self.expected
-                    ),
-                );
-            }
-            if code == Code::Ok && !self.finished && !status.send_stopped && !self.poisoned {
-                violated(
-                    1,
-                    format_args!(
-                        "flow {} {:?} ended cleanly after {} of {} bytes were taken",
-                        self.flow, self.out, self.sent, self.to_send
-                    ),
-                );
+            if code == Code::Ok && !self.poisoned {
+                self.judge_clean_end(status);
             }
             endpoint.close(now, id, Code::Ok, CloseMode::Abort);
             self.ended = Some(code);
             return Looked::Moved;
         }
         looked
+    }
+
+    /// A session ends cleanly with all of both directions.
+    fn judge_clean_end(&self, status: SessionStatus) {
+        if !self.stopped && self.received != self.expected {
+            violated(
+                1,
+                format_args!(
+                    "flow {} {:?} ended cleanly after {} of {} bytes",
+                    self.flow,
+                    self.incoming(),
+                    self.received,
+                    self.expected
+                ),
+            );
+        }
+        if !self.finished && !status.send_stopped {
+            violated(
+                1,
+                format_args!(
+                    "flow {} {:?} ended cleanly after {} of {} bytes were taken",
+                    self.flow, self.out, self.sent, self.to_send
+                ),
+            );
+        }
     }
 
     fn after_pause(&self, now: Instant) -> Instant {

@@ -300,15 +300,20 @@ impl World {
             _ => {}
         }
         if let Parcel::Close(_) = parcel {
-            let state = &mut self.links[link];
-            if up {
-                state.pop_id = None;
-            } else {
-                state.edge_id = None;
-            }
-            for up in [true, false] {
-                self.break_pipe(link, up, 0);
-            }
+            self.close_link(link, up);
+        }
+    }
+
+    /// An end has told the other one that it closes.
+    fn close_link(&mut self, link: usize, up: bool) {
+        let state = &mut self.links[link];
+        if up {
+            state.pop_id = None;
+        } else {
+            state.edge_id = None;
+        }
+        for up in [true, false] {
+            self.break_pipe(link, up, 0);
         }
     }
 

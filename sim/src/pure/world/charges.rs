@@ -146,25 +146,7 @@ impl World {
                     );
                 }
             }
-            let ways = [
-                (booked.0 - book.seen.0, book.rates.up),
-                (booked.1 - book.seen.1, book.rates.down),
-            ];
-            book.seen = booked;
-            for (meter, (bytes, rate)) in book.meters.iter_mut().zip(ways) {
-                if rate > 0 && bytes > 0 {
-                    let over = meter.add(now, rate, bytes);
-                    if over > 0 {
-                        violated(
-                            9,
-                            format_args!(
-                                "group {group} at pop {pop} is {} bytes over {rate} a second",
-                                over / SECOND
-                            ),
-                        );
-                    }
-                }
-            }
+            judge_rates(now, pop, group, book, booked);
         }
         self.judge_quotas();
     }
@@ -258,6 +240,29 @@ impl World {
                 violated(
                     9,
                     format_args!("pop {pop} keeps what nobody needs of account {index}: {part:?}"),
+                );
+            }
+        }
+    }
+}
+
+/// Holds what a group has moved since it was last looked at against its rates.
+fn judge_rates(now: Instant, pop: usize, group: u32, book: &mut Book, booked: (u64, u64)) {
+    let ways = [
+        (booked.0 - book.seen.0, book.rates.up),
+        (booked.1 - book.seen.1, book.rates.down),
+    ];
+    book.seen = booked;
+    for (meter, (bytes, rate)) in book.meters.iter_mut().zip(ways) {
+        if rate > 0 && bytes > 0 {
+            let over = meter.add(now, rate, bytes);
+            if over > 0 {
+                violated(
+                    9,
+                    format_args!(
+                        "group {group} at pop {pop} is {} bytes over {rate} a second",
+                        over / SECOND
+                    ),
                 );
             }
         }

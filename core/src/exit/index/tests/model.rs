@@ -136,14 +136,6 @@ fn run(seed: u8, operations: Vec<Operation>) -> Vec<Option<ExitKey>> {
     let mut choices = Vec::new();
     let (mut index, mut twins, mut rng, mut now) =
         (Index::new(), Counts::<u32, Twin>::new(), rng(seed), at(0));
-    let update = |index: &mut Index,
-                  twins: &mut Counts<u32, Twin>,
-                  now,
-                  key,
-                  change: &dyn Fn(&mut ExitState)| {
-        index.update(now, ExitKey(key), change);
-        twins.entry(key).and_modify(|twin| change(&mut twin.state));
-    };
     for operation in operations {
         match operation {
             Operation::Insert(key, state) => {
@@ -204,13 +196,28 @@ fn run(seed: u8, operations: Vec<Operation>) -> Vec<Option<ExitKey>> {
                 choices.push(choose(&mut index, &mut twins, &mut rng, now, &demand));
             }
         }
-        index.audit(now).expect("consistent");
-        assert_eq!(index.len(), twins.len());
-        for (&key, twin) in &twins {
-            assert_eq!(index.state(ExitKey(key)), Some(twin.state));
-        }
+        compare(&index, &twins, now);
     }
     choices
+}
+
+fn update(
+    index: &mut Index,
+    twins: &mut Counts<u32, Twin>,
+    now: Instant,
+    key: u32,
+    change: &dyn Fn(&mut ExitState),
+) {
+    index.update(now, ExitKey(key), change);
+    twins.entry(key).and_modify(|twin| change(&mut twin.state));
+}
+
+fn compare(index: &Index, twins: &Counts<u32, Twin>, now: Instant) {
+    index.audit(now).expect("consistent");
+    assert_eq!(index.len(), twins.len());
+    for (&key, twin) in twins {
+        assert_eq!(index.state(ExitKey(key)), Some(twin.state));
+    }
 }
 
 fn choose(
