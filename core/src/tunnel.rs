@@ -19,6 +19,7 @@
 
 mod audit;
 pub(crate) mod bearing;
+mod members;
 pub(crate) mod numbering;
 mod pace;
 pub(crate) mod proof;

@@ -1,11 +1,7 @@
-//! Which sessions are on a tunnel, and which have their turn when.
+//! Which sessions are on a tunnel, and what they hold.
 
-use super::{Peer, Tunnel};
 use crate::arena::SessionId;
-use crate::config::FRAME_OVERHEAD;
-use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
-use titan_proto::Frame;
 
 #[derive(Debug, Default)]
 pub(super) struct Roll {
@@ -20,169 +16,101 @@ pub(super) struct Roll {
 }
 
 impl Roll {
-    pub(super) fn is_empty(&self) -> bool {
-        self.numbered.is_empty() && self.queued.is_empty()
-    }
-
-    pub(super) const fn waiting(&self) -> u64 {
-        self.waiting
-    }
-
-    pub(super) fn by_group(&self) -> &BTreeMap<u32, u64> {
-        &self.waiting_by_group
-    }
-
-    pub(super) fn numbers_are_opened(&self) -> bool {
-        self.numbered.keys().all(|&number| number <= self.opened)
-    }
-}
-
-impl<P: Peer> Tunnel<P> {
-    // --- Who is here ------------------------------------------------------------------------------
-
-    /// Returns the sessions on this tunnel, numbered ones first.
-    pub(crate) fn session_ids(&self) -> impl Iterator<Item = SessionId> {
-        let roll = &self.roll;
-        roll.numbered.values().chain(&roll.queued).copied()
-    }
-
-    pub(crate) fn session_count(&self) -> usize {
-        self.roll.numbered.len() + self.roll.queued.len()
-    }
-
-    /// Returns the session of a number; an error if there was never one.
-    pub(crate) fn find(&self, number: u64) -> Result<Option<SessionId>, ()> {
-        if number > self.roll.opened {
-            return Err(());
-        }
-        Ok(self.roll.numbered.get(&number).copied())
-    }
-
-    /// Tells whether the session is here, with this number or waiting for one.
-    pub(crate) fn knows(&self, id: SessionId, number: Option<u64>) -> bool {
-        match number {
-            Some(number) => self.roll.numbered.get(&number) == Some(&id),
-            None => self.roll.queued.contains(&id),
-        }
-    }
-
     /// Accepts the number that the peer gives to a new session; false if it does not grow.
-    pub(crate) const fn accept(&mut self, number: u64) -> bool {
-        let grows = number > self.roll.opened;
+    pub(super) const fn accept(&mut self, number: u64) -> bool {
+        let grows = number > self.opened;
         if grows {
-            self.roll.opened = number;
+            self.opened = number;
         }
         grows
     }
 
     /// Takes in the session that the peer opened.
-    pub(crate) fn admit(&mut self, number: u64, id: SessionId) {
-        self.roll.numbered.insert(number, id);
+    pub(super) fn admit(&mut self, number: u64, id: SessionId) {
+        self.numbered.insert(number, id);
     }
 
-    /// Lets a new session wait for its number.
-    pub(crate) fn queue(&mut self, group: u32, weight: u32, id: SessionId) {
-        self.roll.queued.insert(id);
-        self.enlist(group, weight, id);
+    /// Takes in a session that waits for its number.
+    pub(super) fn queue(&mut self, id: SessionId) {
+        self.queued.insert(id);
     }
 
-    /// Gives a session whose turn it is the next number: they grow in the order of the CREATEs on the
-    /// wire, which the scheduler decides.
-    pub(crate) fn number(&mut self, id: SessionId) -> u64 {
-        self.roll.opened += 1;
-        self.roll.queued.remove(&id);
-        self.roll.numbered.insert(self.roll.opened, id);
-        self.roll.opened
+    /// Gives a session that waits for it the next number.
+    pub(super) fn number(&mut self, id: SessionId) -> u64 {
+        self.opened += 1;
+        self.queued.remove(&id);
+        self.numbered.insert(self.opened, id);
+        self.opened
     }
 
     /// Forgets a session that has no number.
-    pub(crate) fn unqueue(&mut self, group: u32, id: SessionId) {
-        self.roll.queued.remove(&id);
-        self.withdraw(group, id);
+    pub(super) fn unqueue(&mut self, id: SessionId) {
+        self.queued.remove(&id);
     }
 
     /// Forgets the session of a number.
-    pub(crate) fn free(&mut self, number: u64) {
-        self.roll.numbered.remove(&number);
+    pub(super) fn free(&mut self, number: u64) {
+        self.numbered.remove(&number);
     }
 
     /// Replaces what a session of a group holds for its socket.
-    pub(crate) fn hold(&mut self, group: u32, before: u64, now: u64) {
+    pub(super) fn hold(&mut self, group: u32, before: u64, now: u64) {
         if before == now {
             return;
         }
-        let roll = &mut self.roll;
-        roll.waiting = roll.waiting - before + now;
-        let share = roll.waiting_by_group.entry(group).or_default();
+        self.waiting = self.waiting - before + now;
+        let share = self.waiting_by_group.entry(group).or_default();
         *share = *share - before + now;
         if *share == 0 {
-            roll.waiting_by_group.remove(&group);
+            self.waiting_by_group.remove(&group);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbered.is_empty() && self.queued.is_empty()
+    }
+
+    /// Returns the sessions, numbered ones first.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SessionId> {
+        self.numbered.values().chain(&self.queued).copied()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.numbered.len() + self.queued.len()
+    }
+
+    /// Returns the session of a number; an error if there was never one.
+    pub(super) fn find(&self, number: u64) -> Result<Option<SessionId>, ()> {
+        if number > self.opened {
+            return Err(());
+        }
+        Ok(self.numbered.get(&number).copied())
+    }
+
+    /// Tells whether the session is here, with this number or waiting for one.
+    pub(super) fn knows(&self, id: SessionId, number: Option<u64>) -> bool {
+        match number {
+            Some(number) => self.numbered.get(&number) == Some(&id),
+            None => self.queued.contains(&id),
         }
     }
 
     /// Returns the bytes that wait for sockets.
-    pub(crate) const fn waiting(&self) -> u64 {
-        self.roll.waiting
+    pub(super) const fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Returns the share of each group in them.
+    pub(super) const fn by_group(&self) -> &BTreeMap<u32, u64> {
+        &self.waiting_by_group
     }
 
     /// Returns the share of a group in them.
-    pub(crate) fn waiting_of(&self, group: u32) -> u64 {
-        let shares = &self.roll.waiting_by_group;
-        shares.get(&group).copied().unwrap_or(0)
+    pub(super) fn waiting_of(&self, group: u32) -> u64 {
+        self.waiting_by_group.get(&group).copied().unwrap_or(0)
     }
 
-    // --- Whose turn it is -------------------------------------------------------------------------
-
-    /// Puts a session in the line of those with DATA.
-    pub(crate) fn enlist(&mut self, group: u32, weight: u32, id: SessionId) {
-        self.scheduler.push(group, weight, id);
-        self.untold = true;
-    }
-
-    pub(crate) fn withdraw(&mut self, group: u32, id: SessionId) {
-        self.scheduler.remove(group, id);
-    }
-
-    pub(crate) fn is_scheduled(&self, group: u32, id: SessionId) -> bool {
-        self.scheduler.contains(group, id)
-    }
-
-    pub(crate) fn has_line(&self) -> bool {
-        !self.scheduler.is_empty()
-    }
-
-    /// Takes the session whose turn it is. [`had_turn`](Self::had_turn) answers.
-    pub(crate) fn next_turn(&mut self) -> Option<(u32, SessionId)> {
-        self.scheduler.pop()
-    }
-
-    /// Books what the session sent, and puts it in the line again if there is `more`.
-    pub(crate) fn had_turn(
-        &mut self,
-        now: Instant,
-        (group, id): (u32, SessionId),
-        frame: Option<&Frame>,
-        more: bool,
-    ) {
-        let cost = match frame {
-            Some(Frame::Data { data, .. }) => {
-                self.throttle.take(now, data.len());
-                data.len()
-            }
-            Some(Frame::Create { .. }) => self.scheduler.create_cost(),
-            Some(_) => FRAME_OVERHEAD as usize,
-            None => 0,
-        };
-        self.scheduler.charge(group, id, cost, more);
-    }
-
-    /// Puts a session in the line of those who owe control frames.
-    pub(crate) fn owe(&mut self, id: SessionId) {
-        self.control.push_back(id);
-        self.untold = true;
-    }
-
-    pub(crate) fn next_owing(&mut self) -> Option<SessionId> {
-        self.control.pop_front()
+    pub(super) fn numbers_are_opened(&self) -> bool {
+        self.numbered.keys().all(|&number| number <= self.opened)
     }
 }

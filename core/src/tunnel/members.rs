@@ -1,0 +1,133 @@
+//! The sessions of a tunnel, and which has its turn when.
+
+use super::{Peer, Tunnel};
+use crate::arena::SessionId;
+use crate::config::FRAME_OVERHEAD;
+use crate::time::Instant;
+use titan_proto::Frame;
+
+impl<P: Peer> Tunnel<P> {
+    // --- Who is here ------------------------------------------------------------------------------
+
+    /// Returns the sessions on this tunnel, numbered ones first.
+    pub(crate) fn session_ids(&self) -> impl Iterator<Item = SessionId> {
+        self.roll.ids()
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.roll.count()
+    }
+
+    /// Returns the session of a number; an error if there was never one.
+    pub(crate) fn find(&self, number: u64) -> Result<Option<SessionId>, ()> {
+        self.roll.find(number)
+    }
+
+    /// Tells whether the session is here, with this number or waiting for one.
+    pub(crate) fn knows(&self, id: SessionId, number: Option<u64>) -> bool {
+        self.roll.knows(id, number)
+    }
+
+    /// Accepts the number that the peer gives to a new session; false if it does not grow.
+    pub(crate) const fn accept(&mut self, number: u64) -> bool {
+        self.roll.accept(number)
+    }
+
+    /// Takes in the session that the peer opened.
+    pub(crate) fn admit(&mut self, number: u64, id: SessionId) {
+        self.roll.admit(number, id);
+    }
+
+    /// Lets a new session wait for its number.
+    pub(crate) fn queue(&mut self, group: u32, weight: u32, id: SessionId) {
+        self.roll.queue(id);
+        self.enlist(group, weight, id);
+    }
+
+    /// Gives a session whose turn it is the next number: they grow in the order of the CREATEs on the
+    /// wire, which the scheduler decides.
+    pub(crate) fn number(&mut self, id: SessionId) -> u64 {
+        self.roll.number(id)
+    }
+
+    /// Forgets a session that has no number.
+    pub(crate) fn unqueue(&mut self, group: u32, id: SessionId) {
+        self.roll.unqueue(id);
+        self.withdraw(group, id);
+    }
+
+    /// Forgets the session of a number.
+    pub(crate) fn free(&mut self, number: u64) {
+        self.roll.free(number);
+    }
+
+    /// Replaces what a session of a group holds for its socket.
+    pub(crate) fn hold(&mut self, group: u32, before: u64, now: u64) {
+        self.roll.hold(group, before, now);
+    }
+
+    /// Returns the bytes that wait for sockets.
+    pub(crate) const fn waiting(&self) -> u64 {
+        self.roll.waiting()
+    }
+
+    /// Returns the share of a group in them.
+    pub(crate) fn waiting_of(&self, group: u32) -> u64 {
+        self.roll.waiting_of(group)
+    }
+
+    // --- Whose turn it is -------------------------------------------------------------------------
+
+    /// Puts a session in the line of those with DATA.
+    pub(crate) fn enlist(&mut self, group: u32, weight: u32, id: SessionId) {
+        self.scheduler.push(group, weight, id);
+        self.untold = true;
+    }
+
+    pub(crate) fn withdraw(&mut self, group: u32, id: SessionId) {
+        self.scheduler.remove(group, id);
+    }
+
+    pub(crate) fn is_scheduled(&self, group: u32, id: SessionId) -> bool {
+        self.scheduler.contains(group, id)
+    }
+
+    pub(crate) fn has_line(&self) -> bool {
+        !self.scheduler.is_empty()
+    }
+
+    /// Takes the session whose turn it is. [`had_turn`](Self::had_turn) answers.
+    pub(crate) fn next_turn(&mut self) -> Option<(u32, SessionId)> {
+        self.scheduler.pop()
+    }
+
+    /// Books what the session sent, and puts it in the line again if there is `more`.
+    pub(crate) fn had_turn(
+        &mut self,
+        now: Instant,
+        (group, id): (u32, SessionId),
+        frame: Option<&Frame>,
+        more: bool,
+    ) {
+        let cost = match frame {
+            Some(Frame::Data { data, .. }) => {
+                self.throttle.take(now, data.len());
+                data.len()
+            }
+            Some(Frame::Create { .. }) => self.scheduler.create_cost(),
+            Some(_) => FRAME_OVERHEAD as usize,
+            None => 0,
+        };
+        self.scheduler.charge(group, id, cost, more);
+    }
+
+    /// Puts a session in the line of those who owe control frames.
+    pub(crate) fn owe(&mut self, id: SessionId) {
+        self.control.push_back(id);
+        self.untold = true;
+    }
+
+    pub(crate) fn next_owing(&mut self) -> Option<SessionId> {
+        self.control.pop_front()
+    }
+}
