@@ -4,11 +4,12 @@
 //!
 //! ```text
 //! name    = user *( "-" key "-" value )     at most 255 bytes
-//! key     = any of the table below, in either case, each at most once
+//! key     = one that a parameter has, in either case, each at most once
 //! value   = 1*64( ALPHA / DIGIT / "." / "_" / "~" )     "~" stands for "-"
 //! ```
 //!
-//! The user is whatever stands before the first `-`; whether there is such a one is not judged here. What is wrong with the rest is for those to hear whose password was right.
+//! The user is whatever stands before the first `-`; whether there is such a one is not judged here.
+//! What is wrong with the rest is for those to hear whose password was right.
 
 mod value;
 

@@ -137,6 +137,7 @@ async fn open<E: Env, S: Store>(
         kind: Kind::Tcp,
         wishes,
     } = &asked.request;
+    wishes.check_in_force().map_err(|bad| bad.code())?;
     wishes.check_target(target)?;
     let place = admit(shared, &asked.login).await?;
     let open = Open {
