@@ -21,7 +21,9 @@
 //! rest of the process, the engine computes from the state, in one place, after each change.
 
 mod audit;
+mod charge;
 mod driven;
+mod driver;
 mod due;
 pub(crate) mod early;
 mod heard;
@@ -31,9 +33,11 @@ mod queue;
 mod recv;
 mod sabotage;
 mod send;
+mod standing;
 mod status;
 mod streams;
 
+pub use due::CloseMode;
 pub(crate) use due::close;
 pub(crate) use heard::Told;
 pub use status::{Dial, SessionStatus};
@@ -47,21 +51,12 @@ use crate::timer::Armed;
 use crate::tunnel::{Peer, Tunnel};
 use alloc::boxed::Box;
 use bytes::Bytes;
+use charge::Pinned;
+use driver::Driver;
 use due::Due;
-use pinned::Pinned;
 use place::Place;
-use status::Driver;
 use streams::Streams;
 use titan_proto::{Code, Frame, wire};
-
-/// How a session is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CloseMode {
-    /// What was read before is still delivered; for faults of a socket.
-    Flush,
-    /// Everything held is dropped; for policy and memory.
-    Abort,
-}
 
 /// What only one role knows of a session.
 pub(crate) trait Flow: core::fmt::Debug {

@@ -1,7 +1,7 @@
 //! What the session's driver does.
 
+use super::driver::Driver;
 use super::send::Fin;
-use super::status::Driver;
 use super::{CloseMode, Flow, Phase, Session};
 use crate::mark::{self, Mark};
 use crate::time::Instant;

@@ -1,8 +1,16 @@
 //! What a session owes the wire besides bytes.
 
-use super::CloseMode;
 use alloc::boxed::Box;
 use titan_proto::{Code, Frame, wire};
+
+/// How a session is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseMode {
+    /// What was read before is still delivered; for faults of a socket.
+    Flush,
+    /// Everything held is dropped; for policy and memory.
+    Abort,
+}
 
 /// What is owed, made into frames when the carrier has room, in the order of the fields.
 #[derive(Debug, Default)]

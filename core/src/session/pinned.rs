@@ -1,5 +1,6 @@
 //! What a session pins of the process's memory.
 
+use super::charge::Pinned;
 use super::{Attempt as _, Flow, Session};
 use crate::arena::TunnelId;
 use crate::config::Config;
@@ -8,17 +9,6 @@ use crate::memory::{Memory, MemoryLevel, WINDOW_UNDER_PRESSURE};
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use crate::tunnel::{Peer, Tunnel};
-
-/// What the session is charged for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pinned {
-    /// Everything that it holds.
-    total: u64,
-    /// The part of it that waits for the socket; charged to tunnel and group too.
-    pub(super) waiting: u64,
-    /// Window growth taken from the pool.
-    grown: u64,
-}
 
 impl<F: Flow> Session<F> {
     /// Returns everything the session is charged for.

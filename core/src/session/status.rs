@@ -1,5 +1,6 @@
 //! How a session stands, for the driver that holds it.
 
+use super::driver::Driver;
 use super::{Flow, Phase, Session};
 use titan_proto::Code;
 
@@ -31,28 +32,6 @@ pub enum Dial {
     Connected,
     /// No exit could connect, and why.
     Failed(Code),
-}
-
-/// What the driver that holds a session knows of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Driver {
-    /// It has let go, or was never given the session.
-    Gone,
-    /// It has seen everything.
-    Told,
-    /// Something has changed since it looked.
-    Untold,
-    /// And the session is in the queue of those it has to look at.
-    Called,
-}
-
-impl Driver {
-    /// Notes that something has changed.
-    pub(super) const fn tell(&mut self) {
-        if matches!(self, Self::Told) {
-            *self = Self::Untold;
-        }
-    }
 }
 
 impl<F: Flow> Session<F> {
