@@ -6,6 +6,7 @@
 //! errors; variables that another program of Titan reads are ignored. Secrets come from files or the environment, never from the configuration file or a flag.
 
 mod edge;
+mod error;
 mod fields;
 mod load;
 mod manager;
@@ -16,7 +17,8 @@ mod tests;
 mod values;
 
 pub use edge::{EdgeArgs, EdgeConfig};
-pub use load::{ConfigError, Source};
+pub use error::ConfigError;
+pub use load::Source;
 pub use manager::{ManagerArgs, ManagerConfig, ProxyHeader, StaticPop};
 pub use pop::{LISTENERS_MAX, Limits, ListenerConfig, PopArgs, PopConfig};
 pub use store::StoreAddress;

@@ -1,5 +1,6 @@
 //! Files, environment and flags become one configuration.
 
+use super::error::ConfigError;
 use super::fields;
 use config::{Config, Environment, File, FileFormat};
 use serde::de::DeserializeOwned;
@@ -20,22 +21,6 @@ pub struct Source {
     pub environment: HashMap<String, String>,
     /// Flags, by key.
     pub flags: Vec<(&'static str, String)>,
-}
-
-/// Why a configuration cannot be used.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read or is no TOML, a key is unknown, or a value has the wrong form.
-    #[error("{0}")]
-    Unreadable(String),
-    /// A value is missing or makes no sense.
-    #[error("`{key}` {problem}")]
-    Invalid {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
 }
 
 impl Source {
@@ -140,15 +125,6 @@ fn variables(environment: HashMap<String, String>) -> Environment {
         .prefix_separator(SEPARATOR)
         .separator(SEPARATOR)
         .source(Some(environment))
-}
-
-impl ConfigError {
-    pub(super) fn invalid(key: &'static str, problem: impl Into<String>) -> Self {
-        Self::Invalid {
-            key,
-            problem: problem.into(),
-        }
-    }
 }
 
 /// The configuration file, read.
