@@ -70,8 +70,8 @@ async fn attempt<E: Env>(
     } else {
         None
     };
-    let (grant, origin) = match known {
-        Some(grant) => (grant, Origin::Memory),
+    let (grant, source) = match known {
+        Some(grant) => (grant, Source::Memory),
         None => {
             let leaving = shared.shard.with_core(Edge::retiring);
             let wish = match resume {
@@ -80,7 +80,7 @@ async fn attempt<E: Env>(
             };
             let way = shared.way();
             let grant = shared.joiner.ask(&shared.env, way, uplink, wish).await?;
-            (grant, Origin::Manager)
+            (grant, Source::Manager)
         }
     };
     let url = match resume {
@@ -91,7 +91,7 @@ async fn attempt<E: Env>(
     let way = Way {
         url: &url,
         token: &grant.access_token,
-        origin,
+        source,
     };
     tokio::select! {
         biased;
@@ -108,12 +108,12 @@ async fn attempt<E: Env>(
 struct Way<'a> {
     url: &'a str,
     token: &'a str,
-    origin: Origin,
+    source: Source,
 }
 
 /// Where a token is from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+enum Source {
     /// It was at hand.
     Memory,
     /// The manager was asked for it in this attempt.
@@ -126,7 +126,7 @@ async fn reach<E: Env>(
     uplink: UplinkId,
     way: Way<'_>,
 ) -> Result<(CarrierStream<E::Stream>, Connected), Failed> {
-    let Way { url, token, origin } = way;
+    let Way { url, token, source } = way;
     let pop = Origin::parse(url, shared.joiner.clear()).map_err(|error| Failed::of(&error))?;
     let stream = pop
         .connect(&shared.env, shared.tls.as_ref(), &shared.remembered)
@@ -150,10 +150,10 @@ async fn reach<E: Env>(
                 ..
             } => {
                 shared.joiner.forget(uplink);
-                match origin {
+                match source {
                     // The manager may have a better one.
-                    Origin::Memory => Duration::ZERO,
-                    Origin::Manager => UNAUTHORIZED_RETRY,
+                    Source::Memory => Duration::ZERO,
+                    Source::Manager => UNAUTHORIZED_RETRY,
                 }
             }
             ConnectError::Refused {
