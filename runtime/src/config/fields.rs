@@ -4,10 +4,11 @@ use core::fmt;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 
 /// The first part of every key that some program of Titan has.
-pub(super) const ALL: [&str; 35] = [
+pub(super) const ALL: [&str; 36] = [
     "allow_targets",
     "blacklist_pop",
     "ca",
+    "connections_max",
     "copies",
     "data",
     "default_pop",
