@@ -6,6 +6,7 @@
 pub mod ledger;
 pub(crate) mod quota;
 pub(crate) mod rate;
+mod share;
 
 use crate::time::Instant;
 use quota::Quota;
@@ -13,6 +14,7 @@ use rate::Bucket;
 use titan_proto::Code;
 
 pub use quota::{Carried, Grant};
+pub use share::{Stake, divide};
 
 /// The direction of bytes, as the client sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +36,21 @@ pub struct Rates {
     pub up: u64,
     /// To clients.
     pub down: u64,
+}
+
+impl Rates {
+    /// Tells whether either direction is limited.
+    #[must_use]
+    pub const fn is_limited(self) -> bool {
+        self.up != 0 || self.down != 0
+    }
+
+    pub(crate) const fn of(self, way: Way) -> u64 {
+        match way {
+            Way::Up => self.up,
+            Way::Down => self.down,
+        }
+    }
 }
 
 /// The account of one group.

@@ -34,8 +34,8 @@ mod users;
 mod word;
 
 pub use accounts::{
-    Accounts, Holder, HolderUsage, INCARNATIONS_KEPT, REPORT_MAX, Resolution, Standing, Totals,
-    TrafficBucket,
+    Accounts, Holder, HolderUsage, INCARNATIONS_KEPT, REPORT_MAX, Resolution, SILENT_AFTER,
+    Standing, Totals, TrafficBucket,
 };
 pub use audit::{
     AUDIT_MAX, AUDIT_RECORD_MAX, AuditHead, AuditLog, AuditRecord, BrokenChain, NewAudit,

@@ -26,6 +26,7 @@
 //! | `asking` | `Idle`, `Due`, `Open`, `Paused` | whether more is asked for |
 //! | `user` | `On`, `Off`, `Gone`; `Flowing`, `Dry`; `Here`, `Away` | switch, supply, presence |
 //! | `place` | `Waiting`, `In` | one session |
+//! | `share` | `Untold`, `Whole`, `Part` | how fast, of what all POPs may together |
 //! | `round` | `Asleep`, `Resting`, `Due`, `Open` | reporting, all users together |
 //!
 //! A grant is asked for when the endpoint warns that half of it is used ([`Config`] bounds its size, a
@@ -60,6 +61,7 @@ mod message;
 mod need;
 mod place;
 mod round;
+mod share;
 mod user;
 mod window;
 
@@ -76,7 +78,7 @@ use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use books::Books;
 use place::Place;
-use round::Round;
+use round::{Agenda, Round};
 use user::User;
 use window::Windows;
 
@@ -98,6 +100,7 @@ pub struct Ledger {
     /// Until when the store is not asked for the number of sessions.
     count_again_at: Instant,
     round: Round,
+    agenda: Agenda,
     /// Something urgent came while a report was under way: the next one follows soon.
     hurried: bool,
     windows: Windows,
@@ -182,6 +185,7 @@ impl Ledger {
             place_next: 0,
             count_again_at: Instant::EPOCH,
             round: Round::Asleep,
+            agenda: Agenda::new(Instant::EPOCH),
             hurried: false,
             windows: Windows::default(),
             wanted: VecDeque::new(),
@@ -305,6 +309,7 @@ impl Ledger {
         self.open.clear();
         self.wanted.clear();
         self.users.values_mut().for_each(|user| user.leave(now));
+        self.agenda = Agenda::new(now);
         self.round = Round::Due(None);
         self.wanted.push_back(Wanted::Round);
     }
@@ -347,7 +352,8 @@ impl Ledger {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        let others = [self.round.due(), self.windows.due()];
+        let round = self.round_due().map(|(due, _)| due);
+        let others = [round, self.windows.due()];
         deadline
             .into_iter()
             .chain(others.into_iter().flatten())
@@ -464,6 +470,7 @@ impl Ledger {
                 since: now,
                 urgent: false,
             };
+            self.agenda = Agenda::new(now);
         }
         group
     }

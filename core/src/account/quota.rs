@@ -19,6 +19,13 @@ impl Carried {
         self.up.saturating_add(self.down)
     }
 
+    pub(crate) const fn of(self, way: Way) -> u64 {
+        match way {
+            Way::Up => self.up,
+            Way::Down => self.down,
+        }
+    }
+
     pub(crate) fn add(&mut self, way: Way, bytes: u64) {
         let side = match way {
             Way::Up => &mut self.up,

@@ -3,7 +3,7 @@
 use titan_core::account::ledger::{
     Ask, Config, Event, Instruction, Ledger, PlaceId, Question, Standing, Terms, Totals,
 };
-use titan_core::endpoint::{Carried, Grant};
+use titan_core::endpoint::{Carried, Grant, Rates};
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
@@ -108,6 +108,7 @@ fn stands(granted: u64, held_elsewhere: u64, limit: Option<u64>) -> Standing {
         limit,
         sessions_elsewhere: 0,
         held_elsewhere,
+        share: Rates::default(),
     }
 }
 

@@ -9,6 +9,7 @@
 mod asking;
 mod endpoint;
 mod places;
+mod rates;
 mod rig;
 mod store;
 mod strays;

@@ -25,6 +25,7 @@ fn elsewhere(sessions: u64) -> Standing {
         limit: None,
         sessions_elsewhere: sessions,
         held_elsewhere: 0,
+        share: Rates::default(),
     }
 }
 

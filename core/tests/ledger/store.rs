@@ -100,6 +100,7 @@ impl Store {
             limit: account.limit,
             sessions_elsewhere: others.iter().map(|part| u64::from(part.sessions)).sum(),
             held_elsewhere: others.iter().map(held).sum(),
+            share: Rates::default(),
         })
     }
 }

@@ -90,7 +90,10 @@ fn terms(choices: &mut Choices<'_>) -> Terms {
         limit: amount(),
         charged: amount().unwrap_or(0),
         spent: amount().unwrap_or(0),
-        rates: Rates::default(),
+        rates: Rates {
+            up: amount().unwrap_or(0),
+            down: 0,
+        },
         starts_at: amount(),
         ends_at: amount(),
         password: amount().unwrap_or(0),
@@ -107,6 +110,10 @@ fn standing(choices: &mut Choices<'_>) -> Option<Standing> {
         limit: Some(amount()),
         sessions_elsewhere: amount(),
         held_elsewhere: amount(),
+        share: Rates {
+            up: amount(),
+            down: amount(),
+        },
     };
     (choices.below(5) > 0).then_some(standing)
 }

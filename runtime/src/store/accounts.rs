@@ -1,6 +1,7 @@
 //! What users may transfer and did: leases, usage, and usage over time.
 
 use super::{COUNT_MAX, StoreError};
+use titan_core::endpoint::Rates;
 
 /// The most accounts in one [`Accounts::report`].
 pub const REPORT_MAX: usize = 256;
@@ -8,6 +9,10 @@ pub const REPORT_MAX: usize = 256;
 /// How many processes of one POP are kept apart in a user's account. Older ones are folded into the
 /// sum; what such a process reports afterwards, 16 restarts late, is ignored.
 pub const INCARNATIONS_KEPT: u32 = 16;
+
+/// For how many seconds a POP that believes a user to be nowhere else is taken to use the user's whole
+/// rate: one that moves something says so every 2 s.
+pub const SILENT_AFTER: u64 = 5;
 
 subject! {
     /// What POPs are granted of a quota, and what users transferred (requirement W3).
@@ -23,6 +28,10 @@ subject! {
         /// Takes over the totals of `holder` for users, at most [`REPORT_MAX`], and returns how each
         /// stands; none for one who is gone. What is new in them counts as transferred at `at`
         /// (Unix seconds), which may lie in the past.
+        ///
+        /// If the user has sessions at other POPs that live, its rates are divided among them as
+        /// [`divide`](titan_core::account::divide) says, here and in [`lease`](Self::lease). One that
+        /// has told nothing within [`SILENT_AFTER`] since it was told that it is alone uses nothing.
         ///
         /// Also for a process that has ended: what it left in its journal is still its.
         ///
@@ -81,9 +90,12 @@ pub struct Totals {
     pub uploaded: u64,
     /// What was downloaded, in bytes.
     pub downloaded: u64,
-    /// How many sessions the user has here now. The one number that does not only grow: the last one
-    /// told counts, for as long as the POP's lease holds.
+    /// How many sessions the user has here now. It does not only grow: the last one told counts, for
+    /// as long as the POP's lease holds.
     pub sessions: u32,
+    /// How fast the user would be here if other POPs left it its whole rate, in bytes per second; the
+    /// last ones told count.
+    pub wants: Rates,
 }
 
 impl Totals {
@@ -98,6 +110,7 @@ impl Totals {
             uploaded: 0,
             downloaded: 0,
             sessions: 0,
+            wants: Rates { up: 0, down: 0 },
         }
     }
 
@@ -122,6 +135,8 @@ impl Totals {
             &mut self.returned,
             &mut self.uploaded,
             &mut self.downloaded,
+            &mut self.wants.up,
+            &mut self.wants.down,
         ] {
             // Sums of two still fit what both stores can count.
             *value = (*value).min(COUNT_MAX / 2);
@@ -143,6 +158,9 @@ pub struct Standing {
     pub sessions_elsewhere: u64,
     /// What other POPs that live had been granted and not spent when they last told, in bytes.
     pub held_elsewhere: u64,
+    /// How fast the user may be at this holder while it has sessions at other POPs, in bytes per second;
+    /// zero is no limit.
+    pub share: Rates,
 }
 
 /// One holder's part of a user's account.

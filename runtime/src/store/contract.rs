@@ -10,6 +10,7 @@ mod nodes;
 mod pops;
 mod race;
 mod retiring;
+mod shares;
 mod tokens;
 mod users;
 
@@ -30,6 +31,7 @@ pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
     blacklist::all(&mut open).await;
     changes::all(&mut open).await;
     accounts::all(&mut open).await;
+    shares::all(&mut open).await;
     race::all(&mut open).await;
     tokens::all(&mut open).await;
     audit::all(&mut open).await;

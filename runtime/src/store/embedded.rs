@@ -8,6 +8,7 @@ mod meta;
 mod nodes;
 mod pops;
 mod schema;
+mod shares;
 mod tokens;
 mod traffic;
 mod users;

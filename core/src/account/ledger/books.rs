@@ -37,6 +37,11 @@ impl Books {
         self.granted = self.granted.max(granted);
     }
 
+    /// Returns what all groups that the user has had have carried.
+    pub(super) const fn carried(&self) -> Carried {
+        self.carried
+    }
+
     /// Returns what is spent, in bytes.
     pub(super) const fn spent(&self) -> u64 {
         self.carried.total()

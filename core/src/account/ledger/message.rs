@@ -75,6 +75,8 @@ pub struct Standing {
     pub sessions_elsewhere: u64,
     /// What other POPs that live hold and had not spent when they last told, in bytes.
     pub held_elsewhere: u64,
+    /// How fast the user may be here while it has sessions at other POPs; zero is no limit.
+    pub share: Rates,
 }
 
 /// What the store is told of a user: totals of this process, which only grow and count as maxima.
@@ -88,8 +90,11 @@ pub struct Totals {
     pub uploaded: u64,
     /// What was written to clients, in bytes.
     pub downloaded: u64,
-    /// Sessions now. The one number that does not only grow: the last one told counts.
+    /// Sessions now. It does not only grow: the last one told counts.
     pub sessions: u32,
+    /// How fast the user would be here if other POPs left it its whole rate, as far as can be seen; the
+    /// last ones told count.
+    pub wants: Rates,
 }
 
 /// A message to the store; never used twice in one process.
@@ -219,5 +224,6 @@ pub(super) const fn totals(granted: u64, returned: u64, carried: Carried, sessio
         uploaded: carried.up,
         downloaded: carried.down,
         sessions,
+        wants: Rates { up: 0, down: 0 },
     }
 }

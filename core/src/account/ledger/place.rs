@@ -88,7 +88,7 @@ impl Ledger {
             return Err(Code::SessionLimit);
         }
         user.may(terms.password)?;
-        let number = user.take_place();
+        let number = user.take_place(now);
         let room = look(user, now, number, now < self.count_again_at);
         let place = PlaceId(self.place_next);
         self.place_next += 1;
@@ -97,6 +97,7 @@ impl Ledger {
         if max.is_some() {
             self.hurry();
         }
+        self.hurry_share(group);
         let waits = match room {
             Room::Enough => {
                 self.seat(group);

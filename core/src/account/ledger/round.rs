@@ -1,7 +1,9 @@
 //! Telling the store what users have transferred, in batches, and giving back what they do not need.
 //!
+//! Users who share a rate with other POPs are told of more often, by themselves.
+//!
 //! ```text
-//!           2 s, or something urgent        nothing left to tell
+//!         2 s, 1 s, or something urgent     nothing left to tell
 //!  Resting ──────────────────────────▶ Due ─────────────────────▶ Resting (told)
 //!                                      │ ▲
 //!                          a batch told ▼ │ answered
@@ -10,6 +12,7 @@
 //! ```
 
 use super::message::{Ask, Event, Question, Standing, Totals};
+use super::user::User;
 use super::{Ledger, Open, Stage, Wanted};
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
@@ -20,6 +23,9 @@ pub const BATCH_MAX: usize = 256;
 
 /// How often usage is reported.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often users are told of who share a rate with other POPs.
+const SHARING: Duration = Duration::from_secs(1);
 
 /// How soon after a report the next one may follow.
 const INTERVAL_MIN: Duration = Duration::from_millis(200);
@@ -41,19 +47,60 @@ pub(super) enum Round {
     Open { left: VecDeque<u32> },
 }
 
-impl Round {
-    /// Returns when the next one begins.
-    pub(super) fn due(&self) -> Option<Instant> {
-        match *self {
-            Self::Resting { since, urgent } => {
-                Some(since + if urgent { INTERVAL_MIN } else { INTERVAL })
-            }
-            Self::Asleep | Self::Due(_) | Self::Open { .. } => None,
+/// Of whom a round tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scope {
+    /// Everybody of whom there is something to tell.
+    All,
+    /// Those who share a rate.
+    Sharing,
+}
+
+/// When rounds begin, and of whom the one under way tells.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    scope: Scope,
+    /// When the last round about everybody was over.
+    all_at: Instant,
+    /// How soon after a round those who share a rate are told of; none if nobody does.
+    sharing: Option<Duration>,
+}
+
+impl Agenda {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            scope: Scope::All,
+            all_at: now,
+            sharing: None,
         }
     }
 }
 
 impl Ledger {
+    /// Returns when the next round begins, and of whom it tells then.
+    pub(super) fn round_due(&self) -> Option<(Instant, Scope)> {
+        let Round::Resting { since, urgent } = self.round else {
+            return None;
+        };
+        if urgent {
+            return Some((since + INTERVAL_MIN, Scope::All));
+        }
+        let all = self.agenda.all_at + INTERVAL;
+        let sharing = self.agenda.sharing.map(|pause| since + pause);
+        Some(match sharing {
+            Some(sharing) if sharing < all => (sharing, Scope::Sharing),
+            Some(_) | None => (all, Scope::All),
+        })
+    }
+
+    /// Has the store be told soon of a user that came: others may have the whole rate.
+    pub(super) fn hurry_share(&mut self, group: u32) {
+        if self.users.get(&group).is_some_and(User::awaits_share) {
+            self.agenda.sharing = Some(INTERVAL_MIN);
+            self.begin_round();
+        }
+    }
+
     /// Has everything be reported soon.
     pub(super) fn hurry(&mut self) {
         match self.round {
@@ -74,9 +121,23 @@ impl Ledger {
     /// everything is known.
     pub(super) fn begin_round(&mut self) {
         let now = self.now;
-        if self.round.due().is_none_or(|due| due > now) {
+        let Some((due, scope)) = self.round_due() else {
+            return;
+        };
+        if due > now {
             return;
         }
+        self.agenda.scope = scope;
+        self.users.values_mut().for_each(|user| user.measure(now));
+        if scope == Scope::All {
+            self.tidy_users();
+        }
+        self.round = Round::Due(None);
+        self.wanted.push_back(Wanted::Round);
+    }
+
+    fn tidy_users(&mut self) {
+        let now = self.now;
         let groups: Vec<u32> = self.users.keys().copied().collect();
         for group in groups {
             let config = self.config;
@@ -84,8 +145,14 @@ impl Ledger {
                 self.release(group);
             }
         }
-        self.round = Round::Due(None);
-        self.wanted.push_back(Wanted::Round);
+    }
+
+    /// Returns the groups of whom the round tells.
+    fn groups_told(&self) -> VecDeque<u32> {
+        let all = self.agenda.scope == Scope::All;
+        let told = |user: &User| user.is_sharing() || (all && user.is_unreported());
+        let users = self.users.iter().filter(|(_, user)| told(user));
+        users.map(|(&group, _)| group).collect()
     }
 
     /// Notes that the next batch is told; none if the round is over.
@@ -95,7 +162,7 @@ impl Ledger {
         };
         let mut left = match left.take() {
             Some(left) => left,
-            None => self.unreported().map(|(group, _)| group).collect(),
+            None => self.groups_told(),
         };
         let mut batch = Vec::new();
         while batch.len() < BATCH_MAX
@@ -144,6 +211,15 @@ impl Ledger {
             self.wanted.push_back(Wanted::Round);
             return;
         }
+        // Somebody may have come while the round was under way.
+        let awaits = told && self.users.values().any(User::awaits_share);
+        let shares = self.users.values().any(User::is_sharing);
+        let pause = if awaits { INTERVAL_MIN } else { SHARING };
+        self.agenda.sharing = shares.then_some(pause);
+        let all = self.agenda.scope == Scope::All;
+        if all {
+            self.agenda.all_at = self.now;
+        }
         let asleep = self.users.is_empty() || self.stage == Stage::Leaving;
         let urgent = core::mem::take(&mut self.hurried);
         self.round = if asleep {
@@ -154,7 +230,9 @@ impl Ledger {
                 urgent,
             }
         };
-        self.events
-            .push_back(if told { Event::Told } else { Event::Untold });
+        if all || !told {
+            let event = if told { Event::Told } else { Event::Untold };
+            self.events.push_back(event);
+        }
     }
 }

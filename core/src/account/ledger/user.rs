@@ -7,6 +7,7 @@ use super::books::Books;
 use super::line::{Gate, Line, Told, Wish};
 use super::message::{Config, Instruction, Standing, Terms, Totals};
 use super::need::Need;
+use super::share::Share;
 use crate::account::{Carried, Grant};
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
@@ -98,6 +99,7 @@ pub(super) struct User {
     known: Known,
     flight: Flight,
     need: Need,
+    share: Share,
     pub(super) asking: Asking,
     line: Line,
     /// The endpoint is warned below this, in bytes.
@@ -148,6 +150,7 @@ impl User {
                 books.spent(),
                 config,
             ),
+            share: Share::new(now, books.carried()),
             asking: Asking::Idle,
             line: Line::Down,
             low: 0,
@@ -182,7 +185,10 @@ impl User {
     }
 
     pub(super) const fn totals(&self) -> Totals {
-        self.books.totals(self.sessions())
+        Totals {
+            wants: self.share.wants(),
+            ..self.books.totals(self.sessions())
+        }
     }
 
     const fn is_limited(&self) -> bool {
@@ -237,7 +243,10 @@ impl User {
     // --- Sessions ---------------------------------------------------------------------------------
 
     /// Takes one more place; returns how many there are with it.
-    pub(super) fn take_place(&mut self) -> u32 {
+    pub(super) fn take_place(&mut self, now: Instant) -> u32 {
+        if self.sessions() == 0 {
+            self.share.come_back(now, self.books.carried());
+        }
         let sessions = self.sessions().saturating_add(1);
         self.presence = Presence::Here { sessions };
         self.idle = false;
@@ -343,6 +352,7 @@ impl User {
             sessions: standing.sessions_elsewhere,
             at: now,
         };
+        self.share.stand(now, self.books.carried(), standing);
         self.books.grant(standing.granted);
         let limit = standing.limit.unwrap_or(u64::MAX);
         self.need.stand(limit.saturating_sub(standing.charged));
@@ -436,8 +446,13 @@ impl User {
                 sessions_sure,
                 ..
             } => {
-                let granted = totals.granted;
-                !sessions_sure || totals != (Totals { granted, ..now })
+                let Totals { granted, wants, .. } = totals;
+                let known = Totals {
+                    granted,
+                    wants,
+                    ..now
+                };
+                !sessions_sure || totals != known
             }
         }
     }
@@ -449,6 +464,30 @@ impl User {
             Known::Totals { at, .. } => at,
         };
         !self.is_unreported() && now.since(since) >= FORGETS
+    }
+
+    // --- The rate ---------------------------------------------------------------------------------
+
+    /// Tells whether the store has not said yet which part of the rate is this POP's.
+    pub(super) const fn awaits_share(&self) -> bool {
+        let here = self.sessions() > 0 && !self.is_gone();
+        here && self.terms.rates.is_limited() && self.share.is_untold()
+    }
+
+    /// Tells whether the store is to hear with the next exchange of rates what the user wants of it, or
+    /// that it wants nothing any more.
+    pub(super) fn is_sharing(&self) -> bool {
+        let part = self.terms.rates.is_limited() && self.share.is_part();
+        let here = self.sessions() > 0 || self.is_unreported();
+        self.awaits_share() || (part && here && !self.is_gone())
+    }
+
+    /// Sees how much of the rate the user has used here.
+    pub(super) fn measure(&mut self, now: Instant) {
+        if self.terms.rates.is_limited() {
+            let carried = self.books.carried();
+            self.share.measure(now, carried, self.terms.rates);
+        }
     }
 
     // --- The endpoint -----------------------------------------------------------------------------
@@ -502,7 +541,7 @@ impl User {
             self.low
         };
         let wish = Wish {
-            rates: self.terms.rates,
+            rates: self.share.of(self.terms.rates),
             gate,
             grant: Grant {
                 total: self.is_limited().then_some(self.books.ceiling()),

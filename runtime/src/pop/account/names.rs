@@ -70,6 +70,7 @@ impl Names {
             uploaded: totals.uploaded,
             downloaded: totals.downloaded,
             sessions: totals.sessions,
+            wants: totals.wants,
         })
     }
 }

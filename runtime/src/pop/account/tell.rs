@@ -70,6 +70,7 @@ const fn read(standing: store::Standing) -> Standing {
         limit: standing.limit,
         sessions_elsewhere: standing.sessions_elsewhere,
         held_elsewhere: standing.held_elsewhere,
+        share: standing.share,
     }
 }
 

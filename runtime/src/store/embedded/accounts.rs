@@ -1,12 +1,13 @@
 //! Quotas in SQLite: leases, usage, adjustments.
 
-use super::{Embedded, durable, integer, quick, traffic, unsigned, users};
+use super::{Embedded, durable, integer, quick, shares, traffic, unsigned, users};
 use crate::store::{
     ADJUSTMENTS_KEPT, Accounts, Adjustment, AdjustmentKind, COUNT_MAX, Holder, HolderUsage,
     INCARNATIONS_KEPT, REPORT_MAX, Resolution, Standing, StoreError, Totals, TrafficBucket, User,
     check_batch,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use titan_core::endpoint::Rates;
 
 impl Accounts for Embedded {
     async fn lease(
@@ -67,12 +68,13 @@ struct Part {
     reported_at: u64,
 }
 
-/// What of a user decides about grants.
+/// What of a user decides about grants and shares.
 #[derive(Clone, Copy)]
 struct Purse {
     id: i64,
     limit: Option<u64>,
     charged: u64,
+    rates: Rates,
 }
 
 impl Part {
@@ -142,50 +144,19 @@ fn settle(
     want: u64,
     at: u64,
 ) -> Result<Option<Standing>, StoreError> {
-    let purse = transaction
-        .prepare_cached("SELECT id, traffic_limit, charged FROM users WHERE name = ?1 AND id = ?2")?
-        .query_row(params![totals.user, integer(totals.user_id)], |row| {
-            Ok(Purse {
-                id: row.get(0)?,
-                limit: row.get::<_, Option<i64>>(1)?.map(unsigned),
-                charged: unsigned(row.get(2)?),
-            })
-        })
-        .optional()?;
-    let Some(mut purse) = purse else {
+    let Some(mut purse) = purse(transaction, &totals)? else {
         return Ok(None);
     };
+    let mut standing = elsewhere(transaction, &purse, holder, at)?;
     let key = params![purse.id, holder.pop, integer(holder.incarnation)];
-    let (sessions_elsewhere, held_elsewhere) = transaction
-        .prepare_cached(
-            "SELECT coalesce(sum(u.sessions), 0),
-                 coalesce(sum(max(u.granted - u.returned - u.uploaded - u.downloaded, 0)), 0)
-             FROM usage u JOIN pops p ON p.id = u.pop AND CASE u.incarnation
-                 WHEN p.incarnation THEN p.lease_until WHEN p.retiring THEN p.retiring_until END > ?4
-             WHERE u.user_id = ?1 AND NOT (u.pop = ?2 AND u.incarnation = ?3)",
-        )?
-        .query_row(
-            params![
-                purse.id,
-                holder.pop,
-                integer(holder.incarnation),
-                integer(at)
-            ],
-            |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))),
-        )?;
     let folded = transaction
         .prepare_cached(
             "SELECT 1 FROM usage_folded WHERE user_id = ?1 AND pop = ?2 AND incarnation >= ?3",
         )?
         .exists(key)?;
     if folded {
-        return Ok(Some(Standing {
-            granted: totals.granted,
-            charged: purse.charged,
-            limit: purse.limit,
-            sessions_elsewhere,
-            held_elsewhere,
-        }));
+        standing.granted = totals.granted;
+        return Ok(Some(standing));
     }
 
     let known = transaction
@@ -213,6 +184,82 @@ fn settle(
     part.granted += more;
     purse.charged += more;
 
+    keep(transaction, &purse, holder, &part)?;
+    let uploaded = part.uploaded - before.uploaded;
+    let downloaded = part.downloaded - before.downloaded;
+    count(transaction, &purse, uploaded, downloaded)?;
+    traffic::add(transaction, purse.id, at, uploaded, downloaded)?;
+    if known.is_none() {
+        fold(transaction, purse.id, &holder.pop)?;
+    }
+    let wants = (part.sessions > 0).then_some(totals.wants);
+    standing.share = shares::divide(transaction, purse.id, purse.rates, holder, wants, at)?;
+    (standing.granted, standing.charged) = (part.granted, purse.charged);
+    Ok(Some(standing))
+}
+
+/// Reads what decides about grants of the user that totals are of; none if it is gone.
+fn purse(transaction: &Transaction<'_>, totals: &Totals) -> rusqlite::Result<Option<Purse>> {
+    transaction
+        .prepare_cached(
+            "SELECT id, traffic_limit, charged, coalesce(upload_rate, 0), coalesce(download_rate, 0)
+             FROM users WHERE name = ?1 AND id = ?2",
+        )?
+        .query_row(params![totals.user, integer(totals.user_id)], |row| {
+            Ok(Purse {
+                id: row.get(0)?,
+                limit: row.get::<_, Option<i64>>(1)?.map(unsigned),
+                charged: unsigned(row.get(2)?),
+                rates: Rates {
+                    up: unsigned(row.get(3)?),
+                    down: unsigned(row.get(4)?),
+                },
+            })
+        })
+        .optional()
+}
+
+/// Returns how a user stands before a holder has told anything, with what other POPs that live have.
+fn elsewhere(
+    transaction: &Transaction<'_>,
+    purse: &Purse,
+    holder: &Holder,
+    at: u64,
+) -> rusqlite::Result<Standing> {
+    let (sessions_elsewhere, held_elsewhere) = transaction
+        .prepare_cached(
+            "SELECT coalesce(sum(u.sessions), 0),
+                 coalesce(sum(max(u.granted - u.returned - u.uploaded - u.downloaded, 0)), 0)
+             FROM usage u JOIN pops p ON p.id = u.pop AND CASE u.incarnation
+                 WHEN p.incarnation THEN p.lease_until WHEN p.retiring THEN p.retiring_until END > ?4
+             WHERE u.user_id = ?1 AND NOT (u.pop = ?2 AND u.incarnation = ?3)",
+        )?
+        .query_row(
+            params![
+                purse.id,
+                holder.pop,
+                integer(holder.incarnation),
+                integer(at)
+            ],
+            |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))),
+        )?;
+    Ok(Standing {
+        granted: 0,
+        charged: purse.charged,
+        limit: purse.limit,
+        sessions_elsewhere,
+        held_elsewhere,
+        share: purse.rates,
+    })
+}
+
+/// Writes a holder's part of a user's account.
+fn keep(
+    transaction: &Transaction<'_>,
+    purse: &Purse,
+    holder: &Holder,
+    part: &Part,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
@@ -233,8 +280,16 @@ fn settle(
             part.sessions,
             integer(part.reported_at),
         ])?;
-    let uploaded = part.uploaded - before.uploaded;
-    let downloaded = part.downloaded - before.downloaded;
+    Ok(())
+}
+
+/// Writes what is charged to a user, and counts what has moved since it was last told.
+fn count(
+    transaction: &Transaction<'_>,
+    purse: &Purse,
+    uploaded: u64,
+    downloaded: u64,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE users SET charged = ?2, uploaded = uploaded + ?3, downloaded = downloaded + ?4
@@ -246,17 +301,7 @@ fn settle(
             integer(uploaded),
             integer(downloaded)
         ])?;
-    traffic::add(transaction, purse.id, at, uploaded, downloaded)?;
-    if known.is_none() {
-        fold(transaction, purse.id, &holder.pop)?;
-    }
-    Ok(Some(Standing {
-        granted: part.granted,
-        charged: purse.charged,
-        limit: purse.limit,
-        sessions_elsewhere,
-        held_elsewhere,
-    }))
+    Ok(())
 }
 
 /// Forgets which part old processes of a POP have in an account; the sums stay.

@@ -10,6 +10,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/quota.sql"),
     include_str!("schema/pages.sql"),
     include_str!("schema/retiring.sql"),
+    include_str!("schema/shares.sql"),
 ];
 
 const TABLES: &str = "

@@ -7,6 +7,7 @@ use crate::store::{
     StoreError, Totals, TrafficBucket, check_batch,
 };
 use redis::Value;
+use titan_core::endpoint::Rates;
 
 impl Accounts for Redis {
     async fn lease(
@@ -87,6 +88,8 @@ async fn settle(
             totals.uploaded.to_string(),
             totals.downloaded.to_string(),
             totals.sessions.to_string(),
+            totals.wants.up.to_string(),
+            totals.wants.down.to_string(),
         ]);
     }
     let standing = |value| {
@@ -94,17 +97,28 @@ async fn settle(
         if all.is_empty() {
             return Ok(None);
         }
-        let [granted, charged, limit, sessions_elsewhere, held_elsewhere] =
-            texts(Value::Array(all))?;
+        let [
+            granted,
+            charged,
+            limit,
+            sessions_elsewhere,
+            held_elsewhere,
+            share_up,
+            share_down,
+        ] = texts(Value::Array(all))?;
         Ok(Some(Standing {
             granted: number(&granted)?,
             charged: number(&charged)?,
             limit: optional_number(&limit)?,
             sessions_elsewhere: number(&sessions_elsewhere)?,
             held_elsewhere: number(&held_elsewhere)?,
+            share: Rates {
+                up: number(&share_up)?,
+                down: number(&share_down)?,
+            },
         }))
     };
-    let answers = array(store.run(script!("parts" "settle"), args).await?)?;
+    let answers = array(store.run(script!("parts" "shares" "settle"), args).await?)?;
     answers.into_iter().map(standing).collect()
 }
 

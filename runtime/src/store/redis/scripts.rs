@@ -15,7 +15,7 @@ macro_rules! script {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::{CHANGES_KEPT, COUNT_MAX, NODE_FORGOTTEN_AFTER, Resolution};
+    use crate::store::{CHANGES_KEPT, COUNT_MAX, NODE_FORGOTTEN_AFTER, Resolution, SILENT_AFTER};
 
     #[test]
     fn scripts_and_code_agree_on_their_numbers() {
@@ -23,6 +23,8 @@ mod tests {
         for number in [CHANGES_KEPT, NODE_FORGOTTEN_AFTER, COUNT_MAX] {
             assert!(prelude.contains(&number.to_string()), "{number}");
         }
+        let shares = include_str!("scripts/shares.lua");
+        assert!(shares.contains(&format!("local SILENT_AFTER = {SILENT_AFTER}\n")));
         let settle = include_str!("scripts/settle.lua");
         for resolution in Resolution::ALL {
             let curve = format!("', {}, {} }}", resolution.width(), resolution.kept());

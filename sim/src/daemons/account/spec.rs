@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use titan_runtime::auth::{Cost, hash_password};
 use titan_runtime::store::{Embedded, NewUser, UserSettings, Users as _};
 
-/// A user, who is there from the start. Rates hold at each POP, everything else over all of them.
+/// A user, who is there from the start. What it may holds over all POPs together.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {

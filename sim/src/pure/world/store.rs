@@ -8,6 +8,7 @@ use super::{Action, World};
 use core::hash::Hash as _;
 use std::collections::{BTreeMap, BTreeSet};
 use titan_core::account::ledger::{AskId, Question, Standing, Terms, Totals};
+use titan_core::account::{Stake, divide};
 use titan_core::endpoint::Rates;
 use titan_core::time::{Duration, Instant};
 
@@ -56,6 +57,8 @@ pub(super) struct Store {
     history: Vec<(Instant, (usize, Holder), Totals)>,
     /// What each process was granted at most, whatever is known of it now.
     given: BTreeMap<(usize, Holder), u64>,
+    /// How fast the user may be at each process.
+    shares: BTreeMap<(usize, Holder), Rates>,
     /// How much more than the quota may be moved, because it was forgotten that it was granted.
     forgotten: BTreeMap<usize, u64>,
     /// Accounts of which nothing was left once.
@@ -107,6 +110,32 @@ impl Store {
         *self.forgotten.entry(account).or_default() += before - granted(self);
     }
 
+    /// Divides the rates among the processes that live and have sessions; `others` are the other ones.
+    fn share(
+        &mut self,
+        account: usize,
+        holder: Holder,
+        rates: Rates,
+        others: &[(Holder, Totals)],
+    ) -> Rates {
+        let wants = self.part(account, holder).wants;
+        let way = |of: fn(Rates) -> u64| {
+            let others = others.iter().filter(|(_, part)| part.sessions > 0);
+            let stake = |&(holder, part): &(Holder, Totals)| Stake {
+                wants: of(part.wants),
+                has: self.shares.get(&(account, holder)).copied().map_or(0, of),
+            };
+            let others: Vec<Stake> = others.map(stake).collect();
+            divide(of(rates), of(wants), &others)
+        };
+        let share = Rates {
+            up: way(|rates| rates.up),
+            down: way(|rates| rates.down),
+        };
+        self.shares.insert((account, holder), share);
+        share
+    }
+
     /// Tells whether nothing was left of an account once.
     pub(super) fn is_spent(&self, account: usize) -> bool {
         self.spent.contains(&account)
@@ -126,7 +155,7 @@ impl Store {
         part.uploaded = part.uploaded.max(told.uploaded);
         part.downloaded = part.downloaded.max(told.downloaded);
         part.returned = part.returned.max(told.returned);
-        part.sessions = told.sessions;
+        (part.sessions, part.wants) = (told.sessions, told.wants);
         let spent = part.uploaded + part.downloaded;
         if quota.is_some() && part.returned + spent > part.granted {
             violated(
@@ -285,14 +314,17 @@ impl World {
             uploaded,
             downloaded,
             sessions,
+            wants,
         } = totals;
         (granted, returned, uploaded, downloaded, sessions, want).hash(&mut self.trace);
+        (wants.up, wants.down).hash(&mut self.trace);
         let quota = self.scenario.accounts[index].quota;
         if self.scenario.accounts[index].forgets.is_some() {
             let part = self.store.part(index, holder);
             let before = (self.now, (index, holder), part);
             self.store.history.push(before);
         }
+        let rates = self.terms(index).rates;
         self.store.settle(index, holder, quota, totals, want);
         let lives = |(pop, life): Holder| {
             let host = &self.pops[pop];
@@ -300,7 +332,9 @@ impl World {
         };
         let others = self.store.parts_of(index);
         let others = others.filter(|&(of, _)| of != holder && lives(of));
-        let others: Vec<Totals> = others.map(|(_, part)| *part).collect();
+        let others: Vec<(Holder, Totals)> = others.map(|(of, part)| (of, *part)).collect();
+        let share = self.store.share(index, holder, rates, &others);
+        let others: Vec<Totals> = others.iter().map(|&(_, part)| part).collect();
         let held = |part: &Totals| part.granted - part.returned - part.uploaded - part.downloaded;
         let standing = Standing {
             granted: self.store.part(index, holder).granted,
@@ -308,6 +342,7 @@ impl World {
             limit: quota,
             sessions_elsewhere: others.iter().map(|part| u64::from(part.sessions)).sum(),
             held_elsewhere: others.iter().map(held).sum(),
+            share,
         };
         if let Some(mail) = self.store.mail.get_mut(&mail) {
             mail.standing = Some(standing);

@@ -1,5 +1,5 @@
 -- ARGV: pop, incarnation, at, whether it is a lease, how many incarnations to keep, then for each user
--- name, id, want, granted, returned, uploaded, downloaded, sessions.
+-- name, id, want, granted, returned, uploaded, downloaded, sessions, wanted rates up and down.
 
 -- How long a POP that lives and tells nothing keeps a new run from granting, in seconds.
 local UNTOLD_MAX = 90
@@ -64,23 +64,26 @@ end
 
 local function settle(name, id, want, totals)
   local key, account = user_key(name), 'titan:usage:' .. name
-  local user = redis.call('HMGET', key, 'id', 'total_traffic', 'current_traffic')
+  local user = redis.call('HMGET', key, 'id', 'total_traffic', 'current_traffic',
+    'upload_rate_limit', 'download_rate_limit')
   if user[1] ~= id then return false end
-  local limit, charged = user[2], num(user[3])
+  local limit, charged, rates = user[2], num(user[3]), { num(user[4]), num(user[5]) }
   local all = fields(account)
-  local sessions_elsewhere, held_elsewhere = 0, 0
+  local sessions_elsewhere, held_elsewhere, here_too = 0, 0, {}
   for other, text in pairs(all) do
     local of, at_pop = holder_of(other)
     if of and other ~= field then
       if holds(pop_record(at_pop), of, at) then
         local part = read_part(text)
         sessions_elsewhere = sessions_elsewhere + part[6]
+        if part[6] > 0 then here_too[other] = part[7] end
         held_elsewhere = held_elsewhere + math.max(part[1] - part[2] - part[4] - part[5], 0)
       end
     end
   end
   if all['folded@' .. pop] and num(all['folded@' .. pop]) >= incarnation then
-    return { str(totals[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere) }
+    return { str(totals[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere),
+      str(rates[1]), str(rates[2]) }
   end
 
   -- Each total is the larger of the two; what was spent is charged, whatever was granted.
@@ -109,12 +112,15 @@ local function settle(name, id, want, totals)
     all[field] = ''
     fold(account, all)
   end
-  return { str(part[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere) }
+  local share = share_rates(name, field, rates, part[6] > 0, { totals[6], totals[7] }, here_too, at)
+  return { str(part[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere),
+    str(share[1]), str(share[2]) }
 end
 
 local answers = {}
-for i = 6, #ARGV, 8 do
-  local totals = { num(ARGV[i + 3]), num(ARGV[i + 4]), num(ARGV[i + 5]), num(ARGV[i + 6]), num(ARGV[i + 7]) }
+for i = 6, #ARGV, 10 do
+  local totals = {}
+  for nth = 1, 7 do totals[nth] = num(ARGV[i + 2 + nth]) end
   answers[#answers + 1] = settle(ARGV[i], ARGV[i + 1], num(ARGV[i + 2]), totals) or {}
 end
 return answers
