@@ -214,3 +214,37 @@ fn what_a_file_gets_wrong_is_told() {
         "a fault says when",
     );
 }
+
+#[test]
+fn a_process_that_stands_still_answers_nobody_and_goes_on() {
+    broken(
+        "[[faults]]\nat = \"6500ms\"\nhang = { host = \"target-1\", lasts = \"3s\" }",
+        "answered = { within = \"2s\" }",
+        "an answer took",
+    );
+    outcome(
+        "[[faults]]\nat = \"6500ms\"\nhang = { host = \"target-1\", lasts = \"3s\" }\n\
+         [[expect]]\ncomplete = {}",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_pop_that_gives_way_or_does_not_is_told() {
+    let taken_over = "[[expect]]\ntaken-over = { host = \"pop-1\", until = \"9s\" }";
+    let violation = outcome(taken_over).unwrap_err();
+    assert_eq!(violation.kind, Kind::WrongResult, "{violation}");
+    let words = "pop-1 has not given way";
+    assert!(violation.message.contains(words), "{violation}");
+    // A scenario that says nothing of it does not let it pass.
+    let twin = "[topology]\npops = 2\ncopies = 2\n\
+         [[flows]]\nname = \"c\"\nstart = \"8s\"\nup = \"60B\"\ndown = \"60B\"\nrounds = 60\n\
+         think = \"1s\"\n\
+         [[faults]]\nat = \"0s\"\nkill = { host = \"edges\", lasts = \"2s\" }\n\
+         [[faults]]\nat = \"9s\"\nimpersonate = { host = \"pop-2\", id = \"pop-1\" }\n\
+         [[expect]]\nreset = { at_least = 0 }";
+    let violation = outcome(twin).unwrap_err();
+    assert_eq!(violation.kind, Kind::Crash, "{violation}");
+    let words = "another process has its id";
+    assert!(violation.message.contains(words), "{violation}");
+}

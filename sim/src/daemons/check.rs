@@ -76,7 +76,8 @@ fn check_flows(scenario: &Scenario, flows: &Flows) -> Result<(), String> {
 fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), String> {
     let host = |name: &String| known(scenario, name);
     match fault {
-        Fault::Kill(on) | Fault::PowerLoss(on) => host(&on.host),
+        Fault::Kill(on) | Fault::Hang(on) | Fault::PowerLoss(on) => host(&on.host),
+        Fault::Impersonate { host, id, .. } => pop(scenario, host).and_then(|()| pop(scenario, id)),
         Fault::Stop(on) | Fault::Drain(on) => {
             if on.host == "client" || on.host.starts_with("target") {
                 return Err(format!(
@@ -130,10 +131,18 @@ fn check_expect(scenario: &Scenario, expect: &Expect) -> Result<(), String> {
         }
         Expect::Speed(rate) => account::check_rate(scenario, rate),
         Expect::Ended { host } => known(scenario, host),
+        Expect::TakenOver { host, .. } => pop(scenario, host),
         Expect::Resumed(_) | Expect::Failover(_) | Expect::Attached(_) | Expect::Empty { .. } => {
             Ok(())
         }
     }
+}
+
+fn pop(scenario: &Scenario, host: &str) -> Result<(), String> {
+    if hosts(scenario, host).len() != 1 || !host.starts_with("pop-") {
+        return Err(format!("there is no POP {host:?}"));
+    }
+    Ok(())
 }
 
 fn known(scenario: &Scenario, host: &str) -> Result<(), String> {

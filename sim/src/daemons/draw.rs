@@ -54,6 +54,8 @@ fn lasts_mut(fault: &mut Fault) -> Option<&mut Span> {
         Fault::Kill(On { lasts, .. })
         | Fault::Stop(On { lasts, .. })
         | Fault::Drain(On { lasts, .. })
+        | Fault::Hang(On { lasts, .. })
+        | Fault::Impersonate { lasts, .. }
         | Fault::PowerLoss(On { lasts, .. })
         | Fault::Hold(Between { lasts, .. })
         | Fault::Partition(Between { lasts, .. })

@@ -25,7 +25,8 @@ pub(super) fn empty_within(scenario: &Scenario) -> Option<Duration> {
         | Expect::Charged(_)
         | Expect::Lost(_)
         | Expect::Speed(_)
-        | Expect::Ended { .. } => None,
+        | Expect::Ended { .. }
+        | Expect::TakenOver { .. } => None,
     });
     within.min()
 }
@@ -74,14 +75,7 @@ fn check_one(shared: &Shared, expect: &Expect) -> Result<(), String> {
             flows,
             than,
             factor,
-        } => {
-            let these = median(&shared.flows.of(&shared.scenario, Some(flows)));
-            let those = median(&shared.flows.of(&shared.scenario, Some(than)));
-            if these.as_secs_f64() > those.as_secs_f64() * factor {
-                return Err(format!("{flows} take {these:?} each, {than} {those:?}"));
-            }
-            Ok(())
-        }
+        } => alike(shared, flows, than, *factor),
         Expect::Resumed(times) => within(
             "tunnels were resumed",
             looks(Role::Edge, Look::resumes),
@@ -104,6 +98,7 @@ fn check_one(shared: &Shared, expect: &Expect) -> Result<(), String> {
             let still = still.iter().find(|name| !shared.host(name).ended.get());
             still.map_or(Ok(()), |name| Err(format!("{name} has not ended")))
         }
+        Expect::TakenOver { host, until } => gave_way(shared, host, until.duration()),
         Expect::Empty { .. } => Ok(()),
     }
 }
@@ -114,6 +109,23 @@ fn check_within(flows: &[Flow], time: Duration) -> Result<(), String> {
     let complete = complete.filter(|flow| matches!(flow.end, Some((End::Complete, _))));
     let slowest = complete.filter_map(|flow| flow.took()).max();
     at_most("a complete flow took", slowest.unwrap_or_default(), time)
+}
+
+fn alike(shared: &Shared, flows: &str, than: &str, factor: f64) -> Result<(), String> {
+    let these = median(&shared.flows.of(&shared.scenario, Some(flows)));
+    let those = median(&shared.flows.of(&shared.scenario, Some(than)));
+    if these.as_secs_f64() > those.as_secs_f64() * factor {
+        return Err(format!("{flows} take {these:?} each, {than} {those:?}"));
+    }
+    Ok(())
+}
+
+fn gave_way(shared: &Shared, host: &str, until: Duration) -> Result<(), String> {
+    match shared.host(host).taken_over.get() {
+        Some(at) if at <= until => Ok(()),
+        Some(at) => Err(format!("{host} gave way at {at:?}: expected by {until:?}")),
+        None => Err(format!("{host} has not given way")),
+    }
 }
 
 fn flows(

@@ -1,11 +1,11 @@
 //! Makes the faults of a scenario happen.
 
 use super::draw::lasts;
-use super::host::Order;
+use super::host::{Host, Order};
 use super::kernel::lost_power;
 use super::scenario::{Fault, Scenario, hosts};
 use super::store::Trouble;
-use super::units::Jump;
+use super::units::{Jump, Time};
 use super::world::Shared;
 use core::time::Duration;
 use std::net::IpAddr;
@@ -84,6 +84,8 @@ impl Step {
             Fault::Kill(on) => self.order(shared, &each(&on.host), Order::Kill),
             Fault::Stop(on) => self.order(shared, &each(&on.host), Order::Stop(Stop::Now)),
             Fault::Drain(on) => self.order(shared, &each(&on.host), Order::Stop(Stop::Drain)),
+            Fault::Hang(on) => self.hang(shared, &each(&on.host)),
+            Fault::Impersonate { host, id, .. } => self.impersonate(shared.host(host), id),
             Fault::PowerLoss(on) => {
                 for host in each(&on.host) {
                     self.power(shared, sim, &host);
@@ -91,14 +93,7 @@ impl Step {
             }
             Fault::Cut { between, lasts } => {
                 for (a, b) in pairs(between) {
-                    if !self.mended {
-                        let count = shared.network.cut(a, b);
-                        shared.log.note(format_args!("{count} connections are cut"));
-                    }
-                    if lasts.is_some() {
-                        self.partition(shared, sim, a, b);
-                        self.partition(shared, sim, b, a);
-                    }
+                    self.cut(shared, sim, (a, b), lasts.is_some());
                 }
             }
             Fault::Hold(between) => {
@@ -120,37 +115,15 @@ impl Step {
             }
             Fault::Latency { between, takes, .. } => {
                 for (a, b) in pairs(between) {
-                    let usual = shared.scenario.topology.latency;
-                    let takes = if self.mended { usual.min } else { *takes };
-                    sim.set_link_latency(a, b, takes.duration());
-                    if self.mended {
-                        sim.set_link_max_message_latency(a, b, usual.max.duration());
-                    }
+                    self.slow_down(shared, sim, (a, b), *takes);
                 }
             }
             Fault::SlowReader { flows, reads, .. } => {
                 shared.set_reads(flows, (!self.mended).then_some(*reads));
             }
-            Fault::Store {
-                errors_percent,
-                lost_requests_percent,
-                lost_answers_percent,
-                delay,
-                away,
-                lasts: _,
-            } => {
-                let trouble = Trouble {
-                    errors_percent: *errors_percent,
-                    lost_requests_percent: *lost_requests_percent,
-                    lost_answers_percent: *lost_answers_percent,
-                    delay: *delay,
-                    away: *away,
-                };
-                let none = Trouble::default();
-                shared
-                    .store
-                    .gate
-                    .set_trouble(if self.mended { none } else { trouble });
+            Fault::Store { .. } => {
+                let trouble = trouble(&self.fault).filter(|_| !self.mended);
+                shared.store.gate.set_trouble(trouble.unwrap_or_default());
             }
             Fault::Clock { host, jump, .. } => {
                 for host in each(host) {
@@ -167,6 +140,43 @@ impl Step {
         let order = if self.mended { Order::Start } else { order };
         for host in hosts {
             shared.host(host).order(order);
+        }
+    }
+
+    fn hang(&self, shared: &Shared, hosts: &[String]) {
+        let order = if self.mended {
+            Order::GoOn
+        } else {
+            Order::Hang
+        };
+        for host in hosts {
+            shared.host(host).order(order);
+        }
+    }
+
+    fn impersonate(&self, host: &Host, id: &str) {
+        host.set_id(if self.mended { &host.name } else { id });
+        host.order(Order::Kill);
+        host.order(Order::Start);
+    }
+
+    fn cut(&self, shared: &Shared, sim: &Sim<'_>, (a, b): (IpAddr, IpAddr), lasts: bool) {
+        if !self.mended {
+            let count = shared.network.cut(a, b);
+            shared.log.note(format_args!("{count} connections are cut"));
+        }
+        if lasts {
+            self.partition(shared, sim, a, b);
+            self.partition(shared, sim, b, a);
+        }
+    }
+
+    fn slow_down(&self, shared: &Shared, sim: &Sim<'_>, (a, b): (IpAddr, IpAddr), takes: Time) {
+        let usual = shared.scenario.topology.latency;
+        let takes = if self.mended { usual.min } else { takes };
+        sim.set_link_latency(a, b, takes.duration());
+        if self.mended {
+            sim.set_link_max_message_latency(a, b, usual.max.duration());
         }
     }
 
@@ -202,4 +212,26 @@ impl Step {
             }
         }
     }
+}
+
+/// Returns what a fault does to the store, if it is one of the store.
+const fn trouble(fault: &Fault) -> Option<Trouble> {
+    let Fault::Store {
+        errors_percent,
+        lost_requests_percent,
+        lost_answers_percent,
+        delay,
+        away,
+        lasts: _,
+    } = fault
+    else {
+        return None;
+    };
+    Some(Trouble {
+        errors_percent: *errors_percent,
+        lost_requests_percent: *lost_requests_percent,
+        lost_answers_percent: *lost_answers_percent,
+        delay: *delay,
+        away: *away,
+    })
 }

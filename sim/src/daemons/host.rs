@@ -4,6 +4,7 @@ mod look;
 
 pub(super) use look::{Look, Sample};
 
+use core::time::Duration;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,6 +30,10 @@ pub(super) enum Order {
     Kill,
     /// It is told to end.
     Stop(Stop),
+    /// It stands still.
+    Hang,
+    /// It stands still no more.
+    GoOn,
 }
 
 /// A host and what is known of it from outside.
@@ -37,6 +42,10 @@ pub(super) struct Host {
     pub(super) name: String,
     pub(super) ip: IpAddr,
     pub(super) role: Role,
+    /// The id that its process has as a POP.
+    id: RefCell<String>,
+    /// When another process took over that of this one, if so.
+    pub(super) taken_over: Cell<Option<Duration>>,
     /// Whether its process shall run when it boots.
     wanted: Cell<bool>,
     /// Whether its process has ended because it was told to.
@@ -50,6 +59,8 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new(name: String, ip: IpAddr, role: Role) -> Self {
         Self {
+            id: RefCell::new(name.clone()),
+            taken_over: Cell::new(None),
             name,
             ip,
             role,
@@ -62,11 +73,31 @@ impl Host {
 
     /// Gives the kernel an order; it is carried out within the host's next step.
     pub(super) fn order(&self, order: Order) {
-        self.wanted.set(order == Order::Start);
+        match order {
+            Order::Start => self.wanted.set(true),
+            Order::Kill | Order::Stop(_) => self.wanted.set(false),
+            Order::Hang | Order::GoOn => {}
+        }
         if let Some(orders) = &*self.orders.borrow() {
             // A kernel that is gone starts what is wanted when it boots.
             let _ = orders.send(order);
         }
+    }
+
+    /// Returns the id that its process has as a POP, from its next start on.
+    pub(super) fn id(&self) -> String {
+        self.id.borrow().clone()
+    }
+
+    /// Gives it another id.
+    pub(super) fn set_id(&self, id: &str) {
+        id.clone_into(&mut self.id.borrow_mut());
+    }
+
+    /// Notes that its process has ended because another one took its id over.
+    pub(super) fn give_way(&self, now: Duration) {
+        self.taken_over.set(Some(now));
+        self.wanted.set(false);
     }
 
     /// Returns whether its process shall run.

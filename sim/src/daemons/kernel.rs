@@ -3,9 +3,10 @@
 mod process;
 mod roles;
 
+use super::clock;
 use super::host::{Host, Order};
 use super::world::Shared;
-use process::Process;
+use process::{Failed, Process};
 use std::rc::Rc;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
@@ -47,14 +48,14 @@ pub(super) async fn boot(shared: Rc<Shared>, host: Rc<Host>) {
     }
 }
 
-async fn ended(process: &mut Option<Process>) -> Result<(), String> {
+async fn ended(process: &mut Option<Process>) -> Result<(), Failed> {
     match process {
         Some(process) => process.ended().await,
         None => core::future::pending().await,
     }
 }
 
-fn note_end(shared: &Shared, host: &Host, told: bool, outcome: Result<(), String>) {
+fn note_end(shared: &Shared, host: &Host, told: bool, outcome: Result<(), Failed>) {
     host.forget();
     let name = &host.name;
     match outcome {
@@ -65,6 +66,10 @@ fn note_end(shared: &Shared, host: &Host, told: bool, outcome: Result<(), String
         Ok(()) => {
             let message = format!("the process of {name} has ended, and nobody had told it to");
             shared.findings.crashed(message);
+        }
+        Err(Failed::TakenOver) if shared.may_give_way(name) => {
+            host.give_way(clock::now());
+            shared.log.note(format_args!("{name} gives way"));
         }
         Err(error) => shared
             .findings
@@ -88,6 +93,11 @@ async fn carry_out(
                 shared.network.crash_life(host.ip);
             }
             host.forget();
+        }
+        Order::Hang | Order::GoOn => {
+            if let Some(process) = process {
+                process.hang(order == Order::Hang);
+            }
         }
         Order::Stop(how) => {
             if let Some(process) = process {

@@ -7,7 +7,7 @@ use super::flows::{Board, End};
 use super::host::{Host, Role};
 use super::network::Network;
 use super::ports::{SOCKS_PORT, TARGET_PORT};
-use super::scenario::{Flows, Scenario, hosts};
+use super::scenario::{Expect, Flows, Scenario, hosts};
 use super::store::{FaultyStore, Weather, at_once};
 use super::units::Rate;
 use crate::overlay::{Destination, FAST, PASSWORD, TRUTHFUL};
@@ -79,6 +79,12 @@ impl Shared {
             complete: RefCell::default(),
             reads: RefCell::default(),
         })
+    }
+
+    /// Tells whether the scenario expects that the process of a host gives way to another one.
+    pub(super) fn may_give_way(&self, name: &str) -> bool {
+        let mut expected = self.scenario.expect.iter();
+        expected.any(|expect| matches!(expect, Expect::TakenOver { host, .. } if host == name))
     }
 
     /// Returns the data directory of a host.

@@ -1,6 +1,6 @@
 //! What the process of each role runs: the daemons of production, unchanged.
 
-use super::process::Process;
+use super::process::{Failed, Process};
 use crate::daemons::app::{run_clients, run_target};
 use crate::daemons::clock;
 use crate::daemons::env::TurmoilEnv;
@@ -23,7 +23,7 @@ use tokio::time;
 /// How often a daemon is looked into.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+type Running = Pin<Box<dyn Future<Output = Result<(), Failed>>>>;
 
 /// Starts the process of a host.
 pub(super) fn start(shared: &Rc<Shared>, host: &Rc<Host>) -> Process {
@@ -32,13 +32,17 @@ pub(super) fn start(shared: &Rc<Shared>, host: &Rc<Host>) -> Process {
     let (shared, host) = (Rc::clone(shared), Rc::clone(host));
     Process::start(|stop| -> Running {
         match host.role {
-            Role::Client => Box::pin(run_clients(shared, env)),
-            Role::Target => Box::pin(run_target(shared, env, host.ip)),
-            Role::Manager => Box::pin(run_manager(shared, host, env, stop)),
+            Role::Client => other(run_clients(shared, env)),
+            Role::Target => other(run_target(shared, env, host.ip)),
+            Role::Manager => other(run_manager(shared, host, env, stop)),
             Role::Pop => Box::pin(run_pop(shared, host, env, stop)),
-            Role::Edge => Box::pin(run_edges(shared, host, env, stop)),
+            Role::Edge => other(run_edges(shared, host, env, stop)),
         }
     })
+}
+
+fn other(run: impl Future<Output = Result<(), String>> + 'static) -> Running {
+    Box::pin(async move { run.await.map_err(Failed::Other) })
 }
 
 async fn run_manager(
@@ -63,10 +67,10 @@ async fn run_pop(
     host: Rc<Host>,
     env: TurmoilEnv,
     stop: Stopping,
-) -> Result<(), String> {
+) -> Result<(), Failed> {
     let tunnels = SocketAddr::new(host.ip, TUNNEL_PORT);
     let config = PopConfig {
-        id: host.name.clone(),
+        id: host.id(),
         // Its own: the key for node tokens comes from the store, as on a host of its own.
         data: shared.data(&host.name),
         listen_socks: Some((host.ip, SOCKS_PORT).into()),
@@ -99,7 +103,10 @@ async fn run_pop(
         never = look => match never {},
         never = name => match never {},
     };
-    outcome.map_err(|error| error.to_string())
+    outcome.map_err(|error| match error {
+        pop::PopError::TakenOver(_) => Failed::TakenOver,
+        error => Failed::Other(error.to_string()),
+    })
 }
 
 async fn run_edges(

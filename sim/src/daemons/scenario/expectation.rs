@@ -58,6 +58,13 @@ pub enum Expect {
         /// Which host.
         host: String,
     },
+    /// The process of this POP's host has ended by itself because another one has its id, by then.
+    TakenOver {
+        /// Which host.
+        host: String,
+        /// When at the latest.
+        until: Time,
+    },
     /// All edges are attached at the end, and within this time nothing is left of the flows: no
     /// session, no client, no byte; one carrier per tunnel.
     Empty {

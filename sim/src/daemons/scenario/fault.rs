@@ -29,6 +29,20 @@ pub enum Fault {
     /// The process is told to drain: to take on nothing new and to end when what it carries has.
     /// Mended: it is started again, once it has ended.
     Drain(On),
+    /// The process stands still, as a debugged or a swapped one: it answers nobody, and its
+    /// connections stay. Mended: it goes on.
+    Hang(On),
+    /// The process of a POP's host dies and is started again with the id of another POP, as after a
+    /// configuration was copied. Mended: it is started again with its own.
+    Impersonate {
+        /// Which host.
+        host: String,
+        /// Whose id it gets.
+        id: String,
+        /// For how long.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts: Option<Span>,
+    },
     /// The host loses power: nobody is told. Mended: it boots.
     PowerLoss(On),
     /// Connections between two hosts are reset at both ends. Until it is mended no new one can be
