@@ -4,13 +4,13 @@
 //! that must. `fuzz_targets/` hands them to libFuzzer; `tests/` replays the corpora.
 
 mod frame;
-mod socks5;
+mod ingress;
 mod stream;
 mod username;
 mod websocket;
 
 pub use frame::frame;
-pub use socks5::socks5;
+pub use ingress::ingress;
 pub use username::username;
 pub use websocket::websocket;
 
@@ -38,8 +38,8 @@ pub const TARGETS: [Target; 5] = [
         run: frame,
     },
     Target {
-        name: "socks5",
-        run: socks5,
+        name: "ingress",
+        run: ingress,
     },
     Target {
         name: "username",
