@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::{AuthMode, Event, Outcome, PROTOCOLS, Rules, Wishes, start};
+use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 use proptest::prelude::*;
 use titan_proto::Code;
 
-const HANDSHAKE: &[u8] = b"\x05\x01\x02\x01\x04user\x04pass\x05\x01\x00\x03\x07example\x01\xbb";
+/// What a client says, in each protocol, that logs in as `user` with `pass` and wants `example:443`.
+const HANDSHAKES: &[&[u8]] =
+    &[b"\x05\x01\x02\x01\x04user\x04pass\x05\x01\x00\x03\x07example\x01\xbb"];
+
+const SOCKS5: &[u8] = HANDSHAKES[0];
 
 /// Everything that a driver sees of a client.
 #[derive(PartialEq, Eq, Debug)]
@@ -65,27 +70,38 @@ fn no_byte_announces_two_protocols() {
 }
 
 #[test]
+fn every_protocol_is_held_to_the_seam() {
+    for protocol in PROTOCOLS {
+        let spoken = |handshake: &&&[u8]| (protocol.is_announced_by)(handshake[0]);
+        assert_eq!(HANDSHAKES.iter().filter(spoken).count(), 1, "{protocol:?}");
+    }
+}
+
+#[test]
 fn a_request_tells_who_and_where_and_leaves_early_data() {
-    let bytes = [HANDSHAKE, b"early"].concat();
-    let seen = drive([&bytes[..]], Code::Ok, Code::Ok);
-    let [Event::Login(login), Event::Request(request)] = &seen.events[..] else {
-        panic!("{seen:?}")
-    };
-    assert_eq!((login.user(), login.password()), ("user", &b"pass"[..]));
-    assert_eq!(request.wishes, Wishes::default());
-    assert_eq!(seen.rest, b"early");
-    assert!(!seen.wants_bytes);
+    for handshake in HANDSHAKES {
+        let bytes = [*handshake, b"early"].concat();
+        let seen = drive([&bytes[..]], Code::Ok, Code::Ok);
+        let [Event::Login(login), Event::Request(request)] = &seen.events[..] else {
+            panic!("{seen:?}")
+        };
+        assert_eq!((login.user(), login.password()), ("user", &b"pass"[..]));
+        assert_eq!(request.target.to_string(), "example:443");
+        assert_eq!(request.wishes, Wishes::default());
+        assert_eq!(seen.rest, b"early");
+        assert!(!seen.wants_bytes);
+    }
 }
 
 #[test]
 fn refusals_are_told_in_the_words_of_the_protocol() {
-    let refused = drive([HANDSHAKE], Code::UserDisabled, Code::Ok);
+    let refused = drive([SOCKS5], Code::UserDisabled, Code::Ok);
     assert_eq!(refused.output, [5, 2, 1, 3]);
-    let refused = drive([HANDSHAKE], Code::Ok, Code::Refused);
+    let refused = drive([SOCKS5], Code::Ok, Code::Refused);
     assert_eq!(refused.output, [5, 2, 1, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
     for seen in [
-        drive([HANDSHAKE], Code::UserDisabled, Code::Ok),
-        drive([HANDSHAKE], Code::Ok, Code::Refused),
+        drive([SOCKS5], Code::UserDisabled, Code::Ok),
+        drive([SOCKS5], Code::Ok, Code::Refused),
     ] {
         assert!(!seen.wants_bytes, "SOCKS5 closes after a refusal");
         let Some(Event::Failed(failure)) = seen.events.last() else {
@@ -113,24 +129,27 @@ fn decisions_that_nobody_waits_for_change_nothing() {
     let rules = Rules {
         auth: AuthMode::Password,
     };
-    let mut ingress = start(5, rules);
-    ingress.judge(Ok(()));
-    ingress.judge(Err(Code::BadCredentials));
-    ingress.answer(Outcome::from(Code::Ok));
-    assert_eq!(ingress.poll_output(), None);
-    assert!(ingress.wants_bytes());
+    for handshake in HANDSHAKES {
+        let mut ingress = start(handshake[0], rules);
+        ingress.judge(Ok(()));
+        ingress.judge(Err(Code::BadCredentials));
+        ingress.answer(Outcome::from(Code::Ok));
+        assert_eq!(ingress.poll_output(), None);
+        assert!(ingress.wants_bytes());
+    }
 }
 
 proptest! {
     #[test]
     fn any_split_gives_the_same(
+        handshake in prop::sample::select(HANDSHAKES),
         noise in prop::collection::vec(any::<u8>(), 1..60),
         changed in any::<Option<(prop::sample::Index, u8)>>(),
         cut in 1_usize..40,
         noisy in prop::bool::weighted(0.2),
         refuse in prop::sample::select(alloc::vec![(Code::Ok, Code::Ok), (Code::BadCredentials, Code::Ok), (Code::Ok, Code::NoExit)]),
     ) {
-        let mut bytes = if noisy { noise } else { [HANDSHAKE, &noise].concat() };
+        let mut bytes = if noisy { noise } else { [handshake, &noise[..]].concat() };
         if let Some((index, byte)) = changed {
             let index = index.index(bytes.len());
             bytes[index] = byte;
