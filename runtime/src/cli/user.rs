@@ -324,23 +324,32 @@ fn put_password(body: &mut Map<String, Value>, file: Option<PathBuf>) -> Result<
 impl Settings {
     /// The members of a request: only what was given.
     fn body(self, now: u64) -> Map<String, Value> {
+        let Self {
+            starts_at,
+            expires_at,
+            traffic_limit,
+            upload_rate,
+            download_rate,
+            sessions_max,
+            reply,
+        } = self;
         let mut body = Map::new();
         let time = |when: OrNone<When>| when.0.map(|when| when.at(now));
         let number = |limit: OrNone<u64>| limit.0;
         let numbers = [
-            ("starts_at", self.starts_at.map(time)),
-            ("expires_at", self.expires_at.map(time)),
-            ("traffic_limit", self.traffic_limit.map(number)),
-            ("upload_rate", self.upload_rate.map(number)),
-            ("download_rate", self.download_rate.map(number)),
-            ("sessions_max", self.sessions_max.map(number)),
+            ("starts_at", starts_at.map(time)),
+            ("expires_at", expires_at.map(time)),
+            ("traffic_limit", traffic_limit.map(number)),
+            ("upload_rate", upload_rate.map(number)),
+            ("download_rate", download_rate.map(number)),
+            ("sessions_max", sessions_max.map(number)),
         ];
         for (key, value) in numbers {
             if let Some(value) = value {
                 body.insert(key.to_owned(), json!(value));
             }
         }
-        if let Some(reply) = self.reply {
+        if let Some(reply) = reply {
             let word = match reply {
                 Reply::Fast => "fast",
                 Reply::Truthful => "truthful",

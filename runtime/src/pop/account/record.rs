@@ -2,7 +2,7 @@
 
 use super::{Shared, turn};
 use crate::env::Env;
-use crate::store::{Store, StoreError, User};
+use crate::store::{Store, StoreError, User, UserSettings};
 use core::time::Duration;
 use std::rc::Rc;
 use titan_core::account::ledger::Terms;
@@ -39,18 +39,31 @@ pub(in crate::pop) fn aged<E: Env, S: Store>(shared: &Shared<E, S>, most: usize)
 
 /// Returns what a record lets its user do.
 pub(super) fn terms(record: &User) -> Terms {
+    let UserSettings {
+        enabled,
+        starts_at,
+        expires_at,
+        traffic_limit,
+        upload_rate,
+        download_rate,
+        sessions_max,
+        // Asked for when a session is opened.
+        reply: _,
+        // Not obeyed yet.
+        route: _,
+    } = &record.settings;
     Terms {
-        limit: record.settings.traffic_limit,
+        limit: *traffic_limit,
         charged: record.charged,
         spent: record.uploaded.saturating_add(record.downloaded),
         rates: Rates {
-            up: record.settings.upload_rate.unwrap_or(0),
-            down: record.settings.download_rate.unwrap_or(0),
+            up: upload_rate.unwrap_or(0),
+            down: download_rate.unwrap_or(0),
         },
-        sessions_max: record.settings.sessions_max,
-        enabled: record.settings.enabled,
-        starts_at: record.settings.starts_at,
-        ends_at: record.settings.expires_at,
+        sessions_max: *sessions_max,
+        enabled: *enabled,
+        starts_at: *starts_at,
+        ends_at: *expires_at,
         password: record.credential_version,
     }
 }

@@ -152,7 +152,24 @@ pub(super) fn tell(transaction: &Transaction<'_>, name: &str) -> Result<(), Stor
 
 /// Writes the settings of a user who exists and tells about it; its account is not touched.
 fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
-    let settings = &user.settings;
+    let UserSettings {
+        enabled,
+        starts_at,
+        expires_at,
+        traffic_limit,
+        upload_rate,
+        download_rate,
+        sessions_max,
+        reply,
+        route,
+    } = &user.settings;
+    let Route {
+        mode,
+        node,
+        interval_minutes,
+        utc_minute_of_day,
+        switched_at,
+    } = route;
     transaction
         .prepare_cached(
             "UPDATE users SET password_hash = ?2, credential_version = ?3, enabled = ?4,
@@ -165,19 +182,19 @@ fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
             user.name,
             user.password_hash,
             integer(user.credential_version),
-            settings.enabled,
-            settings.starts_at.map(integer),
-            settings.expires_at.map(integer),
-            settings.traffic_limit.map(integer),
-            settings.upload_rate.map(integer),
-            settings.download_rate.map(integer),
-            settings.sessions_max,
-            settings.reply == ReplyMode::Truthful,
-            word(settings.route.mode),
-            settings.route.node,
-            settings.route.interval_minutes,
-            settings.route.utc_minute_of_day,
-            settings.route.switched_at.map(integer),
+            enabled,
+            starts_at.map(integer),
+            expires_at.map(integer),
+            traffic_limit.map(integer),
+            upload_rate.map(integer),
+            download_rate.map(integer),
+            sessions_max,
+            *reply == ReplyMode::Truthful,
+            word(*mode),
+            node,
+            interval_minutes,
+            utc_minute_of_day,
+            switched_at.map(integer),
         ])?;
     tell(transaction, &user.name)
 }

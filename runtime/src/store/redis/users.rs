@@ -101,30 +101,41 @@ fn encode_settings(change: &UserChange) -> Pairs {
     fn text<T: ToString>(value: Option<T>) -> String {
         value.map_or_else(String::new, |value| value.to_string())
     }
-    set("password_hash", change.password_hash.clone());
-    set("off", change.enabled.map(|enabled| (!enabled).to_string()));
-    set("start_time", change.starts_at.map(text));
-    set("end_time", change.expires_at.map(text));
-    set("total_traffic", change.traffic_limit.map(text));
-    set("upload_rate_limit", change.upload_rate.map(text));
-    set("download_rate_limit", change.download_rate.map(text));
-    set("sessions_max", change.sessions_max.map(text));
-    set("reply", change.reply.map(word));
-    if let Some(route) = &change.route {
-        set("route_mode", Some(word(route.mode)));
-        set(
-            "route_node_id",
-            Some(route.node.clone().unwrap_or_default()),
-        );
-        set(
-            "update_route_interval_minutes",
-            Some(text(route.interval_minutes)),
-        );
-        set(
-            "update_route_utc_minute_of_day",
-            Some(text(route.utc_minute_of_day)),
-        );
-        set("last_route_switch_time", Some(text(route.switched_at)));
+    let UserChange {
+        password_hash,
+        enabled,
+        starts_at,
+        expires_at,
+        traffic_limit,
+        upload_rate,
+        download_rate,
+        sessions_max,
+        reply,
+        route,
+    } = change;
+    set("password_hash", password_hash.clone());
+    set("off", enabled.map(|enabled| (!enabled).to_string()));
+    set("start_time", starts_at.map(text));
+    set("end_time", expires_at.map(text));
+    set("total_traffic", traffic_limit.map(text));
+    set("upload_rate_limit", upload_rate.map(text));
+    set("download_rate_limit", download_rate.map(text));
+    set("sessions_max", sessions_max.map(text));
+    set("reply", reply.map(word));
+    if let Some(route) = route {
+        let Route {
+            mode,
+            node,
+            interval_minutes,
+            utc_minute_of_day,
+            switched_at,
+        } = route;
+        set("route_mode", Some(word(*mode)));
+        set("route_node_id", Some(node.clone().unwrap_or_default()));
+        let (interval, minute) = (text(*interval_minutes), text(*utc_minute_of_day));
+        set("update_route_interval_minutes", Some(interval));
+        set("update_route_utc_minute_of_day", Some(minute));
+        set("last_route_switch_time", Some(text(*switched_at)));
     }
     pairs
 }

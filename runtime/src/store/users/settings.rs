@@ -95,13 +95,25 @@ impl UserSettings {
 
     /// Returns whether every number is at most [`COUNT_MAX`].
     fn fits(&self) -> bool {
+        let Self {
+            starts_at,
+            expires_at,
+            traffic_limit,
+            upload_rate,
+            download_rate,
+            route,
+            // No number of theirs is too large.
+            enabled: _,
+            sessions_max: _,
+            reply: _,
+        } = self;
         let numbers = [
-            self.starts_at,
-            self.expires_at,
-            self.traffic_limit,
-            self.upload_rate,
-            self.download_rate,
-            self.route.switched_at,
+            *starts_at,
+            *expires_at,
+            *traffic_limit,
+            *upload_rate,
+            *download_rate,
+            route.switched_at,
         ];
         numbers
             .into_iter()
