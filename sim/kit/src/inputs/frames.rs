@@ -1,8 +1,8 @@
 //! Frames as a malicious peer makes them: valid on the wire, and mostly about what exists.
 
 use super::choices::Choices;
-use crate::pair::{create, hello};
-use titan_proto::{Class, Frame, FrameKind, wire};
+use crate::pair::{create, hello, message};
+use titan_proto::{Class, Envelope, Frame, FrameKind, wire};
 
 /// Draws a HELLO of an edge.
 pub fn some_hello(choices: &mut Choices<'_>) -> wire::Hello {
@@ -89,7 +89,7 @@ pub fn frame(choices: &mut Choices<'_>) -> Frame {
     }
 }
 
-/// Draws a frame of a kind.
+/// Draws a frame of a kind, with an empty body if nothing here says how to draw one.
 fn frame_of(kind: FrameKind, choices: &mut Choices<'_>) -> Frame {
     let session = match kind.class() {
         Class::Session => session(choices),
@@ -131,10 +131,6 @@ fn frame_of(kind: FrameKind, choices: &mut Choices<'_>) -> Frame {
             session,
             limit: choices.number(),
         },
-        FrameKind::Udp => Frame::Udp {
-            session,
-            udp: wire::Udp::default(),
-        },
         FrameKind::Ack => Frame::Ack {
             received: choices.number(),
         },
@@ -153,5 +149,13 @@ fn frame_of(kind: FrameKind, choices: &mut Choices<'_>) -> Frame {
             ..wire::Command::default()
         }),
         FrameKind::Hello => Frame::Hello(some_hello(choices)),
+        _ => bare(kind, session),
     }
+}
+
+/// Makes a frame with an empty body.
+fn bare(kind: FrameKind, session: u64) -> Frame {
+    let message = message(kind.number(), session, &[]);
+    let envelope = Envelope::decode(&message).expect("a header that was just made");
+    Frame::decode(envelope).expect("an empty body is one of any kind")
 }
