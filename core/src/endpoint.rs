@@ -23,10 +23,10 @@ mod drain;
 mod edge;
 mod engine;
 mod event;
+mod heard;
 mod hello;
 mod pop;
 mod pressure;
-mod receive;
 mod sabotage;
 mod transmit;
 

@@ -39,7 +39,7 @@ mod streams;
 
 pub use due::CloseMode;
 pub(crate) use due::close;
-pub(crate) use heard::Told;
+pub(crate) use heard::{Heard, Told};
 pub use status::{Dial, SessionStatus};
 
 use crate::arena::{SessionId, TunnelId};

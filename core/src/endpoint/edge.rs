@@ -1,6 +1,6 @@
 //! What only an edge does: it keeps tunnels to POPs and dials what they ask for.
 
-mod flow;
+mod part;
 mod uplink;
 
 use super::desk::Desk;
@@ -21,7 +21,7 @@ use crate::timer::Armed;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::IpAddr;
-use flow::{EdgeAttempt, EdgeFlow};
+use part::{EdgeAttempt, EdgeFlow};
 use titan_proto::{Code, Frame, Party, wire};
 use uplink::{Call, Link, Uplink};
 

@@ -4,10 +4,10 @@ mod account;
 mod away;
 mod desk;
 mod failover;
-mod flow;
 mod greet;
 mod group;
 mod node;
+mod part;
 mod sticky;
 
 use super::engine::Engine;
@@ -33,9 +33,9 @@ use alloc::vec::Vec;
 use away::Bars;
 use bytes::Bytes;
 use desk::PopDesk;
-use flow::{Exits, Grip, PopAttempt, PopFlow};
 use greet::NodeEntry;
 use node::{Node, Taking};
+use part::{Exits, Grip, PopAttempt, PopFlow};
 use titan_proto::{Code, Frame, Party, wire};
 
 /// The POP's part of an [`Endpoint`].

@@ -17,7 +17,36 @@ pub(crate) enum Told {
     Failed,
 }
 
+/// What a session has to know of the moment in which it hears from its peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) now: Instant,
+    /// Until when what is left of it may leave if it ends.
+    pub(crate) deadline: Instant,
+    /// What its send queue takes, in bytes.
+    pub(crate) queue_max: usize,
+    /// A planted bug: its driver is not told that it has room again.
+    pub(crate) silent: bool,
+}
+
 impl<F: Flow> Session<F> {
+    /// Applies a frame that means the same to both roles.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the table of frames says which come here"
+    )]
+    pub(crate) fn receive(&mut self, frame: Frame, heard: Heard) -> Result<(), Code> {
+        let Heard { now, deadline, .. } = heard;
+        match frame {
+            Frame::Data { data, .. } => self.receive_data(now, data),
+            Frame::HalfClose { final_offset, .. } => self.receive_half_close(now, final_offset),
+            Frame::Stop { .. } => self.receive_stop(now),
+            Frame::Close { close, .. } => self.receive_close(close, deadline),
+            Frame::Credit { limit, .. } => self.receive_credit(limit, heard),
+            _ => Err(Code::Protocol),
+        }
+    }
+
     /// The answering side replies before it sends: one that still waits for the reply gets nothing else.
     fn hear(&self) -> Result<(), Code> {
         if F::OPENS && self.is_dialling() {
@@ -27,7 +56,7 @@ impl<F: Flow> Session<F> {
         }
     }
 
-    pub(crate) fn receive(&mut self, now: Instant, data: Bytes) -> Result<(), Code> {
+    fn receive_data(&mut self, now: Instant, data: Bytes) -> Result<(), Code> {
         self.hear()?;
         self.body.receive(data).map_err(|error| match error {
             RecvError::OverCredit => {
@@ -41,11 +70,7 @@ impl<F: Flow> Session<F> {
         Ok(())
     }
 
-    pub(crate) fn receive_half_close(
-        &mut self,
-        now: Instant,
-        final_offset: u64,
-    ) -> Result<(), Code> {
+    fn receive_half_close(&mut self, now: Instant, final_offset: u64) -> Result<(), Code> {
         self.hear()?;
         self.body
             .recv
@@ -57,7 +82,7 @@ impl<F: Flow> Session<F> {
         Ok(())
     }
 
-    pub(crate) fn receive_stop(&mut self, now: Instant) -> Result<(), Code> {
+    fn receive_stop(&mut self, now: Instant) -> Result<(), Code> {
         self.hear()?;
         if !self.is_ended() {
             self.body.send.stop();
@@ -67,11 +92,7 @@ impl<F: Flow> Session<F> {
         Ok(())
     }
 
-    pub(crate) fn receive_close(
-        &mut self,
-        close: wire::Close,
-        deadline: Instant,
-    ) -> Result<(), Code> {
+    fn receive_close(&mut self, close: wire::Close, deadline: Instant) -> Result<(), Code> {
         self.hear()?;
         let code = Code::from_wire(close.code);
         if self.is_dialling() {
@@ -88,18 +109,13 @@ impl<F: Flow> Session<F> {
         Ok(())
     }
 
-    /// Takes more credit. `silent` withholds from the driver that it has room again.
-    pub(crate) fn receive_credit(
-        &mut self,
-        limit: u64,
-        queue_max: usize,
-        silent: bool,
-    ) -> Result<(), Code> {
+    /// Takes more credit.
+    fn receive_credit(&mut self, limit: u64, heard: Heard) -> Result<(), Code> {
         self.hear()?;
         self.body.send.raise(limit);
-        if self.body.send.relieve(queue_max, 1) {
+        if self.body.send.relieve(heard.queue_max, 1) {
             mark::hit(Mark::RoomByCredit);
-            if !silent {
+            if !heard.silent {
                 self.tell_driver();
             }
         }

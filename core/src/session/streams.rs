@@ -1,7 +1,9 @@
 //! What a session carries: two directions of bytes.
 //!
-//! Everything about bytes is said here, so that a session that carries something else has a body of
-//! another kind and the same life.
+//! What concerns both directions is said here: memory, the next frame, when they are complete, the
+//! audit. The one direction is `send`'s, the other `recv`'s, and what driver and peer do with either
+//! stands in `driven`, `heard` and `pinned`. A session that carries something else as well gets a body
+//! beside this one; its phase, its place and its driver stay what they are.
 
 use super::recv::{RecvError, RecvHalf};
 use super::send::{Fin, SendHalf};

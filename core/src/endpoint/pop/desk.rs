@@ -1,8 +1,8 @@
 //! What the engine asks of a POP in passing, and leaves to it.
 
-use super::flow::{Grip, PopFlow};
 use super::group::Groups;
 use super::node::Node;
+use super::part::{Grip, PopFlow};
 use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};
 use crate::endpoint::desk::Desk;

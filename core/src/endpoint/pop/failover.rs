@@ -4,7 +4,7 @@
 //! and an edge says otherwise before it writes; or no client byte was ever framed for its tunnel.
 
 use super::desk::PopDesk;
-use super::flow::PopAttempt;
+use super::part::PopAttempt;
 use super::{PopRole, key_of};
 use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};

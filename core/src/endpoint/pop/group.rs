@@ -8,7 +8,7 @@
 mod audit;
 
 use super::desk::PopDesk;
-use super::flow::PopFlow;
+use super::part::PopFlow;
 use crate::account::{Account, Carried, Way};
 use crate::arena::SessionId;
 use crate::endpoint::engine::{Agenda, Engine};

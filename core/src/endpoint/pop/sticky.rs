@@ -8,7 +8,7 @@ mod audit;
 
 use super::desk::PopDesk;
 use super::failover::{is_exit_failure, is_of_tunnel};
-use super::flow::Grip;
+use super::part::Grip;
 use super::{PopRole, key_of};
 use crate::arena::{SessionId, TunnelId};
 use crate::endpoint::engine::Engine;

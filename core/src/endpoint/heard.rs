@@ -1,4 +1,6 @@
-//! What a peer sends, judged and applied.
+//! What a peer says that means the same to both roles: of a session, and of what it has received.
+//!
+//! Frames arrive at `Endpoint::receive`, which sends here what both sides send and all else to the role.
 
 use super::desk::Desk;
 use super::engine::Engine;
@@ -6,15 +8,12 @@ use crate::arena::{SessionId, TunnelId};
 use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
+use crate::session::Heard;
 use crate::time::Instant;
 use titan_proto::{Code, Frame};
 
 impl<D: Desk> Engine<D> {
     /// Applies a session frame that means the same to both roles.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the table of frames says which come here"
-    )]
     pub(super) fn receive_session(
         &mut self,
         now: Instant,
@@ -25,25 +24,18 @@ impl<D: Desk> Engine<D> {
         let Some(id) = self.find(tunnel, number)? else {
             return Ok(());
         };
-        let (queue_max, deadline) = (self.config.send_queue_max, self.rest_deadline(now));
-        let silent = self.level() >= MemoryLevel::NoGrowth && planted::on(Planted::WakeLost);
+        let heard = Heard {
+            now,
+            deadline: self.rest_deadline(now),
+            queue_max: self.config.send_queue_max,
+            silent: self.level() >= MemoryLevel::NoGrowth && planted::on(Planted::WakeLost),
+        };
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(());
         };
-        match frame {
-            Frame::Data { data, .. } => {
-                session.receive(now, data)?;
-                if session.unsettle() {
-                    self.unsettled.push(id);
-                }
-            }
-            Frame::HalfClose { final_offset, .. } => {
-                session.receive_half_close(now, final_offset)?;
-            }
-            Frame::Stop { .. } => session.receive_stop(now)?,
-            Frame::Close { close, .. } => session.receive_close(close, deadline)?,
-            Frame::Credit { limit, .. } => session.receive_credit(limit, queue_max, silent)?,
-            _ => return Err(Code::Protocol),
+        session.receive(frame, heard)?;
+        if session.unsettle() {
+            self.unsettled.push(id);
         }
         self.follow(now, id);
         Ok(())
