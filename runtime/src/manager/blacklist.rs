@@ -3,10 +3,11 @@
 use super::Api;
 use super::answer::{Done, Json};
 use super::input::Act;
-use super::input::{Body, Name, Paging, Query};
+use super::input::{Body, ID_FORM, Name, Paging, Query};
 use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem};
 use super::routes::{Call, Routes};
+use super::words;
 use crate::env::Env;
 use crate::store::{BATCH_MAX, BlacklistEntry, REASON_MAX, Role, Store, Subject, SubjectKind};
 use crate::token::is_id;
@@ -30,17 +31,17 @@ pub(super) struct EntryPage {
     next_cursor: Option<String>,
 }
 
-/// Who is to be turned away, at most 1000 together.
+/// Who is to be turned away: at least one node or address.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Addition {
     /// Ids of nodes; they need not be known.
     #[serde(default)]
-    #[schema(max_items = 1000)]
+    #[schema(value_type = Vec<words::Id>, max_items = 1000)]
     nodes: Vec<String>,
     /// Addresses from which every node is turned away.
     #[serde(default)]
-    #[schema(max_items = 1000)]
+    #[schema(value_type = Vec<words::Address>, max_items = 1000)]
     ips: Vec<String>,
     /// Why, for people.
     #[schema(max_length = 256)]
@@ -134,19 +135,29 @@ async fn add<E: Env, S: Store>(
     Body(body, ..): Body<Addition>,
 ) -> Result<Json<Added>, Problem> {
     let listed = body.nodes.len() + body.ips.len();
-    if !(1..=BATCH_MAX).contains(&listed) {
-        return Err(Problem::bad_request("nodes and ips must name 1 to 1000"));
+    if listed == 0 || body.nodes.len().max(body.ips.len()) > BATCH_MAX {
+        return Err(Problem::bad_request(format!(
+            "nodes and ips must name one at least, and at most {BATCH_MAX} each"
+        )));
     }
     let reason = body.reason.unwrap_or_default();
-    if reason.len() > REASON_MAX {
+    if reason.chars().count() > REASON_MAX {
         return Err(Problem::bad_request(format!(
-            "reason must be at most {REASON_MAX} bytes"
+            "reason must be at most {REASON_MAX} characters"
         )));
     }
     let nodes = body.nodes.into_iter().map(subject_node);
+    let nodes = nodes.collect::<Result<Vec<_>, _>>();
+    let nodes = nodes.map_err(|problem| problem.at("nodes"))?;
     let ips = body.ips.iter().map(|ip| subject_ip(ip));
-    let subjects = nodes.chain(ips).collect::<Result<Vec<_>, _>>()?;
-    put(&call.api, subjects, &reason).await?;
+    let ips = ips.collect::<Result<Vec<_>, _>>();
+    let ips = ips.map_err(|problem| problem.at("ips"))?;
+    // A list of each is as long as the store takes at once.
+    for subjects in [nodes, ips] {
+        if !subjects.is_empty() {
+            put(&call.api, subjects, &reason).await?;
+        }
+    }
     Ok(Json(Added { listed }))
 }
 
@@ -174,9 +185,9 @@ fn subject_node(id: String) -> Result<Subject, Problem> {
     if is_id(&id) {
         Ok(Subject::Node(id))
     } else {
-        Err(Problem::bad_request(
-            "the id of a node must be 1 to 64 of A-Z a-z 0-9 . _ -",
-        ))
+        Err(Problem::bad_request(format!(
+            "`{id}` is no id of a node: {ID_FORM}"
+        )))
     }
 }
 

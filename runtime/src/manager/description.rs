@@ -31,14 +31,12 @@ impl Description {
             .extend(T::into_params(|| Some(ParameterIn::Query)));
     }
 
-    /// The name in the path; what it is called there is filled in later.
+    /// The name in the path; what it is called there, and so what it looks like, is filled in later.
     pub(super) fn name(&mut self) {
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
         self.parameters.push(
             ParameterBuilder::new()
                 .parameter_in(ParameterIn::Path)
                 .required(Required::True)
-                .schema(Some(text))
                 .build(),
         );
     }

@@ -2,20 +2,21 @@
 
 use super::allocate::{Asking, Step};
 use super::answer::Json;
-use super::input::Query;
+use super::input::{ID_FORM, Query};
 use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, Problem};
 use super::routes::{Call, Routes};
+use super::words;
 use crate::env::Env;
 use crate::store::Store;
-use crate::token::is_id;
+use crate::token::{ID_MAX, is_id};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 /// The path of carriers on a POP.
 const CARRIER_PATH: &str = "/ws/node";
 
-/// The longest vendor or version, in bytes.
+/// The longest vendor or version, in characters.
 const WORD_MAX: usize = 64;
 
 /// The most POPs that an edge can rule out: it leaves few at a time.
@@ -27,7 +28,7 @@ const EXCLUDED_MAX: usize = 16;
 #[into_params(parameter_in = Query)]
 pub(super) struct Joining {
     /// The node's id: 1 to 64 of `A-Z a-z 0-9 . _ -`.
-    #[param(min_length = 1, max_length = 64)]
+    #[param(value_type = words::Id, inline)]
     nodeid: String,
     /// Who made the node; no rule looks at it yet.
     #[param(max_length = 64)]
@@ -36,10 +37,13 @@ pub(super) struct Joining {
     #[param(max_length = 64)]
     version: Option<String>,
     /// The POP that it has a tunnel to: it needs another token for that one, draining or not.
-    #[param(max_length = 64)]
+    #[param(value_type = Option<words::Id>, inline)]
     pop: Option<String>,
     /// Ids of POPs that it leaves, at most 16, with commas.
-    #[param(max_length = 1039)]
+    #[param(
+        max_length = 1039,
+        pattern = "^[A-Za-z0-9._-]{1,64}(,[A-Za-z0-9._-]{1,64}){0,15}$"
+    )]
     exclude: Option<String>,
 }
 
@@ -78,29 +82,27 @@ async fn assign<E: Env, S: Store>(
 ) -> Result<Json<Assignment>, Problem> {
     let api = &call.api;
     if !is_id(&joining.nodeid) {
-        return Err(Problem::bad_request(
-            "nodeid must be 1 to 64 of A-Z a-z 0-9 . _ -",
-        ));
+        return Err(Problem::bad_request(format!("nodeid must be {ID_FORM}")));
     }
     if [&joining.vendor, &joining.version]
         .into_iter()
         .flatten()
-        .any(|word| word.len() > WORD_MAX)
+        .any(|word| word.chars().count() > WORD_MAX)
     {
         return Err(Problem::bad_request(
-            "vendor and version must be at most 64 bytes",
+            "vendor and version must be at most 64 characters",
         ));
     }
     if joining.pop.as_ref().is_some_and(|pop| !is_id(pop)) {
-        return Err(Problem::bad_request("pop must be the id of a POP"));
+        return Err(Problem::bad_request(format!("pop must be {ID_FORM}")));
     }
     let excluded: Vec<&str> = match &joining.exclude {
         Some(ids) => ids.split(',').collect(),
         None => Vec::new(),
     };
-    if excluded.len() > EXCLUDED_MAX || !excluded.iter().all(|id| is_id(id)) {
+    if excluded.len() > EXCLUDED_MAX || !excluded.iter().all(|id| is_short(id)) {
         return Err(Problem::bad_request(format!(
-            "exclude must be at most {EXCLUDED_MAX} ids of POPs with commas"
+            "exclude must be at most {EXCLUDED_MAX} ids of POPs with commas, each 1 to {ID_MAX} of A-Z a-z 0-9 . _ -"
         )));
     }
     let asking = Asking {
@@ -129,6 +131,13 @@ async fn assign<E: Env, S: Store>(
         expires_in: lifetime.as_secs(),
         chosen_by,
     }))
+}
+
+/// Returns whether `id` has the length and the characters of an id. Whether a letter or digit is among them does not
+/// matter for what is only ruled out, and could not be said of each in a pattern.
+fn is_short(id: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(fits)
 }
 
 fn carrier_url(url: &str) -> String {

@@ -1,6 +1,7 @@
 //! What handlers take from requests, with our errors, and how the document describes it.
 
 use super::description::Description;
+use super::json::Document;
 use super::problem::{ApiCode, Problem};
 use crate::store::{PAGE_MAX, Page};
 use axum::body::Body as HttpBody;
@@ -15,14 +16,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-/// The longest request body, in bytes: no request of ours comes near.
-const BODY_MAX: usize = 64 * 1024;
+/// The longest request body, in bytes. The longest request there is names 1000 nodes and 1000 addresses, each as
+/// long as it may be, which is 120 000.
+const BODY_MAX: usize = 128 * 1024;
 
 /// How many entries a page has unless the client says.
 pub(super) const PAGE_DEFAULT: u32 = 100;
 
-/// The longest cursor, in bytes: no key is longer.
+/// The longest cursor, in characters: no key is longer.
 const CURSOR_MAX: usize = 64;
+
+/// What an id is, for those who sent something else.
+pub(super) const ID_FORM: &str = "1 to 64 of A-Z a-z 0-9 . _ -, one of them a letter or digit";
 
 /// What a handler takes from a request.
 pub(super) trait Input: Send + Sized + 'static {
@@ -81,7 +86,7 @@ pub(super) fn page(cursor: Option<String>, limit: Option<u32>) -> Result<Page, P
     }
     if cursor
         .as_ref()
-        .is_some_and(|cursor| cursor.len() > CURSOR_MAX)
+        .is_some_and(|cursor| cursor.chars().count() > CURSOR_MAX)
     {
         return Err(Problem::bad_request(
             "cursor must be the next_cursor of the page before",
@@ -110,15 +115,16 @@ impl Input for () {
 impl<T: DeserializeOwned + ToSchema + Send + 'static> Input for Body<T> {
     async fn take(_: &mut Parts, body: &mut Option<HttpBody>) -> Result<Self, Problem> {
         let bytes = read(body).await?;
-        let wrong = |error: serde_json::Error| Problem::bad_request(error.to_string());
-        let value: Value = serde_json::from_slice(&bytes).map_err(wrong)?;
+        let value = serde_json::from_slice::<Document>(&bytes);
+        let Document(value) = value.map_err(|error| Problem::bad_request(error.to_string()))?;
         // Members would also be read from an array, by their order: without names, secrets among them
         // are not known as such.
         if !value.is_object() {
             return Err(Problem::bad_request("the body must be an object"));
         }
-        // Read from the text, so that errors name line and column.
-        let body = serde_json::from_slice(&bytes).map_err(wrong)?;
+        // The error names the member.
+        let body = serde_path_to_error::deserialize(&value);
+        let body = body.map_err(|error| Problem::bad_request(error.to_string()))?;
         Ok(Self(body, value))
     }
 

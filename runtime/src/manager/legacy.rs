@@ -53,14 +53,14 @@ const fn act(path: &'static str, id: &'static str, summary: &'static str) -> Ope
     .legacy()
 }
 
-/// Checks a range of indices, both inclusive.
-fn check_range(start: u64, end: u64) -> Result<(), Problem> {
-    if start > end || end >= INDEX_MAX || end - start >= u64::from(PAGE_MAX) {
-        return Err(Problem::bad_request(format!(
-            "start to end must be at most {PAGE_MAX} entries below {INDEX_MAX}"
-        )));
+/// Returns the last index of a range, both inclusive, that is answered: a range is cut after a page, and one that
+/// ends before it starts has nothing in it.
+fn last_index(start: u64, end: u64) -> Result<u64, Problem> {
+    if start.max(end) >= INDEX_MAX {
+        let what = format!("start and end must be below {INDEX_MAX}");
+        return Err(Problem::bad_request(what));
     }
-    Ok(())
+    Ok(end.min(start + u64::from(PAGE_MAX) - 1))
 }
 
 /// Reads the entries from index `start` to `end`, both inclusive, and how many there are if `count`.

@@ -5,6 +5,7 @@ use super::description::Description;
 use super::input::Input;
 use super::operation::{Access, Method, Operation};
 use super::problem::{ApiCode, ProblemView};
+use super::{rules, words};
 use crate::store::Role;
 use std::collections::BTreeMap;
 use utoipa::PartialSchema as _;
@@ -95,6 +96,7 @@ impl Described {
             let mut parameter = parameter.clone();
             if parameter.parameter_in == ParameterIn::Path {
                 parameter.name = path_parameter(operation.path);
+                parameter.schema = Some(words::in_path(&parameter.name));
             }
             built = built.parameter(parameter);
         }
@@ -146,6 +148,8 @@ pub(super) fn document(described: &[Described]) -> OpenApi {
         };
         paths.add_path_operation(one.operation.path, vec![method], one.build());
     }
+    let mut components = components.build();
+    rules::add(&mut components);
     let info = InfoBuilder::new()
         .title("Titan manager")
         .version(env!("CARGO_PKG_VERSION"))
@@ -156,7 +160,7 @@ pub(super) fn document(described: &[Described]) -> OpenApi {
     OpenApiBuilder::new()
         .info(info.build())
         .paths(paths)
-        .components(Some(components.build()))
+        .components(Some(components))
         .build()
 }
 

@@ -11,20 +11,23 @@ function element(tag, text, parent) {
 function resolve(doc, schema) {
   if (!schema) return {};
   if (schema.$ref) return resolve(doc, doc.components.schemas[schema.$ref.split('/').pop()]);
-  if (schema.oneOf) return resolve(doc, schema.oneOf.find((one) => one.type !== 'null') || {});
-  return schema;
+  const any = schema.properties ? undefined : schema.oneOf || schema.anyOf;
+  return any ? resolve(doc, any.find((one) => one.type !== 'null')) : schema;
 }
 
-// An example of what a body looks like: every field, so that what is not wanted can be deleted.
+// An example of what a body looks like: every field that may stand beside the others, so that what is not wanted can be
+// deleted.
 function example(doc, schema, depth) {
   const it = resolve(doc, schema);
   if (it.enum) return it.enum[0];
   const type = Array.isArray(it.type) ? it.type.find((one) => one !== 'null') : it.type;
   if (type === 'object' && it.properties && depth < 4) {
-    return Object.fromEntries(
-      Object.entries(it.properties).map(([name, one]) => [name, example(doc, one, depth + 1)]));
+    const [together] = it.oneOf || it.anyOf || [{}];
+    const allowed = ([name]) => ((together.properties || {})[name] || {}).type !== 'null';
+    return Object.fromEntries(Object.entries(it.properties).filter(allowed)
+      .map(([name, one]) => [name, example(doc, one, depth + 1)]));
   }
-  if (type === 'array') return [];
+  if (type === 'array') return it.minItems ? [example(doc, it.items, depth + 1)] : [];
   if (type === 'boolean') return true;
   if (type === 'integer' || type === 'number') return it.minimum > 0 ? it.minimum : 0;
   return type === 'string' ? '' : null;

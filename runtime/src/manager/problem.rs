@@ -24,6 +24,7 @@ pub(super) enum ApiCode {
     TokenExists,
     NodeOffline,
     PopDraining,
+    Conflict,
     TooLarge,
     Internal,
     StoreUnavailable,
@@ -80,6 +81,7 @@ impl ApiCode {
                 StatusCode::CONFLICT,
                 "The POP drains and takes no nodes",
             ),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Values contradict others"),
             Self::NodeOffline => (
                 "node_offline",
                 StatusCode::CONFLICT,
@@ -153,9 +155,16 @@ impl Problem {
     /// Creates a `bad_request` that says what is wrong.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self {
-            code: ApiCode::BadRequest,
             detail: Some(detail.into()),
-            legacy: false,
+            ..Self::new(ApiCode::BadRequest)
+        }
+    }
+
+    /// Creates a `conflict` that says what does not go together.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..Self::new(ApiCode::Conflict)
         }
     }
 
@@ -164,6 +173,15 @@ impl Problem {
         Self {
             detail: Some(format!("there is no {what} `{name}`")),
             ..Self::new(ApiCode::NotFound)
+        }
+    }
+
+    /// Says which member it is about.
+    pub(super) fn at(self, member: &str) -> Self {
+        let detail = self.detail.as_deref().unwrap_or(self.code.row().2);
+        Self {
+            detail: Some(format!("{member}: {detail}")),
+            ..self
         }
     }
 
@@ -192,7 +210,7 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::new(match error {
-            StoreError::Window => return Self::bad_request(WINDOW),
+            StoreError::Window => return Self::conflict(WINDOW),
             StoreError::TooLarge => ApiCode::TooLarge,
             // Only what creates can find a name taken, and says so by [`Problem::creating`]; only POPs
             // are superseded.

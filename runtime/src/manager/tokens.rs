@@ -20,7 +20,7 @@ const PREFIX: &str = "titan_";
 /// How many hexadecimal digits an id has.
 const ID_DIGITS: usize = 16;
 
-/// The longest name of a token, in bytes.
+/// The longest name of a token, in characters.
 const NAME_MAX: usize = 64;
 
 /// What the bearer of a token may do.
@@ -40,11 +40,15 @@ pub(super) enum RoleView {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenCreation {
-    /// What people call it.
-    #[schema(min_length = 1, max_length = 64)]
+    /// What people call it; no control characters.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+    )]
     name: String,
     role: RoleView,
-    /// From when on it is no longer good, in Unix seconds.
+    /// From when on it is no longer good, in Unix seconds; in the future.
     #[schema(maximum = 9_007_199_254_740_991u64)]
     expires_at: Option<u64>,
 }
@@ -103,13 +107,13 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "Makes an admin token and shows it this once",
                 ADMIN,
             )
-            .or(&[ApiCode::TokenExists]),
+            .or(&[ApiCode::TokenExists, ApiCode::Conflict]),
             create,
         )
         .act(
             Operation::new(
                 Method::Delete,
-                "/v1/tokens/{id}",
+                "/v1/tokens/{token}",
                 "token.revoke",
                 "Revokes an admin token, for good",
                 ADMIN,
@@ -148,16 +152,17 @@ async fn create<E: Env, S: Store>(
     let api = &call.api;
     let now = api.env.unix_time().as_secs();
     let name = creation.name;
-    if !(1..=NAME_MAX).contains(&name.len()) || name.chars().any(char::is_control) {
+    if !(1..=NAME_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return Err(Problem::bad_request(format!(
-            "name must be 1 to {NAME_MAX} bytes without control characters"
+            "name must be 1 to {NAME_MAX} characters without control characters"
         )));
     }
-    if creation
-        .expires_at
-        .is_some_and(|at| at <= now || at > COUNT_MAX)
-    {
-        return Err(Problem::bad_request("expires_at must be in the future"));
+    if creation.expires_at.is_some_and(|at| at > COUNT_MAX) {
+        let what = format!("expires_at must be at most {COUNT_MAX}");
+        return Err(Problem::bad_request(what));
+    }
+    if creation.expires_at.is_some_and(|at| at <= now) {
+        return Err(Problem::conflict("expires_at must be in the future"));
     }
     let secret = format!("{PREFIX}{}", Secret::from_random(api.env.seed()).expose());
     let mut id = Secret::from_random(api.env.seed()).expose().to_owned();

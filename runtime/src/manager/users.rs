@@ -26,7 +26,7 @@ use crate::token::{Secret, is_id};
 const PASSWORD_DIGITS: usize = 32;
 
 /// The longest interval of a timed route: a year.
-const INTERVAL_MAX: u32 = 365 * 24 * 60;
+pub(super) const INTERVAL_MAX: u32 = 365 * 24 * 60;
 
 pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
     const READ: Access = Access::Role(Role::ReadOnly);
@@ -50,7 +50,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "Creates a user",
                 CHANGE,
             )
-            .or(&[ApiCode::UserExists]),
+            .or(&[ApiCode::UserExists, ApiCode::NotFound, ApiCode::Conflict]),
             create,
         )
         .look(
@@ -126,7 +126,7 @@ pub(super) async fn create_user<E: Env, S: Store>(
     let mut settings = UserSettings::default();
     patch.change(api, None).await?.apply(&mut settings);
     if !settings.has_window() {
-        return Err(Problem::bad_request(WINDOW));
+        return Err(Problem::conflict(WINDOW));
     }
     // Cheaper than to hash in vain; the store decides all the same.
     if api.store.user(&name).await?.is_some() {
@@ -253,8 +253,7 @@ pub(super) async fn checked_route<E: Env, S: Store>(
         }
         (Some(node), RouteMode::Manual | RouteMode::Timed) => {
             if !is_id(node) || api.store.node(node, now).await?.is_none() {
-                let what = format!("route.node: there is no node `{node}`");
-                return Err(Problem::bad_request(what));
+                return Err(Problem::unknown("node", node).at("route.node"));
             }
         }
         (None, _) => {}

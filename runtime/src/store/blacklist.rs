@@ -4,7 +4,7 @@ use super::{Listing, Page, StoreError};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// The longest reason for a blacklist entry, in bytes; a longer one is cut.
+/// The longest reason for a blacklist entry, in characters; a longer one is cut.
 pub const REASON_MAX: usize = 256;
 
 subject! {
@@ -87,7 +87,7 @@ impl SubjectKind {
 pub struct BlacklistEntry {
     /// Who is turned away.
     pub subject: Subject,
-    /// Why, for people; at most [`REASON_MAX`] bytes.
+    /// Why, for people; at most [`REASON_MAX`] characters.
     pub reason: String,
     /// Since when, in Unix seconds.
     pub since: u64,
@@ -96,10 +96,7 @@ pub struct BlacklistEntry {
 impl BlacklistEntry {
     /// The reason within its bound.
     pub(super) fn reason(&self) -> &str {
-        let mut end = self.reason.len().min(REASON_MAX);
-        while !self.reason.is_char_boundary(end) {
-            end -= 1;
-        }
-        &self.reason[..end]
+        let end = self.reason.char_indices().nth(REASON_MAX);
+        end.map_or(&self.reason, |(end, _)| &self.reason[..end])
     }
 }

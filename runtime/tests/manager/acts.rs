@@ -68,7 +68,7 @@ async fn tokens_expire() {
     let past = json!({ "name": "x", "role": "admin", "expires_at": world::now() - 1 });
     it.post("/v1/tokens", past)
         .await
-        .is_problem(400, "bad_request");
+        .is_problem(409, "conflict");
     let soon = json!({ "name": "x", "role": "admin", "expires_at": world::now() + 2 });
     let token = it.post("/v1/tokens", soon).await.body["token"]
         .as_str()

@@ -198,13 +198,17 @@ async fn bad_users_are_refused() {
         answer.is_problem(400, "bad_request");
         assert!(answer.body["detail"].is_string());
     }
-    for body in ["", "{", "\u{0}", "null"] {
+    let wrong = json!({ "name": "bob", "route": { "mode": "late" } });
+    let answer = it.post("/v1/users", wrong).await;
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("route.mode: "), "{detail}");
+    for body in ["", "{", "\u{0}", "null", r#"{"name":"bob","name":"eve"}"#] {
         let answer = it
             .ask(Method::POST, "/v1/users", Some(&it.admin), body)
             .await;
         answer.is_problem(400, "bad_request");
     }
-    let long = json!({ "name": "bob", "password": "x".repeat(70_000) });
+    let long = json!({ "name": "bob", "password": "x".repeat(140_000) });
     it.post("/v1/users", long)
         .await
         .is_problem(413, "too_large");

@@ -65,7 +65,11 @@ fn cases() -> Vec<Case> {
         get("node.pop", "join", "/v1/node/pop?nodeid=n").bad("/v1/node/pop", NONE),
         get("user.list", "read-only", "/v1/users").bad("/v1/users?limit=0", NONE),
         post("user.create", "/v1/users", json!({ "name": "bob" }), 201)
-            .bad("/v1/users", json!({ "name": "a-b" })),
+            .bad("/v1/users", json!({ "name": "a-b" }))
+            .unknown(
+                "/v1/users",
+                json!({ "name": "bob", "route": { "mode": "manual", "node": "edge-9" } }),
+            ),
         get("user.show", "read-only", "/v1/users/ann").unknown("/v1/users/bob", NONE),
         case(
             "user.modify",
@@ -108,10 +112,7 @@ fn cases() -> Vec<Case> {
             "read-only",
             "/v1/users/ann/traffic?resolution=day",
         )
-        .bad(
-            "/v1/users/ann/traffic?resolution=5m&from=0&until=1000000",
-            NONE,
-        )
+        .bad("/v1/users/ann/traffic?resolution=5m&from=-1", NONE)
         .unknown("/v1/users/bob/traffic", NONE),
         get("node.list", "read-only", "/v1/nodes?pop=pop-1")
             .bad("/v1/nodes?limit=1001", NONE)
@@ -214,7 +215,7 @@ fn legacy_cases() -> [Case; 22] {
             "read-only",
             "/user/list?popid=pop-1&start=0&end=9",
         )
-        .bad("/user/list?popid=pop-1&start=9&end=0", NONE)
+        .bad("/user/list?popid=pop-1&start=0&end=100000", NONE)
         .unknown("/user/list?popid=pop-9&start=0&end=9", NONE),
         get("legacy.user.get", "read-only", "/user/get?username=ann")
             .bad("/user/get", NONE)
@@ -260,7 +261,7 @@ fn legacy_cases() -> [Case; 22] {
             named("ann", "node_id", "edge-1"),
             200,
         )
-        .bad("/user/routenode/switch", named("ann", "node_id", "edge-9"))
+        .bad("/user/routenode/switch", json!({}))
         .unknown("/user/routenode/switch", named("bob", "node_id", "edge-1")),
         get(
             "legacy.user.stats",
@@ -294,7 +295,7 @@ fn legacy_cases() -> [Case; 22] {
             .bad("/node/kick", NONE)
             .unknown("/node/kick?nodeid=edge-9", NONE),
         post("legacy.node.migrate", "/node/migrate", moving("pop-2"), 200)
-            .bad("/node/migrate", moving("pop-1"))
+            .bad("/node/migrate", json!({}))
             .unknown("/node/migrate", moving("pop-9")),
         get("legacy.pop.export", "read-only", "/pop/nodes/export"),
         post(

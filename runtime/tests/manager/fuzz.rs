@@ -120,7 +120,10 @@ impl Random {
             return self.junk();
         }
         let schema = document.resolve(schema);
-        if let Some(all) = schema["oneOf"].as_array() {
+        // What members say together stands beside them, and is met or not by chance.
+        if let Some(all) = schema["oneOf"].as_array()
+            && schema["properties"].is_null()
+        {
             let one = self.pick(all);
             return self.value(document, name, &one, depth + 1);
         }

@@ -90,7 +90,7 @@ async fn users_have_the_fields_and_defaults_of_before() {
     });
     it.post("/user/modify", expired)
         .await
-        .is_problem(400, "bad_request");
+        .is_problem(409, "conflict");
     it.stop().await;
 }
 
@@ -155,7 +155,11 @@ async fn nodes_are_kicked_and_moved_by_orders_to_their_pop() {
     let back = json!({ "source_pop": "pop-2", "target_pop": "pop-1", "count": 1 });
     it.post("/node/migrate", back)
         .await
-        .is_problem(400, "bad_request");
+        .is_problem(409, "conflict");
+    let nowhere = json!({ "from": "pop-1", "to": "pop-1", "count": 1 });
+    it.post("/v1/nodes/migrate", nowhere)
+        .await
+        .is_problem(409, "conflict");
     it.store.node_offline("edge-001", "pop-1", 1).await.unwrap();
     it.post("/v1/nodes/edge-001/kick", json!({}))
         .await

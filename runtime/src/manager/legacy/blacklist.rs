@@ -9,6 +9,7 @@ use crate::manager::input::{Body, Query};
 use crate::manager::nodes::check_pops;
 use crate::manager::problem::{ApiCode, Problem};
 use crate::manager::routes::{Call, Routes};
+use crate::manager::words;
 use crate::store::{PAGE_MAX, Store, Subject, SubjectKind};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +23,7 @@ struct Addresses {
     /// Checked to exist where it is needed; the list is that of all POPs.
     #[schema(max_length = 64)]
     pop_id: Option<String>,
-    #[schema(max_items = 100)]
+    #[schema(value_type = Vec<words::Address>, min_items = 1, max_items = 100)]
     ip_list: Vec<String>,
 }
 
@@ -149,13 +150,15 @@ async fn checked<E: Env, S: Store>(
         return Err(Problem::bad_request("ip_list is empty"));
     }
     if body.ip_list.len() > ADDRESSES_MAX {
-        return Err(Problem::bad_request("too many ips, max is 100"));
+        return Err(Problem::bad_request("ip_list: too many ips, max is 100"));
     }
     let pop = body.pop_id.as_slice();
     if pop != [""] {
         check_pops(&call.api, pop).await?;
     }
-    body.ip_list.iter().map(|ip| subject_ip(ip)).collect()
+    let ips = body.ip_list.iter().map(|ip| subject_ip(ip));
+    let ips = ips.collect::<Result<_, _>>();
+    ips.map_err(|problem: Problem| problem.at("ip_list"))
 }
 
 async fn get<E: Env, S: Store>(

@@ -1,6 +1,6 @@
 //! `/pops`, `/node/…` and `/pop/nodes/export`.
 
-use super::{DONE, Outcome, act, by_index, check_range, look};
+use super::{DONE, Outcome, act, by_index, last_index, look};
 use crate::env::Env;
 use crate::manager::answer::{Csv, Json, csv_row};
 use crate::manager::input::Act;
@@ -126,7 +126,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "legacy.node.migrate",
                 "Moves nodes to another POP",
             )
-            .or(&[ApiCode::NotFound, ApiCode::PopDraining]),
+            .or(&[ApiCode::NotFound, ApiCode::PopDraining, ApiCode::Conflict]),
             migrate,
         )
         .look(
@@ -159,7 +159,7 @@ async fn list<E: Env, S: Store>(
     call: Call<E, S>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<NodeList>, Problem> {
-    check_range(query.start, query.end)?;
+    let last = last_index(query.start, query.end)?;
     if !(1..=3).contains(&query.kind) {
         return Err(Problem::bad_request("type must be 1, 2 or 3"));
     }
@@ -173,7 +173,7 @@ async fn list<E: Env, S: Store>(
     let now = call.api.env.unix_time().as_secs();
     let (store, pop) = (&call.api.store, &query.popid);
     let list = |page| store.pop_nodes(pop, page, now);
-    let (nodes, _) = by_index(query.start, query.end, false, list).await?;
+    let (nodes, _) = by_index(query.start, last, false, list).await?;
     Ok(Json(NodeList {
         nodes: nodes.into_iter().map(LegacyNode::from).collect(),
         total: status.node_count,
@@ -186,7 +186,7 @@ async fn migrate<E: Env, S: Store>(
 ) -> Result<Json<Outcome>, Problem> {
     let moved = move_some(&call.api, &body.source_pop, &body.target_pop, body.count).await?;
     if moved.assigned == 0 {
-        return Err(Problem::bad_request("no free nodes to migrate"));
+        return Err(Problem::conflict("no free nodes to migrate"));
     }
     Ok(DONE)
 }

@@ -33,7 +33,7 @@ struct Range {
     /// In Unix seconds.
     #[param(maximum = 9_007_199_254_740_991u64)]
     start_time: u64,
-    /// In Unix seconds; at most as many buckets as are kept: 288, 168 or 366.
+    /// In Unix seconds. Buckets are kept for a day, a week or a year.
     #[param(maximum = 9_007_199_254_740_991u64)]
     end_time: u64,
 }

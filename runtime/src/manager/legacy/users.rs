@@ -2,7 +2,7 @@
 
 mod shape;
 
-use super::{DONE, Outcome, act, by_index, check_range, look};
+use super::{DONE, Outcome, act, by_index, last_index, look};
 use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::answer::Json;
@@ -23,10 +23,14 @@ use shape::{
 
 pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
     const UNKNOWN: &[ApiCode] = &[ApiCode::NotFound];
+    const CHANGE: &[ApiCode] = &[ApiCode::NotFound, ApiCode::Conflict];
     routes
         .act(
-            act("/user/create", "legacy.user.create", "Creates a user")
-                .or(&[ApiCode::UserExists, ApiCode::NotFound]),
+            act("/user/create", "legacy.user.create", "Creates a user").or(&[
+                ApiCode::UserExists,
+                ApiCode::NotFound,
+                ApiCode::Conflict,
+            ]),
             create,
         )
         .look(
@@ -43,7 +47,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "legacy.user.modify",
                 "Changes limit and route",
             )
-            .or(UNKNOWN),
+            .or(CHANGE),
             change,
         )
         .act(
@@ -74,7 +78,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "legacy.user.routenode",
                 "Keeps another node for a user; POPs do not obey it yet",
             )
-            .or(UNKNOWN),
+            .or(CHANGE),
             switch,
         )
 }
@@ -131,10 +135,10 @@ async fn list<E: Env, S: Store>(
     call: Call<E, S>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<UserList>, Problem> {
-    check_range(query.start, query.end)?;
+    let last = last_index(query.start, query.end)?;
     check_pops(&call.api, query.popid.as_slice()).await?;
     let store = &call.api.store;
-    let (users, total) = by_index(query.start, query.end, true, |page| store.users(page)).await?;
+    let (users, total) = by_index(query.start, last, true, |page| store.users(page)).await?;
     let mut views = Vec::with_capacity(users.len());
     for user in users {
         views.push(view(&call.api, user).await?);
@@ -213,7 +217,7 @@ async fn switch<E: Env, S: Store>(
     let node = body.node_id.filter(|id| !id.is_empty());
     let route = match (user.settings.route.mode, node) {
         (RouteMode::Manual, None) => {
-            return Err(Problem::bad_request(
+            return Err(Problem::conflict(
                 "a manual route needs a node_id: nodes are not handed out to users yet",
             ));
         }

@@ -5,10 +5,11 @@ use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::answer::Accepted;
 use crate::manager::input::Act;
-use crate::manager::input::Body;
+use crate::manager::input::{Body, ID_FORM};
 use crate::manager::operation::{Access, Method, Operation};
 use crate::manager::problem::{ApiCode, Problem};
 use crate::manager::routes::{Call, Routes};
+use crate::manager::words;
 use crate::store::{Order, Page, Role, Store};
 use crate::token::is_id;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,8 @@ pub(in crate::manager) struct Migration {
     #[schema(max_length = 64)]
     to: String,
     /// These nodes; those that are not online are sent there when they ask next. Either these or
-    /// `from` and `count`.
-    #[schema(max_items = 1000)]
+    /// `from`, which is another POP than `to`, and `count`.
+    #[schema(value_type = Option<Vec<words::Id>>, min_items = 1, max_items = 1000)]
     nodes: Option<Vec<String>>,
     /// Nodes at this POP, the first by id.
     #[schema(max_length = 64)]
@@ -58,7 +59,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
             "Makes another POP the home of nodes and sends them there",
             Access::Role(Role::Operator),
         )
-        .or(&[ApiCode::NotFound, ApiCode::PopDraining]),
+        .or(&[ApiCode::NotFound, ApiCode::PopDraining, ApiCode::Conflict]),
         migrate,
     )
 }
@@ -79,7 +80,9 @@ async fn migrate<E: Env, S: Store>(
             let mut online = BTreeMap::<String, Vec<String>>::new();
             for id in &nodes {
                 if !is_id(id) {
-                    return Err(Problem::bad_request(format!("`{id}` is no id of a node")));
+                    return Err(Problem::bad_request(format!(
+                        "nodes: `{id}` is no id of a node: {ID_FORM}"
+                    )));
                 }
                 let known = api.store.node(id, api.env.unix_time().as_secs()).await?;
                 let known = known.ok_or_else(|| Problem::unknown("node", id))?;
@@ -107,7 +110,7 @@ pub(in crate::manager) async fn move_some<E: Env, S: Store>(
         return Err(Problem::bad_request("count must be from 1 to 1000"));
     }
     if from == to {
-        return Err(Problem::bad_request("both POPs are the same"));
+        return Err(Problem::conflict("both POPs are the same"));
     }
     live_pop(api, from).await?;
     check_target(api, to).await?;

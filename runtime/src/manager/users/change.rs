@@ -5,10 +5,11 @@ use crate::auth::is_user_name;
 use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::answer::Json;
-use crate::manager::input::{Body, Name};
+use crate::manager::input::{Body, ID_FORM, Name};
 use crate::manager::operation::{Access, Method, Operation};
-use crate::manager::problem::Problem;
+use crate::manager::problem::{ApiCode, Problem};
 use crate::manager::routes::{Call, Routes};
+use crate::manager::words;
 use crate::store::{Adjustment, AdjustmentKind, COUNT_MAX, Role, Store, User, UserChange};
 use crate::token::{Secret, is_id};
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub(in crate::manager) struct PasswordChange {
     /// Without one, one is made and shown this once.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(value_type = Option<words::Password>)]
     password: Option<String>,
 }
 
@@ -28,7 +29,7 @@ pub(in crate::manager) struct PasswordChange {
 #[serde(deny_unknown_fields)]
 pub(in crate::manager) struct AdjustmentBody {
     /// Names the adjustment, so that repeating it does nothing; made if left out.
-    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
+    #[schema(value_type = Option<words::Id>)]
     id: Option<String>,
     /// Adds to the traffic limit, or takes from it. Either this or `reset`.
     #[schema(minimum = -9_007_199_254_740_991i64, maximum = 9_007_199_254_740_991i64)]
@@ -47,7 +48,8 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 "user.modify",
                 "Changes what is given of a user",
                 CHANGE,
-            ),
+            )
+            .or(&[ApiCode::Conflict]),
             patch,
         )
         .act(
@@ -106,9 +108,7 @@ async fn adjust<E: Env, S: Store>(
         .id
         .unwrap_or_else(|| Secret::from_random(call.api.env.seed()).expose()[..32].to_owned());
     if !is_id(&id) {
-        return Err(Problem::bad_request(
-            "id must be 1 to 64 of A-Z a-z 0-9 . _ -",
-        ));
+        return Err(Problem::bad_request(format!("id must be {ID_FORM}")));
     }
     find(&call.api, &name).await?;
     let adjustment = Adjustment { id, kind };

@@ -7,6 +7,7 @@ use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::input::present;
 use crate::manager::problem::Problem;
+use crate::manager::words;
 use crate::store::{Route, RouteMode, Store, User, UserChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,14 +22,10 @@ macro_rules! settings {
         #[serde(deny_unknown_fields)]
         pub(in crate::manager) struct UserCreation {
             /// 1 to 64 of `A-Z a-z 0-9 . _ @`, the first a letter or digit.
-            #[schema(
-                min_length = 1,
-                max_length = 64,
-                pattern = "^[A-Za-z0-9][A-Za-z0-9._@]*$"
-            )]
+            #[schema(value_type = words::UserName)]
             pub(in crate::manager) name: String,
             /// Without one, one is made and shown this once.
-            #[schema(min_length = 1, max_length = 255)]
+            #[schema(value_type = Option<words::Password>)]
             pub(in crate::manager) password: Option<String>,
             $($(#[$is])* pub(in crate::manager) $given: Option<$view>,)*
             $(
@@ -43,7 +40,7 @@ macro_rules! settings {
         #[serde(deny_unknown_fields)]
         pub(in crate::manager) struct UserPatch {
             /// The new password.
-            #[schema(min_length = 1, max_length = 255)]
+            #[schema(value_type = Option<words::Password>)]
             pub(in crate::manager) password: Option<String>,
             $($(#[$is])* pub(in crate::manager) $given: Option<$view>,)*
             $(

@@ -37,11 +37,11 @@ pub(in crate::manager) struct Range {
     /// How wide the buckets are; `5m` unless given.
     #[param(inline)]
     resolution: Option<ResolutionView>,
-    /// From when on, in Unix seconds; as long ago as buckets are kept unless given.
+    /// From when on, in Unix seconds; as long ago as buckets are kept unless given, and at most.
     #[param(maximum = 9_007_199_254_740_991u64)]
     from: Option<u64>,
-    /// Until when, in Unix seconds; now unless given. At most as many buckets as are kept: 288, 168 or
-    /// 366.
+    /// Until when, in Unix seconds; now unless given, and at most. A range that ends before it starts has no
+    /// buckets.
     #[param(maximum = 9_007_199_254_740_991u64)]
     until: Option<u64>,
 }
@@ -202,8 +202,8 @@ async fn traffic<E: Env, S: Store>(
     }))
 }
 
-/// Returns a user's traffic within a range, with an empty bucket where there was none. At most as many
-/// buckets as the store keeps.
+/// Returns a user's traffic within a range, with an empty bucket where there was none. Of the range only that
+/// counts of which buckets are kept: 288, 168 or 366, up to now.
 pub(in crate::manager) async fn chart<E: Env, S: Store>(
     api: &Api<E, S>,
     name: &str,
@@ -212,19 +212,23 @@ pub(in crate::manager) async fn chart<E: Env, S: Store>(
     until: Option<u64>,
 ) -> Result<Chart, Problem> {
     let (width, kept) = (resolution.width(), resolution.kept());
-    let until = until.unwrap_or_else(|| api.env.unix_time().as_secs());
-    let from = from.unwrap_or_else(|| until.saturating_sub(width * (kept - 1)));
-    if from > until || until > COUNT_MAX {
-        return Err(Problem::bad_request("the range must end after it starts"));
+    if from.max(until).is_some_and(|time| time > COUNT_MAX) {
+        let what = format!("times must be at most {COUNT_MAX}");
+        return Err(Problem::bad_request(what));
     }
-    let (first, last) = (from / width, until / width);
-    if last - first >= kept {
-        return Err(Problem::bad_request(format!(
-            "the range must be at most {kept} of {width} seconds"
-        )));
-    }
+    let now = api.env.unix_time().as_secs();
+    let oldest = (now / width).saturating_sub(kept - 1);
+    let first = from.map_or(oldest, |from| oldest.max(from / width));
+    let until = until.map_or(now, |until| until.min(now));
+    let last = until / width;
     find(api, name).await?;
-    let found = api.store.traffic(name, resolution, from, until).await?;
+    let found = if first <= last {
+        api.store
+            .traffic(name, resolution, first * width, until)
+            .await?
+    } else {
+        Some(Vec::new())
+    };
     let found = found.ok_or_else(|| Problem::unknown("user", name))?;
     let mut found: BTreeMap<u64, TrafficBucket> = found
         .into_iter()

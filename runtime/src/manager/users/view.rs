@@ -1,6 +1,7 @@
 //! Parts of users as clients see them.
 
 use super::settings::UserView;
+use crate::manager::words;
 use crate::store::{ReplyMode, Route, RouteMode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,7 +44,7 @@ pub(in crate::manager) enum RouteModeView {
 pub(in crate::manager) struct RouteView {
     pub(in crate::manager) mode: RouteModeView,
     /// The node that is the exit; a manual route needs one, a timed one may have one.
-    #[schema(max_length = 64)]
+    #[schema(value_type = Option<words::Id>)]
     pub(in crate::manager) node: Option<String>,
     /// How often a timed route changes its node.
     #[schema(minimum = 1, maximum = 525_600)]

@@ -2,7 +2,8 @@
 
 use crate::manager::input::Act;
 use crate::manager::problem::Problem;
-use crate::manager::users::{RouteModeView, RouteView};
+use crate::manager::users::{INTERVAL_MAX, RouteModeView, RouteView};
+use crate::manager::words;
 use crate::store::{Route, RouteMode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,10 +21,13 @@ pub(super) const DOWNLOAD_DEFAULT: u64 = 1_310_720;
 #[schema(as = LegacyTrafficLimit)]
 pub(super) struct TrafficLimit {
     /// In Unix seconds.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
     pub(super) start_time: u64,
-    /// In Unix seconds.
+    /// In Unix seconds; after `start_time` and in the future.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
     pub(super) end_time: u64,
     /// In bytes; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991u64)]
     pub(super) total_traffic: Option<u64>,
 }
 
@@ -44,13 +48,9 @@ pub(super) struct LegacyRoute {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LegacyUserCreation)]
 pub(super) struct Creation {
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = "^[A-Za-z0-9][A-Za-z0-9._@]*$"
-    )]
+    #[schema(value_type = words::UserName)]
     pub(super) user_name: String,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(value_type = words::Password)]
     pub(super) password: String,
     /// Every user is known at every POP; it is only checked to exist.
     #[schema(max_length = 64)]
@@ -142,7 +142,7 @@ pub(super) struct Change {
 #[schema(as = LegacyPasswordChange)]
 pub(super) struct PasswordChange {
     pub(super) user_name: String,
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(value_type = words::Password)]
     pub(super) new_password: String,
 }
 
@@ -173,7 +173,7 @@ pub(super) struct NodeSwitch {
 impl TrafficLimit {
     pub(super) fn checked(self, now: u64) -> Result<Self, Problem> {
         if self.end_time <= self.start_time || self.end_time <= now {
-            return Err(Problem::bad_request(
+            return Err(Problem::conflict(
                 "end_time must be after start_time and in the future",
             ));
         }
@@ -195,6 +195,14 @@ impl LegacyRoute {
             5 => RouteModeView::Polling,
             _ => return Err(Problem::bad_request("route.mode must be from 1 to 5")),
         };
+        if self.interval_minutes > Some(INTERVAL_MAX) {
+            let what = format!("route.interval_minutes must be at most {INTERVAL_MAX}");
+            return Err(Problem::bad_request(what));
+        }
+        if self.utc_minute_of_day >= Some(1_440) {
+            let what = "route.utc_minute_of_day must be below 1440";
+            return Err(Problem::bad_request(what));
+        }
         // Older scripts send zeros and empty texts for what they do not use.
         let timed = mode == RouteModeView::Timed;
         let interval = self
