@@ -86,9 +86,10 @@ impl KeyRing {
     /// Whether a manager has this key until then, and no other.
     fn is_only(&self, manager: &str, key: &str, until: u64) -> bool {
         let mut own = self.0.iter().filter(|entry| entry.is_of(manager, key));
-        own.next()
-            .is_some_and(|entry| entry.key == key && entry.until >= until)
-            && own.next().is_none()
+        own.next().is_some_and(|entry| {
+            let is_named = entry.manager.as_deref() == Some(manager);
+            is_named && entry.key == key && entry.until >= until
+        }) && own.next().is_none()
     }
 
     fn add(&mut self, manager: &str, key: &str, now: u64, until: u64) {
