@@ -89,6 +89,16 @@ impl<K: Clone + Ord> Shares<K> {
     }
 }
 
+#[cfg(test)]
+impl<K: Clone + Ord> Shares<K> {
+    /// Returns how many wait for a place of this sharer's.
+    pub(crate) fn waiting(&self, key: &K) -> usize {
+        let state = self.0.lock();
+        let sharer = state.sharers.get(key);
+        sharer.map_or(0, |sharer| sharer.waiting.len())
+    }
+}
+
 impl<K: Clone + Ord> Inner<K> {
     /// Grants a place if `take` wants it; that hears whether the sharer may have one.
     fn enter(

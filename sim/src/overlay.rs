@@ -78,8 +78,8 @@ pub struct Overlay {
     pop: Option<(Process, mpsc::Sender<pop::CensusRequest>)>,
     more_pops: BTreeMap<u8, Process>,
     edges: BTreeMap<String, (Process, mpsc::Sender<edge::CensusRequest>)>,
-    /// The generation under which each node was last seen online.
-    generations: BTreeMap<String, u64>,
+    /// By node and POP, the generation under which it was last seen online there.
+    generations: BTreeMap<(String, String), u64>,
 }
 
 impl Overlay {
@@ -309,8 +309,13 @@ impl Overlay {
 
     /// Asks the manager's REST API as an operator; returns status and body.
     pub async fn ask_manager(&self, method: &str, path: &str) -> (u16, String) {
+        self.tell_manager(method, path, "").await
+    }
+
+    /// As [`ask_manager`](Self::ask_manager), with a body in JSON.
+    pub async fn tell_manager(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let token = Secret::load(&self.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
-        rest::ask(&self.client, MANAGER, token.expose(), method, path).await
+        rest::ask(&self.client, MANAGER, token.expose(), method, path, body).await
     }
 
     /// Stops the POP at once, as a second SIGTERM does.
@@ -358,23 +363,24 @@ impl Overlay {
         process.stop().await;
     }
 
-    /// Waits until the node has come to the POP once more than when this was last asked. To resume is
+    /// Waits until the node has come to a POP once more than when this was last asked. To resume is
     /// not to come: see [`resumed`](Self::resumed).
     pub async fn online(&mut self, node: &str) {
-        let known = self.generations.get(node).copied();
         let wait = async {
             loop {
-                if let Some(now) = self.generation(node).await
-                    && known.is_none_or(|known| now > known)
-                {
-                    return now;
+                if let Some((pop, now)) = self.generation(node).await {
+                    let there = (node.to_owned(), pop);
+                    let known = self.generations.get(&there);
+                    if known.is_none_or(|known| now > *known) {
+                        return (there, now);
+                    }
                 }
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        let generation = timeout(PATIENCE, wait).await;
-        let generation = generation.unwrap_or_else(|_| panic!("{node} does not come online"));
-        self.generations.insert(node.to_owned(), generation);
+        let came = timeout(PATIENCE, wait).await;
+        let (there, generation) = came.unwrap_or_else(|_| panic!("{node} does not come online"));
+        self.generations.insert(there, generation);
     }
 
     /// Waits until carriers have resumed tunnels at the POP this many times since it was started.
@@ -388,15 +394,16 @@ impl Overlay {
         done.unwrap_or_else(|_| panic!("no tunnel was resumed for the {times}th time"));
     }
 
-    /// Returns a number that grows whenever the node comes to the POP anew; none while it is not listed.
-    pub async fn generation(&self, node: &str) -> Option<u64> {
+    /// Returns the POP that lists a node, and a number that grows whenever the node comes there anew; none
+    /// while it is not listed.
+    pub async fn generation(&self, node: &str) -> Option<(String, u64)> {
         let now = self.client.unix_time().as_secs();
         let listed = self.store.nodes(Page::first(1_000), now).await;
         let nodes = listed.expect("the store is there").items;
         nodes
             .into_iter()
             .find(|entry| entry.id == node)
-            .map(|entry| entry.generation)
+            .map(|entry| (entry.pop, entry.generation))
     }
 
     /// Returns what the POP holds.

@@ -133,7 +133,9 @@ fn a_node_of_which_another_carrier_ended_before_its_hello_is_listed_and_obeys() 
         second.send(Frame::Ack { received: 0 }).await;
         sleep(seconds(1)).await;
         assert!(overlay.generation("node").await.is_some(), "it is listed");
-        let kick = overlay.ask_manager("POST", "/v1/nodes/node/kick").await;
+        let kick = overlay
+            .tell_manager("POST", "/v1/nodes/node/kick", "{}")
+            .await;
         assert_eq!(kick.0, 202, "{}", kick.1);
         assert_eq!(second.farewell().await.bye, Some(Code::Kicked));
     });

@@ -12,11 +12,13 @@ pub(super) async fn ask(
     token: &str,
     method: &str,
     path: &str,
+    body: &str,
 ) -> (u16, String) {
     let mut stream = env.connect(at).await.expect("the manager is there");
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {at}\r\nauthorization: Bearer {token}\r\n\
-         connection: close\r\ncontent-length: 0\r\n\r\n"
+         connection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
     );
     let sent = stream.write_all(request.as_bytes()).await;
     sent.expect("the manager listens");
