@@ -1,7 +1,7 @@
 //! What a scenario file can get wrong about users.
 
 use super::spec::{Act, UserBytes, UserRate};
-use crate::daemons::scenario::{Fault, Mode, Scenario, hosts};
+use crate::daemons::scenario::{Fault, Mode, Scenario};
 use crate::daemons::units::Time;
 use crate::overlay::{FAST, TRUTHFUL};
 use titan_runtime::auth::is_user_name;
@@ -47,10 +47,6 @@ pub(in crate::daemons) fn check(scenario: &Scenario) -> Result<(), String> {
             Fault::Store { lasts: None, .. } => {
                 return Err("with users a store has to be mended: lasts".to_owned());
             }
-            // The processes of a POP are told apart by when they began.
-            Fault::Clock { host, .. } if hosts(scenario, host).iter().any(|on| is_pop(on)) => {
-                return Err("with users no POP's clock may jump".to_owned());
-            }
             Fault::Kill(_)
             | Fault::Stop(_)
             | Fault::Drain(_)
@@ -65,10 +61,6 @@ pub(in crate::daemons) fn check(scenario: &Scenario) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn is_pop(host: &str) -> bool {
-    host.starts_with("pop-")
 }
 
 fn check_act(scenario: &Scenario, act: &Act) -> Result<(), String> {
