@@ -40,7 +40,9 @@ pub use accounts::{
 pub use audit::{
     AUDIT_MAX, AUDIT_RECORD_MAX, AuditHead, AuditLog, AuditRecord, BrokenChain, NewAudit,
 };
-pub use blacklist::{BlacklistEntry, Blacklists, REASON_MAX, Subject, SubjectKind};
+pub use blacklist::{
+    BlacklistEntry, Blacklists, Prefix, PrefixError, REASON_MAX, Subject, SubjectKind,
+};
 pub use changes::{
     CHANGES_KEPT, CHANGES_MAX, Change, ChangeLog, Changes, Cursor, ORDER_MAX, Order,
 };

@@ -9,16 +9,17 @@ use super::problem::{ApiCode, Problem};
 use super::routes::{Call, Routes};
 use super::words;
 use crate::env::Env;
-use crate::store::{BATCH_MAX, BlacklistEntry, REASON_MAX, Role, Store, Subject, SubjectKind};
+use crate::store::{
+    BATCH_MAX, BlacklistEntry, Prefix, REASON_MAX, Role, Store, Subject, SubjectKind,
+};
 use crate::token::is_id;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use utoipa::ToSchema;
 
 /// An entry of a blacklist.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EntryView {
-    /// The node's id or the address.
+    /// The node's id, the address, or the block of addresses.
     subject: String,
     reason: String,
     since: u64,
@@ -39,7 +40,8 @@ pub(super) struct Addition {
     #[serde(default)]
     #[schema(value_type = Vec<words::Id>, max_items = 1000)]
     nodes: Vec<String>,
-    /// Addresses from which every node is turned away.
+    /// Addresses, or blocks of them such as `2001:db8::/64`, from which every node is turned away. A prefix
+    /// has at least 8 bits (IPv4) or 16 (IPv6).
     #[serde(default)]
     #[schema(value_type = Vec<words::Address>, max_items = 1000)]
     ips: Vec<String>,
@@ -74,7 +76,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 Method::Get,
                 "/v1/blacklist/ips",
                 "blacklist.ips",
-                "Lists addresses that are turned away",
+                "Lists addresses and blocks that are turned away",
                 READ,
             ),
             |call, Query(paging): Query<Paging>| list(call, SubjectKind::Ip, paging),
@@ -105,7 +107,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 Method::Delete,
                 "/v1/blacklist/ips/{ip}",
                 "blacklist.remove_ip",
-                "Lets an address in again; also one that is not on the list",
+                "Lets an address, or a block, in again; also one that is not on the list",
                 CHANGE,
             )
             .or(&[ApiCode::BadRequest]),
@@ -192,9 +194,9 @@ fn subject_node(id: String) -> Result<Subject, Problem> {
 }
 
 pub(super) fn subject_ip(ip: &str) -> Result<Subject, Problem> {
-    match ip.parse::<IpAddr>() {
-        Ok(ip) => Ok(Subject::Ip(ip.to_canonical())),
-        Err(_) => Err(Problem::bad_request(format!("`{ip}` is no address"))),
+    match ip.parse::<Prefix>() {
+        Ok(prefix) => Ok(Subject::Ip(prefix)),
+        Err(error) => Err(Problem::bad_request(format!("`{ip}`: {error}"))),
     }
 }
 

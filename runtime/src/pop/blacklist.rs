@@ -6,7 +6,9 @@
 use super::Shared;
 use crate::carrier::handshake::Refusal;
 use crate::env::Env;
-use crate::store::{Blacklists, Listing, PAGE_MAX, Page, Store, StoreError, Subject, SubjectKind};
+use crate::store::{
+    Blacklists, Listing, PAGE_MAX, Page, Prefix, Store, StoreError, Subject, SubjectKind,
+};
 use core::cell::RefCell;
 use core::time::Duration;
 use http::StatusCode;
@@ -23,7 +25,10 @@ const AWAY_MAX: usize = 10_000;
 
 /// Both blacklists.
 #[derive(Debug, Default)]
-pub(super) struct Lists(HashSet<Subject>);
+pub(super) struct Lists {
+    nodes: HashSet<String>,
+    prefixes: HashSet<Prefix>,
+}
 
 /// Who is turned away here.
 #[derive(Debug, Default)]
@@ -50,12 +55,14 @@ pub(super) struct Visitor<'a> {
 impl Lists {
     /// Reads both lists.
     pub(super) async fn read<S: Blacklists>(store: &S) -> Result<Self, StoreError> {
-        let mut all = HashSet::new();
+        let mut lists = Self::default();
         for kind in [SubjectKind::Node, SubjectKind::Ip] {
             let mut page = Page::first(PAGE_MAX);
             loop {
                 let Listing { items, next } = store.blacklist(kind, page).await?;
-                all.extend(items.into_iter().map(|entry| entry.subject));
+                for entry in items {
+                    lists.set(entry.subject, true);
+                }
                 let Some(next) = next else { break };
                 page = Page {
                     after: Some(next),
@@ -63,19 +70,21 @@ impl Lists {
                 };
             }
         }
-        Ok(Self(all))
+        Ok(lists)
     }
 
     fn set(&mut self, subject: Subject, listed: bool) {
-        if listed {
-            self.0.insert(subject);
-        } else {
-            self.0.remove(&subject);
-        }
+        match (subject, listed) {
+            (Subject::Node(id), true) => self.nodes.insert(id),
+            (Subject::Node(id), false) => self.nodes.remove(&id),
+            (Subject::Ip(prefix), true) => self.prefixes.insert(prefix),
+            (Subject::Ip(prefix), false) => self.prefixes.remove(&prefix),
+        };
     }
 
     fn contains(&self, node: &str, ip: IpAddr) -> bool {
-        self.0.contains(&Subject::Ip(ip)) || self.0.contains(&Subject::Node(node.to_owned()))
+        let listed = |prefix: Prefix| self.prefixes.contains(&prefix);
+        self.nodes.contains(node) || Prefix::around(ip).any(listed)
     }
 }
 
@@ -127,15 +136,13 @@ impl Blacklist {
 
 /// Notes a change of the lists, and has those go whom it concerns.
 pub(super) fn change<E: Env, S: Store>(shared: &Shared<E, S>, subject: &Subject, listed: bool) {
-    let subject = match subject {
-        Subject::Node(id) => Subject::Node(id.clone()),
-        Subject::Ip(ip) => Subject::Ip(ip.to_canonical()),
-    };
-    let concerned = match &subject {
+    let concerned = match subject {
         Subject::Node(id) => vec![id.clone()],
-        Subject::Ip(ip) => shared.registrar.nodes_at(*ip),
+        Subject::Ip(prefix) => shared.registrar.nodes_at(*prefix),
     };
-    shared.blacklist.lists.borrow_mut().set(subject, listed);
+    let mut lists = shared.blacklist.lists.borrow_mut();
+    lists.set(subject.clone(), listed);
+    drop(lists);
     review(shared, &concerned);
 }
 
@@ -195,19 +202,34 @@ mod tests {
 
     #[test]
     fn lists_turn_away_nodes_and_addresses_but_no_confined_ones() {
-        let ip = "192.0.2.1".parse().unwrap();
-        let lists = Lists(HashSet::from([
-            Subject::Node("bad".into()),
-            Subject::Ip(ip),
-        ]));
+        let mut lists = Lists::default();
+        lists.set(Subject::Node("bad".into()), true);
+        for prefix in ["192.0.2.1", "198.51.100.0/24", "2001:db8::/64"] {
+            lists.set(Subject::Ip(prefix.parse().unwrap()), true);
+        }
+        lists.set(Subject::Ip("203.0.113.0/24".parse().unwrap()), false);
         let blacklist = Blacklist::new(lists);
         let refused = |visitor| {
             blacklist
                 .refusal(at(0), visitor)
                 .map(|refusal| refusal.code)
         };
-        assert_eq!(refused(visitor("192.0.2.2")), None);
-        assert_eq!(refused(visitor("192.0.2.1")), Some(Code::Blacklisted));
+        for ip in [
+            "192.0.2.2",
+            "198.51.101.1",
+            "2001:db8:0:1::1",
+            "203.0.113.1",
+        ] {
+            assert_eq!(refused(visitor(ip)), None, "{ip}");
+        }
+        for ip in [
+            "192.0.2.1",
+            "::ffff:192.0.2.1",
+            "198.51.100.7",
+            "2001:db8::9:1",
+        ] {
+            assert_eq!(refused(visitor(ip)), Some(Code::Blacklisted), "{ip}");
+        }
         let bad = Visitor {
             node: "bad",
             ..visitor("192.0.2.2")

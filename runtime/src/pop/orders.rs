@@ -53,5 +53,5 @@ fn kick<E: Env, S: Store>(shared: &Shared<E, S>, nodes: &[String], retry: Durati
 fn kick_ip<E: Env, S: Store>(shared: &Shared<E, S>, ip: IpAddr, retry: Duration) {
     let now = shared.env.now();
     shared.blacklist.keep_away(now, ip, now + retry);
-    kick(shared, &shared.registrar.nodes_at(ip), retry);
+    kick(shared, &shared.registrar.nodes_at(ip.into()), retry);
 }

@@ -1,5 +1,9 @@
 //! Who is turned away.
 
+mod prefix;
+
+pub use prefix::{Prefix, PrefixError};
+
 use super::{Listing, Page, StoreError};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -17,7 +21,8 @@ subject! {
         /// Takes subjects off their blacklist, at most [`BATCH_MAX`](super::BATCH_MAX).
         fn blacklist_remove(&self, subjects: Vec<Subject>) -> ();
 
-        /// Returns why a node at this address is turned away, or none if it is not.
+        /// Returns why a node at this address is turned away, or none if it is not: by its id, or else by the
+        /// longest prefix that is listed.
         fn blacklisted(&self, node: &str, ip: IpAddr) -> Option<BlacklistEntry>;
 
         /// Lists a blacklist, by [`Subject::key`].
@@ -31,8 +36,8 @@ subject! {
 pub enum Subject {
     /// A node, by its id.
     Node(String),
-    /// Every node that connects from this address.
-    Ip(IpAddr),
+    /// Every node that connects from this address, or from one of this block.
+    Ip(Prefix),
 }
 
 /// What kind of subject a blacklist lists.
@@ -40,7 +45,7 @@ pub enum Subject {
 pub enum SubjectKind {
     /// Nodes.
     Node,
-    /// Addresses.
+    /// Addresses and blocks of them.
     Ip,
 }
 
@@ -54,13 +59,12 @@ impl Subject {
         }
     }
 
-    /// Returns the id or the address as the key of its list. An address has one spelling; one of
-    /// IPv4 mapped into IPv6 is the IPv4 address.
+    /// Returns the id, the address or the block as the key of its list. Each has one spelling.
     #[must_use]
     pub fn key(&self) -> String {
         match self {
             Self::Node(id) => id.clone(),
-            Self::Ip(ip) => ip.to_canonical().to_string(),
+            Self::Ip(prefix) => prefix.to_string(),
         }
     }
 }

@@ -109,8 +109,8 @@ async fn who_is_on_the_blacklist_is_refused() {
         .await
         .is_problem(403, "blacklisted");
     is(sent(&it, "edge-2").await, "pop-1", "least_loaded");
-    // By address too.
-    list(&it, Subject::Ip("127.0.0.1".parse().unwrap())).await;
+    // By address too, and by the block that it is in.
+    list(&it, Subject::Ip("127.0.0.0/24".parse().unwrap())).await;
     it.enrol("nodeid=edge-2")
         .await
         .is_problem(403, "blacklisted");

@@ -146,7 +146,7 @@ fn cases() -> Vec<Case> {
             json!({ "ips": ["192.0.2.1"], "nodes": ["x"] }),
             200,
         )
-        .bad("/v1/blacklist", json!({ "ips": ["192.0.2.256"] })),
+        .bad("/v1/blacklist", json!({ "ips": ["192.0.2.1/24"] })),
         case(
             "blacklist.remove_node",
             "operator",

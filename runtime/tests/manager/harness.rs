@@ -161,6 +161,7 @@ impl Manager {
             version: "0.1".to_owned(),
             online_since: 1_700_000_000,
             rtt_ms: Some(12),
+            contested_at: None,
         };
         self.store.node_online(node).await.unwrap();
     }

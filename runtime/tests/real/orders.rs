@@ -165,6 +165,39 @@ fn a_node_on_the_blacklist_is_turned_away_until_it_is_on_none() {
 }
 
 #[test]
+fn a_block_of_addresses_turns_away_whoever_comes_from_it() {
+    let site = Site::new();
+    let [_manager, _pop, _one] = site.start_all("one");
+    let token = site.node_token("two");
+    let accepted = ("101".to_owned(), String::new());
+    assert_eq!(site.knock_from("127.0.1.9", "two", &token), accepted);
+    let block = |prefix: &str| json!({ "ips": [prefix] });
+    assert!(
+        site.rest("v1/blacklist", Some(&block("127.0.1.0/24")))
+            .is_some()
+    );
+    let refused = ("403".to_owned(), "blacklisted".to_owned());
+    eventually("the block is turned away", SOON, || {
+        site.knock_from("127.0.1.200", "two", &token) == refused
+    });
+    assert_eq!(site.knock_from("127.0.2.9", "two", &token), accepted);
+    assert!(site.is_online("one"));
+    // One that is here goes.
+    assert!(
+        site.rest("v1/blacklist", Some(&block("127.0.0.0/30")))
+            .is_some()
+    );
+    eventually("the node is offline", SOON, || !site.is_online("one"));
+    assert!(
+        site.call("DELETE", "v1/blacklist/ips/127.0.1.0%2F24", None)
+            .is_some()
+    );
+    eventually("the block is let in", SOON, || {
+        site.knock_from("127.0.1.200", "two", &token) == accepted
+    });
+}
+
+#[test]
 fn there_is_a_pop_for_nodes_on_the_blacklist() {
     let site = Site::new();
     let _manager = site.manager_with("blacklist_pop = \"pop-2\"");

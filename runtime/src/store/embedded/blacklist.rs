@@ -2,8 +2,8 @@
 
 use super::{Embedded, changes, durable, integer, unsigned};
 use crate::store::{
-    BATCH_MAX, BlacklistEntry, Blacklists, Change, Listing, Page, StoreError, Subject, SubjectKind,
-    check_batch,
+    BATCH_MAX, BlacklistEntry, Blacklists, Change, Listing, Page, Prefix, StoreError, Subject,
+    SubjectKind, check_batch,
 };
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use std::net::IpAddr;
@@ -76,7 +76,8 @@ fn find(
     node: String,
     ip: IpAddr,
 ) -> Result<Option<BlacklistEntry>, StoreError> {
-    for subject in [Subject::Node(node), Subject::Ip(ip.to_canonical())] {
+    let addresses = Prefix::around(ip).map(Subject::Ip);
+    for subject in core::iter::once(Subject::Node(node)).chain(addresses) {
         let found = connection
             .prepare_cached("SELECT reason, since FROM blacklist WHERE kind = ?1 AND subject = ?2")?
             .query_row(params![subject.kind().name(), subject.key()], |row| {

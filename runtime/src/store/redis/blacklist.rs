@@ -4,8 +4,8 @@ use super::reply::{array, items, malformed, number, optional, texts};
 use super::{Redis, begin};
 use crate::store::changes::encode_change;
 use crate::store::{
-    BATCH_MAX, BlacklistEntry, Blacklists, Change, Listing, Page, StoreError, Subject, SubjectKind,
-    check_batch,
+    BATCH_MAX, BlacklistEntry, Blacklists, Change, Listing, Page, Prefix, StoreError, Subject,
+    SubjectKind, check_batch,
 };
 use redis::Value;
 use std::net::IpAddr;
@@ -45,18 +45,19 @@ impl Blacklists for Redis {
         node: &str,
         ip: IpAddr,
     ) -> Result<Option<BlacklistEntry>, StoreError> {
-        let subjects = [
-            Subject::Node(node.to_owned()),
-            Subject::Ip(ip.to_canonical()),
-        ];
-        let keys = (subjects[0].key(), subjects[1].key());
-        let found: [Value; 2] = items(self.run(script!("blacklisted"), keys).await?)?;
-        for (subject, found) in subjects.into_iter().zip(found) {
-            if let Some(found) = optional(found)? {
-                return blacklist_entry(subject, &found).map(Some);
-            }
+        let prefixes: Vec<String> = Prefix::around(ip).map(String::from).collect();
+        let [by_node, by_address] =
+            items(self.run(script!("blacklisted"), (node, prefixes)).await?)?;
+        if let Some(found) = optional(by_node)? {
+            return blacklist_entry(Subject::Node(node.to_owned()), &found).map(Some);
         }
-        Ok(None)
+        let found = array(by_address)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let [prefix, found] = texts(Value::Array(found))?;
+        let subject = SubjectKind::Ip.subject(prefix).ok_or_else(malformed)?;
+        blacklist_entry(subject, &found).map(Some)
     }
 
     async fn blacklist(
