@@ -101,8 +101,11 @@ pub(crate) const FRAME_OVERHEAD: u64 = 64;
 /// Exits tried for one session at most.
 pub(crate) const EXITS_MAX: usize = 3;
 
-/// For how long a replaced process of a node is told to stay away.
-pub(crate) const DUPLICATE_RETRY: Duration = Duration::from_secs(600);
+/// For how long a process of a node that another one replaced is told to stay away, and at most if there
+/// are more of them: twice as long for each. Of two edges that have one id by mistake the older is back
+/// soon when the newer leaves; a herd of clones does not come every few seconds.
+pub(crate) const DUPLICATE_RETRY: Duration = Duration::from_secs(5);
+pub(crate) const DUPLICATE_RETRY_MAX: Duration = Duration::from_secs(600);
 
 /// Growth of a window needs its use within two round trips, but a round trip is taken as at least
 /// this long: below, the scheduler's turns and not the network decide, and a session that moves a

@@ -228,6 +228,17 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
                 // A full channel already says that it stands.
                 let _ = attached.try_send(());
             }
+            Event::Role(EdgeEvent::UplinkDetached {
+                code: Code::DuplicateNode,
+                ..
+            }) => {
+                tracing::warn!(
+                    node = shared.node,
+                    code = Code::DuplicateNode.tag(),
+                    "another edge came with this `node_id` later and has its place: give each edge an id of \
+                     its own; this one tries again every few seconds, and is back when the other leaves"
+                );
+            }
             Event::Role(EdgeEvent::UplinkDetached { code, .. }) => {
                 tracing::info!(node = shared.node, code = code.tag(), "tunnel lost");
             }
@@ -276,6 +287,13 @@ fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
         wire::command::Action::Rate => {
             let (up, down) = (command.upload_rate, command.download_rate);
             tracing::info!(node = shared.node, up, down, "told how fast it may be");
+        }
+        wire::command::Action::None if code == Code::DuplicateNode => {
+            tracing::warn!(
+                node = shared.node,
+                "another edge runs with this `node_id` and is turned away while this one is here: give \
+                 each edge an id of its own"
+            );
         }
         wire::command::Action::None => {
             tracing::info!(node = shared.node, ?command, "an order that is not known");

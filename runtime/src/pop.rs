@@ -314,6 +314,16 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
                     shared.registrar.gone(&node);
                 }
             }
+            Event::Role(PopEvent::NodeContested { node }) => {
+                tracing::warn!(
+                    name: NODE_EVENT,
+                    node,
+                    "{}: two edges run with this id, and the older one is turned away while the newer one is \
+                     here; give each an id of its own",
+                    telemetry::tag::NODE_DUPLICATE
+                );
+                shared.registrar.contested(&shared.env, &node);
+            }
             Event::CarrierFull { tunnel } => {
                 let node = shared
                     .shard

@@ -33,6 +33,8 @@ pub mod tag {
     pub const NODE_OFFLINE: &str = "[NODE_OFFLINE]";
     /// A node has lost its carrier and is waited for; one that does so often is chosen last.
     pub const NODE_UNSTABLE: &str = "[NODE_UNSTABLE]";
+    /// Two edges run with one id: one that another has replaced came again and was turned away.
+    pub const NODE_DUPLICATE: &str = "[NODE_DUPLICATE]";
     /// A target refused, hung, did not resolve or is forbidden.
     pub const DIAG: &str = "[DIAG]";
     /// A session stopped reading because its carrier took nothing for a second; once per episode

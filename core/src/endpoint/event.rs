@@ -55,6 +55,12 @@ pub enum PopEvent {
         /// Why.
         code: Code,
     },
+    /// A process of a node that another one has replaced came again and was turned away: two edges have
+    /// one id.
+    NodeContested {
+        /// The node's id.
+        node: Box<str>,
+    },
     /// A group has fewer bytes left than its driver wants. Told once per grant.
     AllowanceLow {
         /// The group.

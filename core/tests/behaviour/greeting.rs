@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use titan_core::endpoint::{CloseMode, Config, Event, PopEvent};
 use titan_core::time::Duration;
+use titan_proto::wire::command::Action;
 use titan_proto::{Code, Frame, wire};
 
 fn attached(world: &World) -> bool {
@@ -396,39 +397,80 @@ fn another_process_takes_a_node_over_at_its_first_acknowledgement() {
     world.edges[0].online = false;
     world.inject(newcomer, ToPop, Frame::Ack { received: 0 });
     assert_eq!(world.ended(id), Some(Code::TunnelLost));
-    assert_eq!(world.byes(), [(Code::DuplicateNode, 600_000)]);
+    assert_eq!(world.byes(), [(Code::DuplicateNode, 5_000)]);
     assert_eq!(world.pop.nodes().len(), 1);
-    // The replaced process is turned away for ten minutes, with or without a tunnel.
-    world.wait(secs(599));
-    for tunnel in [0, 5] {
+    // The replaced process is turned away as long as the other is there, with or without a tunnel.
+    world.wait(secs(10));
+    for (attempt, tunnel) in [0, 5].into_iter().enumerate() {
         world.wire.clear();
         let again = world.raw_edge("node-0");
         let hello = wire::Hello {
             tunnel,
-            ..hello(epoch, 1000)
+            ..hello(epoch, 1000 + attempt as u64)
         };
         world.inject(again, ToPop, Frame::Hello(hello));
-        assert_eq!(world.byes(), [(Code::DuplicateNode, 1000)]);
+        assert_eq!(world.byes(), [(Code::DuplicateNode, 5_000)]);
+        // Whoever has its place hears of it, once.
+        let told = world.wire.iter().filter(|seen| {
+            matches!(&seen.frame, Frame::Command(command)
+                if command.code == Code::DuplicateNode.wire() && command.action() == Action::None)
+        });
+        assert_eq!(told.count(), usize::from(attempt == 0));
+        let contested = Event::Role(PopEvent::NodeContested {
+            node: "node-0".into(),
+        });
+        let events = core::mem::take(&mut world.events);
+        assert_eq!(
+            events.iter().filter(|event| **event == contested).count(),
+            1
+        );
     }
-    world.wait(secs(1));
+    let bye = wire::Bye {
+        code: Code::ShuttingDown.wire(),
+        ..wire::Bye::default()
+    };
+    world.inject(newcomer, ToPop, Frame::Bye(bye));
     world.wire.clear();
     let again = world.raw_edge("node-0");
-    world.inject(again, ToPop, Frame::Hello(hello(epoch, 1001)));
+    world.inject(again, ToPop, Frame::Hello(hello(epoch, 1002)));
     assert_eq!(world.byes(), []);
 }
 
 #[test]
-fn a_replaced_edge_stays_away_for_as_long_as_it_is_told() {
+fn a_replaced_edge_is_back_within_seconds_when_the_newer_one_leaves() {
     let mut world = World::new(config(), 1);
     let newcomer = world.raw_edge("node-0");
     world.inject(newcomer, ToPop, Frame::Hello(hello(7, 1)));
     world.inject(newcomer, ToPop, Frame::Ack { received: 0 });
     let links = world.links.len();
-    world.wait(secs(600) - millis(1));
+    world.wait(secs(5) - millis(1));
     assert_eq!(world.links.len(), links);
-    // And a bit, as each edge draws it.
-    world.wait(secs(75));
-    assert_eq!(world.links.len(), links + 1);
+    // And a bit, as each edge draws it; it comes again and again.
+    world.wait(secs(8));
+    assert_eq!(world.links.len(), links + 2);
+    let turned_away = (Code::DuplicateNode, 5_000);
+    assert_eq!(world.byes(), [turned_away; 3]);
+    let bye = wire::Bye {
+        code: Code::ShuttingDown.wire(),
+        ..wire::Bye::default()
+    };
+    world.inject(newcomer, ToPop, Frame::Bye(bye));
+    world.wait(secs(6));
+    assert!(world.edges[0].core.is_attached(world.edges[0].uplink));
+    assert_eq!(world.links.len(), links + 3);
+}
+
+#[test]
+fn a_herd_of_clones_is_told_to_stay_away_for_longer_and_longer() {
+    let mut world = World::new(config(), 0);
+    for epoch in 1..=12 {
+        let clone = world.raw_edge("node-0");
+        world.inject(clone, ToPop, Frame::Hello(hello(epoch, 1)));
+        world.inject(clone, ToPop, Frame::Ack { received: 0 });
+    }
+    let waits: Vec<u64> = world.byes().into_iter().map(|(_, wait)| wait).collect();
+    let expected = [5, 10, 20, 40, 80, 160, 320, 600, 600, 600, 600];
+    assert_eq!(waits, expected.map(|seconds| seconds * 1_000));
 }
 
 #[test]

@@ -74,20 +74,20 @@ pub enum PopCommand {
 pub enum BlacklistCommand {
     /// List nodes that are turned away.
     Nodes(Paging),
-    /// List addresses that are turned away.
+    /// List addresses and blocks of them that are turned away.
     Ips(Paging),
     /// Turn nodes or addresses away.
     Add {
-        /// Ids of nodes, or addresses.
+        /// Ids of nodes, addresses, or blocks of them such as 2001:db8::/64.
         #[arg(required = true)]
         subjects: Vec<String>,
         /// Why.
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Let a node or an address in again.
+    /// Let a node, an address or a block in again.
     Remove {
-        /// The id of a node, or an address.
+        /// The id of a node, an address, or a block as it was added.
         subject: String,
     },
 }
@@ -128,6 +128,8 @@ pub(super) async fn run<E: Env>(
                 ("rtt ms", "online/rtt_ms", Plain),
                 ("version", "online/version", Plain),
                 ("os", "online/os", Plain),
+                ("contested", "online/contested_at", Time),
+                ("warning", "online/warning", Plain),
             ];
             out.print(&answer, |answer| Table::one(answer, &columns))
         }
@@ -211,7 +213,7 @@ pub(super) async fn run_blacklist<E: Env>(
         BlacklistCommand::Add { subjects, reason } => {
             let (ips, nodes): (Vec<_>, Vec<_>) = subjects
                 .into_iter()
-                .partition(|subject| subject.parse::<IpAddr>().is_ok());
+                .partition(|subject| names_addresses(subject));
             let body = json!({ "nodes": nodes, "ips": ips, "reason": reason });
             let answer = client
                 .ask(Method::POST, "/v1/blacklist", Some(body))
@@ -219,13 +221,19 @@ pub(super) async fn run_blacklist<E: Env>(
             out.done(&answer, format_args!("{} turned away", answer["listed"]))
         }
         BlacklistCommand::Remove { subject } => {
-            let kind = match subject.parse::<IpAddr>() {
-                Ok(_) => "ips",
-                Err(_) => "nodes",
+            let kind = if names_addresses(&subject) {
+                "ips"
+            } else {
+                "nodes"
             };
             let path = format!("/v1/blacklist/{kind}/{}", encode(&subject));
             let answer = client.ask(Method::DELETE, &path, None).await?;
             out.done(&answer, format_args!("{subject} may come in"))
         }
     }
+}
+
+/// Tells whether a subject is an address or a block; no id of a node has a slash.
+fn names_addresses(subject: &str) -> bool {
+    subject.contains('/') || subject.parse::<IpAddr>().is_ok()
 }

@@ -36,7 +36,16 @@ pub(super) struct NodeView {
     version: String,
     online_since: u64,
     rtt_ms: Option<u32>,
+    /// When another process with this id was turned away last, to a minute: two edges run with one id. None
+    /// if that did not happen since this one came.
+    contested_at: Option<u64>,
+    /// What is wrong, for people; none if nothing is.
+    warning: Option<&'static str>,
 }
+
+/// What there is to say of a node whose id another process has, too.
+const CONTESTED: &str = "two edges run with this id, and the older one is turned away while the newer one is \
+                         here: give each an id of its own";
 
 /// A page of nodes.
 #[derive(Serialize, ToSchema)]
@@ -309,6 +318,8 @@ impl From<NodeEntry> for NodeView {
             version: node.version,
             online_since: node.online_since,
             rtt_ms: node.rtt_ms,
+            contested_at: node.contested_at,
+            warning: node.contested_at.map(|_| CONTESTED),
         }
     }
 }

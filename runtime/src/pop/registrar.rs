@@ -10,7 +10,7 @@ use super::blacklist::Visitor;
 use crate::carrier::handshake::UpgradeRequest;
 use crate::config::PopConfig;
 use crate::env::Env;
-use crate::store::{BATCH_MAX, NodeEntry, NodeRtt, PopEntry, Store, StoreError};
+use crate::store::{BATCH_MAX, NodeEntry, NodeRtt, PopEntry, Prefix, Store, StoreError};
 use core::time::Duration;
 use picture::{Known, Picture};
 use std::collections::BTreeSet;
@@ -75,14 +75,19 @@ impl Registrar {
         self.picture.attached(now, node, resumed);
     }
 
+    /// Notes that another process with a node's id was turned away.
+    pub(super) fn contested<E: Env>(&self, env: &E, node: &str) {
+        self.picture.contested(env.unix_time().as_secs(), node);
+    }
+
     /// Notes that a node's tunnel is over.
     pub(super) fn gone(&self, node: &str) {
         self.picture.gone(node);
     }
 
-    /// Returns the nodes that connect from an address, in its canonical form.
-    pub(super) fn nodes_at(&self, ip: IpAddr) -> Vec<String> {
-        self.picture.nodes_at(ip)
+    /// Returns the nodes that connect from one of these addresses.
+    pub(super) fn nodes_at(&self, prefix: Prefix) -> Vec<String> {
+        self.picture.nodes_at(prefix)
     }
 
     /// Returns every node that is connected here.
@@ -162,6 +167,7 @@ impl Registrar {
             version: known.version,
             online_since,
             rtt_ms: known.rtt_ms,
+            contested_at: known.contested_at,
         };
         store.node_online(entry).await
     }

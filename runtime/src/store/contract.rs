@@ -63,6 +63,7 @@ pub(crate) fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
         version: "1".to_owned(),
         online_since: NOW,
         rtt_ms: None,
+        contested_at: None,
     }
 }
 

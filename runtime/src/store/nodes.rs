@@ -58,6 +58,9 @@ pub struct NodeEntry {
     pub online_since: u64,
     /// The smoothed round-trip time in milliseconds, once measured.
     pub rtt_ms: Option<u32>,
+    /// When another process with this id was turned away last, in Unix seconds, to a minute; none if that did
+    /// not happen since this one came.
+    pub contested_at: Option<u64>,
 }
 
 /// A round-trip time measured at a POP.

@@ -347,8 +347,8 @@ impl EdgeRole {
             && let Some(uplink) = self.uplinks.get_mut(id)
         {
             uplink.hint = Duration::from_millis(bye.retry_after_ms);
-            if code == Code::ResumeRefused {
-                // The POP is there and takes newcomers: nothing speaks for waiting.
+            if matches!(code, Code::ResumeRefused | Code::DuplicateNode) {
+                // The POP is there: nothing speaks for waiting longer than it says.
                 uplink.failures = 0;
             }
             if !code.is_of_carrier()

@@ -5,7 +5,7 @@ use super::node::Node;
 use super::{PopRole, exit_state, key_of};
 use crate::account::Rates;
 use crate::arena::{CarrierId, TunnelId};
-use crate::config::DUPLICATE_RETRY;
+use crate::config::{DUPLICATE_RETRY, DUPLICATE_RETRY_MAX};
 use crate::endpoint::engine::Engine;
 use crate::endpoint::event::PopEvent;
 use crate::endpoint::hello::{own_limits, peer_limits};
@@ -32,13 +32,19 @@ pub(crate) struct NodeEntry {
     pub(super) tunnel: Option<TunnelId>,
     /// The tunnel of another process, until its first acknowledgement.
     pub(super) pending: Option<TunnelId>,
-    /// Processes that were taken over from, and until when they are turned away.
-    replaced: VecDeque<(u64, Instant)>,
+    /// Processes that were taken over from. They are turned away as long as the node has a tunnel.
+    replaced: VecDeque<u64>,
 }
 
 impl NodeEntry {
     pub(super) fn has_tunnel(&self) -> bool {
         self.tunnel.is_some() || self.pending.is_some()
+    }
+
+    /// Returns how long a process that was replaced is asked to stay away.
+    fn duplicate_retry(&self) -> Duration {
+        let others = u32::try_from(self.replaced.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        (DUPLICATE_RETRY * 2_u32.saturating_pow(others)).min(DUPLICATE_RETRY_MAX)
     }
 }
 
@@ -87,7 +93,7 @@ impl PopRole {
             return Err(Code::VersionUnsupported.into());
         }
         let peer = peer_limits(hello)?;
-        self.turn_away(now, &node, hello.epoch)?;
+        self.turn_away(engine, now, &node, hello.epoch)?;
         let id = if hello.tunnel == 0 {
             if hello.received != 0 {
                 return Err(Code::Desync.into());
@@ -129,29 +135,39 @@ impl PopRole {
 
     /// Refuses nodes that were told to stay away, and processes that another one of the same node has
     /// replaced.
-    fn turn_away(&mut self, now: Instant, node: &str, epoch: u64) -> Result<(), Refusal> {
+    fn turn_away(
+        &self,
+        engine: &mut Engine<PopDesk>,
+        now: Instant,
+        node: &str,
+        epoch: u64,
+    ) -> Result<(), Refusal> {
         if let Some((code, retry)) = self.bars.find(now, node) {
             mark::hit(Mark::Barred);
             return Err(Refusal { code, retry });
         }
-        let Some(entry) = self.nodes.get_mut(node) else {
+        let Some(entry) = self.nodes.get(node) else {
             return Ok(());
         };
-        entry.replaced.retain(|&(_, until)| until > now);
-        let until = entry
-            .replaced
-            .iter()
-            .find(|&&(replaced, _)| replaced == epoch);
-        match until {
-            Some(&(_, until)) => {
-                mark::hit(Mark::DuplicateNode);
-                Err(Refusal {
-                    code: Code::DuplicateNode,
-                    retry: until.since(now),
-                })
-            }
-            None => Ok(()),
+        if !entry.replaced.contains(&epoch) {
+            return Ok(());
         }
+        // It lives beside the one that replaced it: two have one id.
+        mark::hit(Mark::DuplicateNode);
+        if let Some(id) = entry.tunnel {
+            engine.change_tunnel(id, |tunnel| {
+                if !tunnel.peer().is_warned() {
+                    tunnel.tell_peer().warn_of_duplicate();
+                }
+            });
+        }
+        engine
+            .agenda
+            .tell(PopEvent::NodeContested { node: node.into() });
+        Err(Refusal {
+            code: Code::DuplicateNode,
+            retry: entry.duplicate_retry(),
+        })
     }
 
     fn admit_new(
@@ -292,9 +308,8 @@ impl PopRole {
                     entry.replaced.pop_front();
                 }
                 mark::hit(Mark::Takeover);
-                let until = now + DUPLICATE_RETRY;
-                entry.replaced.push_back((tunnel.peer().epoch(), until));
-                engine.end_tunnel(now, old, Code::DuplicateNode, DUPLICATE_RETRY);
+                entry.replaced.push_back(tunnel.peer().epoch());
+                engine.end_tunnel(now, old, Code::DuplicateNode, entry.duplicate_retry());
             }
         }
         self.refresh(engine, now, id);
@@ -325,7 +340,8 @@ impl PopRole {
             if entry.pending == Some(id) {
                 entry.pending = None;
             }
-            if entry.tunnel.is_none() && entry.replaced.is_empty() {
+            // Nobody has the node's place any more: processes that were replaced may come back.
+            if entry.tunnel.is_none() {
                 self.nodes.remove(node.name());
             }
         }

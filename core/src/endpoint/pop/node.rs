@@ -21,6 +21,8 @@ pub(crate) struct Node {
     orders: BTreeMap<i32, wire::Command>,
     /// The node is to go when its sessions are over, or at this time.
     leaving: Option<Instant>,
+    /// It was told that another process has its id.
+    warned: bool,
 }
 
 /// Whether the node has acknowledged the HELLO of the present carrier.
@@ -60,6 +62,7 @@ impl Node {
             sessions_max,
             orders: BTreeMap::new(),
             leaving: None,
+            warned: false,
         }
     }
 
@@ -157,6 +160,23 @@ impl Node {
             wire::Command {
                 upload_rate: rates.up,
                 download_rate: rates.down,
+                ..wire::Command::default()
+            },
+        );
+    }
+
+    pub(super) const fn is_warned(&self) -> bool {
+        self.warned
+    }
+
+    /// Tells the node that another process has its id.
+    pub(super) fn warn_of_duplicate(&mut self) {
+        self.warned = true;
+        let code = Code::DuplicateNode.wire();
+        self.order(
+            Action::None,
+            wire::Command {
+                code,
                 ..wire::Command::default()
             },
         );

@@ -2,10 +2,14 @@
 
 use super::super::blacklist::Visitor;
 use crate::carrier::handshake::UpgradeRequest;
+use crate::store::Prefix;
 use core::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use tokio::sync::Notify;
+
+/// How often the store hears that a node's id is contested, in seconds.
+const CONTEST_INTERVAL: u64 = 60;
 
 /// Nodes seen here, and those of them that the store is to hear of. As long as the list of nodes, whatever
 /// happens to the store.
@@ -35,6 +39,8 @@ pub(super) struct Known {
     pub(super) online_since: Option<u64>,
     pub(super) generation: u64,
     pub(super) rtt_ms: Option<u32>,
+    /// When another process with its id was turned away, in Unix seconds, as the store is told.
+    pub(super) contested_at: Option<u64>,
 }
 
 impl Known {
@@ -48,6 +54,7 @@ impl Known {
             online_since: None,
             generation: 0,
             rtt_ms: None,
+            contested_at: None,
         }
     }
 }
@@ -107,8 +114,23 @@ impl Picture {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
         known.online_since.get_or_insert(unix_time);
+        known.contested_at = None;
         known.generation = generation;
         self.mark(node);
+    }
+
+    /// Notes that another process with a node's id was turned away at `unix_time`. The store hears of it once
+    /// in [`CONTEST_INTERVAL`]: such a process comes every few seconds.
+    pub(super) fn contested(&self, unix_time: u64, node: &str) {
+        if let Some(known) = self.nodes.borrow_mut().get_mut(node)
+            && known.online_since.is_some()
+            && known
+                .contested_at
+                .is_none_or(|at| unix_time >= at.saturating_add(CONTEST_INTERVAL))
+        {
+            known.contested_at = Some(unix_time);
+            self.mark(node);
+        }
     }
 
     /// Notes that a node's tunnel is over.
@@ -167,12 +189,13 @@ impl Picture {
         }
     }
 
-    /// Returns the nodes that connect from an address, in its canonical form.
-    pub(super) fn nodes_at(&self, ip: IpAddr) -> Vec<String> {
-        let (nodes, ip) = (self.nodes.borrow(), ip.to_canonical());
-        let there = nodes
-            .iter()
-            .filter(|(_, known)| known.ip == ip || known.carriers.contains(&ip));
+    /// Returns the nodes that connect from one of these addresses.
+    pub(super) fn nodes_at(&self, prefix: Prefix) -> Vec<String> {
+        let nodes = self.nodes.borrow();
+        let is_there = |known: &Known| {
+            prefix.contains(known.ip) || known.carriers.iter().any(|&ip| prefix.contains(ip))
+        };
+        let there = nodes.iter().filter(|(_, known)| is_there(known));
         there.map(|(node, _)| node.clone()).collect()
     }
 
@@ -309,7 +332,9 @@ mod tests {
         // One ends before the other says HELLO.
         picture.ended("n", first);
         picture.attached(NOW, "n", false);
-        assert_eq!(picture.nodes_at(second), ["n"]);
+        assert_eq!(picture.nodes_at(second.into()), ["n"]);
+        assert_eq!(picture.nodes_at("192.0.2.0/30".parse().unwrap()), ["n"]);
+        assert!(picture.nodes_at("192.0.2.4/30".parse().unwrap()).is_empty());
         let (node, known) = tell(&picture).unwrap();
         assert_eq!((&*node, known.ip), ("n", second));
         // It is back while the store hears that it has gone.
@@ -339,6 +364,24 @@ mod tests {
         picture.not_told();
         assert_eq!(tell(&picture).unwrap().1.online_since, None);
         assert!(tell(&picture).is_none() && picture.all_nodes().is_empty());
+    }
+
+    #[test]
+    fn a_contested_node_is_told_of_now_and_then() {
+        let picture = Picture::new(1);
+        picture.contested(NOW, "n");
+        assert!(tell(&picture).is_none(), "it is not here");
+        seen(&picture, "192.0.2.1");
+        picture.attached(NOW, "n", false);
+        assert_eq!(tell(&picture).unwrap().1.contested_at, None);
+        for (later, told) in [(0, true), (5, false), (59, false), (60, true)] {
+            picture.contested(NOW + later, "n");
+            let at = tell(&picture).map(|(_, known)| known.contested_at);
+            assert_eq!(at, told.then_some(Some(NOW + later)), "{later} s later");
+        }
+        // Another process of it has come.
+        picture.attached(NOW, "n", false);
+        assert_eq!(tell(&picture).unwrap().1.contested_at, None);
     }
 
     #[test]

@@ -53,6 +53,7 @@ async fn generations_order_one_pop<S: Nodes + Pops>((a, b): (S, S)) {
         std::slice::from_ref(&newer)
     );
     newer.rtt_ms = Some(30);
+    newer.contested_at = Some(NOW + 5);
     a.node_online(newer.clone()).await.unwrap();
     assert_eq!(b.nodes(Page::first(9), NOW).await.unwrap().items, [newer]);
     assert_eq!(b.pops(NOW).await.unwrap()[0].node_count, 1);

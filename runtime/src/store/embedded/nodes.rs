@@ -85,11 +85,12 @@ fn online(connection: &mut Connection, node: &NodeEntry) -> Result<(), StoreErro
     }
     transaction
         .prepare_cached(
-            "INSERT INTO nodes (id, pop, generation, ip, os, version, online_since, rtt_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO nodes (id, pop, generation, ip, os, version, online_since, rtt_ms, contested_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT DO UPDATE SET generation = excluded.generation, ip = excluded.ip,
                  os = excluded.os, version = excluded.version,
-                 online_since = excluded.online_since, rtt_ms = excluded.rtt_ms
+                 online_since = excluded.online_since, rtt_ms = excluded.rtt_ms,
+                 contested_at = excluded.contested_at
              WHERE excluded.generation >= generation",
         )?
         .execute(params![
@@ -101,6 +102,7 @@ fn online(connection: &mut Connection, node: &NodeEntry) -> Result<(), StoreErro
             node.version,
             integer(node.online_since),
             node.rtt_ms,
+            node.contested_at.map(integer),
         ])?;
     Ok(transaction.commit()?)
 }
@@ -131,7 +133,7 @@ fn measured(connection: &mut Connection, pop: &str, rtts: &[NodeRtt]) -> Result<
 
 /// Of several live POPs that have a node, the one it came to last is listed.
 const LISTED: &str =
-    "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms
+    "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms, n.contested_at
      FROM nodes n JOIN pops p ON p.id = n.pop AND p.lease_until > ?1
      WHERE NOT EXISTS (
          SELECT 1 FROM nodes m JOIN pops q ON q.id = m.pop AND q.lease_until > ?1
@@ -157,7 +159,8 @@ fn list_of_pop(
     let limit = page.len_max();
     let nodes = connection
         .prepare_cached(
-            "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms
+            "SELECT n.id, n.pop, n.generation, n.ip, n.os, n.version, n.online_since, n.rtt_ms,
+                 n.contested_at
              FROM nodes n JOIN pops p ON p.id = n.pop AND p.lease_until > ?1
              WHERE n.pop = ?2 AND n.id > coalesce(?3, '') ORDER BY n.id LIMIT ?4",
         )?
@@ -229,5 +232,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<NodeEntry> {
         version: row.get(5)?,
         online_since: unsigned(row.get(6)?),
         rtt_ms: row.get(7)?,
+        contested_at: row.get::<_, Option<i64>>(8)?.map(unsigned),
     })
 }

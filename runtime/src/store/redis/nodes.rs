@@ -92,6 +92,8 @@ struct Entry {
     ip: IpAddr,
     os: String,
     version: String,
+    #[serde(default)]
+    contested_at: Option<u64>,
 }
 
 fn encode_entry(node: &NodeEntry) -> String {
@@ -99,6 +101,7 @@ fn encode_entry(node: &NodeEntry) -> String {
         ip: node.ip,
         os: node.os.clone(),
         version: node.version.clone(),
+        contested_at: node.contested_at,
     };
     serde_json::to_string(&entry).expect("it has no keys that are no texts")
 }
@@ -115,6 +118,7 @@ fn node(value: Value) -> Result<NodeEntry, StoreError> {
         version: entry.version,
         online_since: number(&text(since)?)?,
         rtt_ms: optional_number(&text(rtt)?)?,
+        contested_at: entry.contested_at,
     })
 }
 

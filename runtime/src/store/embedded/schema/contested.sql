@@ -1,0 +1,2 @@
+-- When another process with a node's id was turned away.
+ALTER TABLE nodes ADD COLUMN contested_at INTEGER;

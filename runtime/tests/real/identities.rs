@@ -1,0 +1,56 @@
+//! Two edges that were given one id.
+
+use crate::process::eventually;
+use crate::server::Server;
+use crate::site::{Site, echoes};
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How soon the older edge has come again, was turned away, and that is told: it comes every 5 s and a bit.
+const CONTEST: Duration = Duration::from_secs(15);
+
+/// How soon the older edge is back.
+const RETURN: Duration = Duration::from_secs(12);
+
+#[test]
+fn two_edges_with_one_id_are_told_of_and_the_older_is_back_when_the_newer_leaves() {
+    let site = Site::new();
+    let server = Server::start(|mut stream| {
+        let mut out = stream.try_clone()?;
+        io::copy(&mut stream, &mut out).map(drop)
+    });
+    let _manager = site.manager();
+    let _pop = site.logged("pop", |site| site.pop());
+    let _older = site.logged("older", |site| site.edge("one"));
+    site.wait_online("one", CONTEST);
+    let newer = site.logged("newer", |site| site.edge("one"));
+    eventually("the API says so", CONTEST, || {
+        let node = site.rest("v1/nodes/one", None);
+        let online = &node.unwrap_or_default()["online"];
+        let said = online["warning"].as_str().unwrap_or_default();
+        said.contains("two edges run with this id") && online["contested_at"].is_u64()
+    });
+    echoes(&mut site.connect(server.address).unwrap()).unwrap();
+    for (log, said) in [
+        ("pop", "[NODE_DUPLICATE]: two edges run with this id"),
+        ("older", "another edge came with this `node_id` later"),
+        ("newer", "another edge runs with this `node_id`"),
+    ] {
+        eventually("the log says so", CONTEST, || {
+            let text = fs::read_to_string(site.log_of(log)).unwrap();
+            text.contains(said)
+        });
+    }
+
+    newer.terminate();
+    let left = Instant::now();
+    site.wait_service(server.address, RETURN);
+    println!("served again after {:?}", left.elapsed());
+    eventually("nothing is wrong any more", RETURN, || {
+        let node = site.rest("v1/nodes/one", None);
+        node.is_some_and(|node| {
+            node["online"]["pop"] == "pop" && node["online"]["warning"].is_null()
+        })
+    });
+}
