@@ -23,7 +23,7 @@ fn run(args: &PopArgs) -> Result<(), Box<dyn Error>> {
     telemetry::init(config.log_format)?;
     Descriptors::raise().fit_pop(&mut config);
     data::check(&config.data)?;
-    let store = AnyStore::open(&config.store, &config.data)?;
+    let store = AnyStore::open_shared(&config.store, &config.data)?;
     let tls = match &config.tls {
         Some(files) => Some(server_config(&files.cert, &files.key)?),
         None => None,

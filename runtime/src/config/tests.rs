@@ -4,6 +4,7 @@ use super::*;
 use clap::Parser as _;
 use core::time::Duration;
 use std::collections::HashMap;
+use std::path::Path;
 
 fn source(directory: &tempfile::TempDir, toml: &str, environment: &[(&str, &str)]) -> Source {
     let file = directory.path().join("titan.toml");
@@ -48,12 +49,17 @@ fn the_store_is_in_the_data_directory_or_a_redis_server() {
     };
     assert_eq!(of("", &[]).unwrap(), None);
     assert_eq!(of(r#"store = "embedded""#, &[]).unwrap(), None);
+    let apart = manager(&format!("{base}store = \"embedded:/srv/titan\""), &[]).unwrap();
+    assert_eq!(apart.store.directory(), Some(Path::new("/srv/titan")));
+    assert_eq!(apart.store.redis(), None);
     let plain = "redis://cache.example:6379/1";
     let shown = of(&format!("store = \"{plain}\""), &[]).unwrap();
     assert_eq!(shown.as_deref(), Some(plain));
     for bad in [
         "",
         "redis",
+        "embedded:",
+        "embedded/srv/titan",
         "redis://",
         "http://cache.example",
         "rediss://cache.example",

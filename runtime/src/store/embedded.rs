@@ -8,6 +8,7 @@ mod meta;
 mod nodes;
 mod pops;
 mod schema;
+mod secrets;
 mod shares;
 mod tokens;
 mod traffic;
@@ -50,8 +51,16 @@ pub struct Embedded(Arc<Inner>);
 /// Where an embedded store keeps its data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Location {
-    /// In `titan.db` in this data directory, which is created if missing.
+    /// In `titan.db` in this data directory, which is created if missing; what managers alone may read beside
+    /// it in `manager.db`.
     Data(PathBuf),
+    /// In `titan.db` in one directory, and what managers alone may read in `manager.db` in another, their own.
+    Apart {
+        /// The directory of the daemons' common file. What its group may do there it may with the file.
+        shared: PathBuf,
+        /// The data directory of the manager.
+        data: PathBuf,
+    },
     /// In memory, gone with the last clone.
     Memory,
 }
@@ -74,16 +83,34 @@ enum Inner {
 }
 
 impl Embedded {
-    /// Opens a store, creating or migrating its file. Blocks; for the start of a daemon.
+    /// Opens a store, creating or migrating its files. Blocks; for the start of a daemon.
     ///
     /// # Errors
-    /// Fails if the file cannot be opened, is no database, or was written by a newer version.
+    /// Fails if a file cannot be opened, is no database, or was written by a newer version.
     pub fn open(location: &Location, mode: Mode) -> Result<Self, StoreError> {
-        let mut connection = match location {
-            Location::Data(directory) => open_file(directory)?,
-            Location::Memory => Connection::open_in_memory()?,
+        let mut connection = open_shared(location)?;
+        let own = match location {
+            Location::Data(data) | Location::Apart { data, .. } => {
+                let path = data.join(secrets::FILE_NAME);
+                create_file(data, &path)?;
+                Some(path)
+            }
+            Location::Memory => None,
         };
-        schema::prepare(&mut connection)?;
+        secrets::attach(&mut connection, own.as_deref())?;
+        Self::with(connection, mode)
+    }
+
+    /// Opens what the daemons share and no more: without admin tokens and audit log, operations on which are
+    /// unavailable. For POPs.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_shared(location: &Location, mode: Mode) -> Result<Self, StoreError> {
+        Self::with(open_shared(location)?, mode)
+    }
+
+    fn with(connection: Connection, mode: Mode) -> Result<Self, StoreError> {
         Ok(Self(Arc::new(match mode {
             Mode::Inline => Inner::Inline(Mutex::new(connection)),
             Mode::Thread => {
@@ -210,20 +237,54 @@ fn malformed(
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
-fn open_file(directory: &Path) -> Result<Connection, StoreError> {
-    let path = directory.join(FILE_NAME);
+/// Opens the file that all daemons share.
+fn open_shared(location: &Location) -> Result<Connection, StoreError> {
+    let mut connection = match location {
+        Location::Data(shared) | Location::Apart { shared, .. } => {
+            let path = shared.join(FILE_NAME);
+            create_file(shared, &path)?;
+            Connection::open_with_flags(
+                &path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?
+        }
+        Location::Memory => Connection::open_in_memory()?,
+    };
+    schema::prepare(&mut connection)?;
+    Ok(connection)
+}
+
+/// Makes a database's file if there is none: for its owner alone, and for the group of its directory as far
+/// as that may write there. SQLite gives its companion files the rights of the main one, so it must have them
+/// first.
+fn create_file(directory: &Path, path: &Path) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| unavailable(&format!("{}: {error}", path.display()));
     crate::token::create_private(directory).map_err(failed)?;
-    // SQLite gives its companion files the rights of the main one, so it must be private first.
     let mut options = fs::OpenOptions::new();
-    options.create(true).append(true);
+    options.create_new(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&path).map_err(failed)?;
-    Ok(Connection::open_with_flags(
-        &path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?)
+    match options.open(path) {
+        Ok(file) => share(directory, &file).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Lets the group of a directory that may write there write a new file.
+#[cfg(unix)]
+fn share(directory: &Path, file: &fs::File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    const GROUP_WRITES: u32 = 0o020;
+    if fs::metadata(directory)?.permissions().mode() & GROUP_WRITES == 0 {
+        return Ok(());
+    }
+    file.set_permissions(fs::Permissions::from_mode(0o660))
+}
+
+#[cfg(not(unix))]
+fn share(_: &Path, _: &fs::File) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -272,6 +333,32 @@ mod tests {
             for entry in fs::read_dir(directory.path()).unwrap() {
                 let mode = entry.unwrap().metadata().unwrap().permissions().mode();
                 assert_eq!(mode & 0o077, 0);
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_group_of_a_shared_directory_may_write_the_shared_file_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let (shared, data) = (
+            directory.path().join("shared"),
+            directory.path().join("data"),
+        );
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o770)).unwrap();
+        let location = Location::Apart {
+            shared: shared.clone(),
+            data: data.clone(),
+        };
+        let store = Embedded::open(&location, Mode::Thread).unwrap();
+        store.create_user(contract::user("ann")).await.unwrap();
+        for (directory, expected) in [(shared, 0o660), (data, 0o600)] {
+            for entry in fs::read_dir(directory).unwrap() {
+                let entry = entry.unwrap();
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                assert_eq!(mode, expected, "{}", entry.path().display());
             }
         }
     }

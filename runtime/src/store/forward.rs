@@ -38,18 +38,41 @@ pub enum AnyStore {
 }
 
 impl AnyStore {
-    /// Opens the store at an address; the embedded one is in `data`. Blocks for that one; for the
-    /// start of a daemon.
+    /// Opens the store at an address for a manager whose data directory is `data`. Blocks for the embedded
+    /// one; for the start of a daemon.
     ///
     /// # Errors
-    /// Fails if the file cannot be used, or the address makes no sense. A server need not be there yet.
+    /// Fails if a file cannot be used, or the address makes no sense. A server need not be there yet.
     pub fn open(address: &StoreAddress, data: &Path) -> Result<Self, StoreError> {
         match address.redis() {
             Some(url) => Redis::new(url).map(Self::Redis),
+            None => Embedded::open(&location(address, data), Mode::Thread).map(Self::Embedded),
+        }
+    }
+
+    /// Does the same for a POP, which opens nothing that is for managers alone; see
+    /// [`Embedded::open_shared`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_shared(address: &StoreAddress, data: &Path) -> Result<Self, StoreError> {
+        match address.redis() {
+            Some(url) => Redis::new(url).map(Self::Redis),
             None => {
-                let location = Location::Data(data.to_owned());
-                Embedded::open(&location, Mode::Thread).map(Self::Embedded)
+                let location = location(address, data);
+                Embedded::open_shared(&location, Mode::Thread).map(Self::Embedded)
             }
         }
+    }
+}
+
+/// Returns where the embedded store is of a daemon with this data directory.
+fn location(address: &StoreAddress, data: &Path) -> Location {
+    match address.directory() {
+        Some(shared) => Location::Apart {
+            shared: shared.to_owned(),
+            data: data.to_owned(),
+        },
+        None => Location::Data(data.to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! The tables of the embedded store and how older files become newer ones.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// One step per version: step `n` leads from `user_version` n to n + 1. Steps are never edited once
 /// released, only added.
@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/pages.sql"),
     include_str!("schema/retiring.sql"),
     include_str!("schema/shares.sql"),
+    include_str!("schema/contested.sql"),
 ];
 
 const TABLES: &str = "
@@ -70,8 +71,6 @@ const DRAINING: &str = "
     ALTER TABLE pops ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
 ";
 
-const VERSION: u32 = STEPS.len() as u32;
-
 /// Sets a connection up and brings its file to the current version.
 pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // First: switching to WAL and migrating already wait for other daemons of the host.
@@ -84,8 +83,19 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let Some(steps) = STEPS.get(version as usize..) else {
+    upgrade(&transaction, "main", STEPS)?;
+    transaction.commit()
+}
+
+/// Brings one of a connection's files to the current version by those steps that it has not taken.
+pub(super) fn upgrade(
+    transaction: &Transaction<'_>,
+    file: &str,
+    steps: &[&str],
+) -> rusqlite::Result<()> {
+    let version: usize =
+        transaction.pragma_query_value(Some(file), "user_version", |row| row.get(0))?;
+    let Some(left) = steps.get(version..) else {
         return Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA),
             Some(format!(
@@ -93,11 +103,10 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
             )),
         ));
     };
-    for step in steps {
+    for step in left {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
+    transaction.pragma_update(Some(file), "user_version", steps.len())
 }
 
 #[cfg(test)]
@@ -156,7 +165,7 @@ mod tests {
         prepare(&mut connection).unwrap();
         prepare(&mut connection).unwrap();
         connection
-            .pragma_update(None, "user_version", VERSION + 1)
+            .pragma_update(None, "user_version", STEPS.len() + 1)
             .unwrap();
         let error = prepare(&mut connection).unwrap_err();
         assert!(error.to_string().contains("newer version"), "{error}");

@@ -2,12 +2,14 @@
 
 use super::address::{Address, Host, Place};
 use super::failure::{Failure, describe};
+use crate::env::tokio::names::Names;
 use core::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -81,6 +83,19 @@ async fn dial_socket(_: &std::path::Path, _: &RedisConnectionInfo) -> Result<Dia
     core::future::ready(Err(Failure::Away("there are no sockets here".to_owned()))).await
 }
 
+/// Connects to a host by its address or its name, which no search domain is put behind.
+async fn connect(name: &str, port: u16) -> std::io::Result<TcpStream> {
+    let found = match name.parse() {
+        Ok(address) => vec![address],
+        Err(_) => Names::default().resolve(name).await?,
+    };
+    let to: Vec<SocketAddr> = found
+        .into_iter()
+        .map(|address| SocketAddr::new(address, port))
+        .collect();
+    TcpStream::connect(&*to).await
+}
+
 async fn dial_host(
     host: &Host,
     tls: Option<&Arc<ClientConfig>>,
@@ -88,7 +103,7 @@ async fn dial_host(
 ) -> Result<Dialled, Failure> {
     let Host { name, port } = host;
     let away = |error: std::io::Error| Failure::Away(format!("{name}:{port}: {error}"));
-    let stream = TcpStream::connect((&**name, *port)).await.map_err(away)?;
+    let stream = connect(name, *port).await.map_err(away)?;
     tune(&stream).map_err(away)?;
     let Some(tls) = tls else {
         return greet(stream, login).await;
