@@ -130,18 +130,10 @@ pub fn is_own_want(error: &io::Error) -> bool {
     #[cfg(not(unix))]
     // WSAEMFILE, WSAENOBUFS, WSAEADDRNOTAVAIL.
     let wants = [10_024, 10_055, 10_049];
-    // A resolver wraps what the system told it.
-    let mut cause: Option<&(dyn core::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let code = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error);
-        if code.is_some_and(|code| wants.contains(&code)) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    let busy = error.kind() == ErrorKind::ResourceBusy;
+    busy || error
+        .raw_os_error()
+        .is_some_and(|code| wants.contains(&code))
 }
 
 /// Returns the code that says more about the target.
@@ -155,4 +147,32 @@ fn more_telling(a: Code, b: Code) -> Code {
     ];
     let rank = |code| order.iter().position(|other| *other == code);
     if rank(a) > rank(b) { a } else { b }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wants_of_this_host_are_told_as_its_own() {
+        let to = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for errno in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOBUFS,
+            libc::ENOMEM,
+            libc::EADDRNOTAVAIL,
+            libc::EAGAIN,
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(code(&error, to("192.0.2.1:1")), Code::Overloaded, "{error}");
+            assert_eq!(lookup_code(&error), Code::Overloaded, "{error}");
+        }
+        let no_ipv6 = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
+        let unreachable = code(&no_ipv6, to("[2001:db8::1]:1"));
+        assert_eq!(unreachable, Code::NetworkUnreachable);
+        for kind in [ErrorKind::NotFound, ErrorKind::TimedOut] {
+            assert_eq!(lookup_code(&kind.into()), Code::NotResolved);
+        }
+    }
 }

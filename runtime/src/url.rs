@@ -136,11 +136,11 @@ impl Origin {
                 let late = env.sleep_until(env.now() + RESOLVE_TIMEOUT);
                 let found = tokio::select! {
                     biased;
-                    found = env.resolve(name) => found.ok(),
-                    () = late => None,
+                    found = env.resolve(name) => found.map_err(|error| dial::lookup_code(&error)),
+                    () = late => Err(Code::NotResolved),
                 };
-                let found = found.or_else(|| remembered.of(name));
-                let found = found.ok_or_else(|| unreached(Code::NotResolved))?;
+                let found = found.or_else(|code| remembered.of(name).ok_or(code));
+                let found = found.map_err(unreached)?;
                 interleave(found, Family::V6)
             }
         };

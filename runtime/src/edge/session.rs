@@ -95,7 +95,7 @@ async fn resolve<E: Env>(shared: &Shared<E>, request: &DialRequest) -> Result<Ve
         let limit = env.now() + LOOKUP_TIMEOUT;
         tokio::select! {
             biased;
-            found = env.resolve(name) => found.map_err(|_| Code::NotResolved),
+            found = env.resolve(name) => found.map_err(|error| dial::lookup_code(&error)),
             () = env.sleep_until(limit) => Err(Code::NotResolved),
         }
     };

@@ -6,7 +6,7 @@ use crate::carrier::handshake::{self, ClientRequest, ConnectError, Connected};
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter};
 use crate::env::{Env, Stream as _, StreamRole};
 use crate::shard::{Carry, carry};
-use crate::url::Origin;
+use crate::url::{Clear, Origin, UrlError};
 use core::time::Duration;
 use std::rc::Rc;
 use titan_core::endpoint::{Edge, UplinkId};
@@ -83,13 +83,13 @@ async fn attempt<E: Env>(
             (grant, Source::Manager)
         }
     };
-    let url = match resume {
-        Some(address) if !address.is_empty() => address,
-        Some(_) | None => grant.server_url,
-    };
+    let clear = shared.joiner.clear();
+    let address = resume.filter(|address| !address.is_empty());
+    let (pop, url) =
+        destination(address, grant.server_url, clear).map_err(|error| Failed::of(&error))?;
     let deadline = shared.env.now() + CONNECT_TIMEOUT;
     let way = Way {
-        url: &url,
+        pop: &pop,
         token: &grant.access_token,
         source,
     };
@@ -103,10 +103,29 @@ async fn attempt<E: Env>(
     }
 }
 
+/// Returns where to connect: to the address at which a POP wants to be resumed, unless the edge was not
+/// allowed to go there, or else to the one that the manager named.
+fn destination(
+    resume: Option<String>,
+    granted: String,
+    clear: Clear,
+) -> Result<(Origin, String), UrlError> {
+    if let Some(address) = resume {
+        match Origin::parse(&address, clear) {
+            Ok(pop) => return Ok((pop, address)),
+            Err(error) => tracing::warn!(
+                %error,
+                "the POP wants to be resumed where this edge does not go; the manager's address serves"
+            ),
+        }
+    }
+    Origin::parse(&granted, clear).map(|pop| (pop, granted))
+}
+
 /// Where to connect, and what to show there.
 #[derive(Clone, Copy)]
 struct Way<'a> {
-    url: &'a str,
+    pop: &'a Origin,
     token: &'a str,
     source: Source,
 }
@@ -126,8 +145,7 @@ async fn reach<E: Env>(
     uplink: UplinkId,
     way: Way<'_>,
 ) -> Result<(CarrierStream<E::Stream>, Connected), Failed> {
-    let Way { url, token, source } = way;
-    let pop = Origin::parse(url, shared.joiner.clear()).map_err(|error| Failed::of(&error))?;
+    let Way { pop, token, source } = way;
     let stream = pop
         .connect(&shared.env, shared.tls.as_ref(), &shared.remembered)
         .await
@@ -192,6 +210,30 @@ impl From<JoinError> for Failed {
         Self {
             reason: error.to_string(),
             retry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pop_in_clear_is_resumed_where_the_manager_said() {
+        const GRANTED: &str = "wss://pop.example:1/ws/node";
+        let to = |resume: &str, granted: &str, clear| {
+            let found = destination(Some(resume.to_owned()), granted.to_owned(), clear);
+            found.map(|(_, url)| url)
+        };
+        for refused in ["ws://pop.example:2", "ftp://pop.example", "nonsense"] {
+            assert_eq!(to(refused, GRANTED, Clear::Refused).unwrap(), GRANTED);
+        }
+        let resume = "wss://pop.example:2";
+        assert_eq!(to(resume, GRANTED, Clear::Refused).unwrap(), resume);
+        let clear = "ws://pop.example:2";
+        assert_eq!(to(clear, GRANTED, Clear::Allowed).unwrap(), clear);
+        for granted in ["ws://pop.example:1", ""] {
+            assert!(to(clear, granted, Clear::Refused).is_err(), "{granted}");
         }
     }
 }

@@ -5,15 +5,17 @@ use crate::server::PATIENCE;
 use crate::socks::{self, USER};
 use crate::titan::daemon;
 use serde_json::{Value, json};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use titan_runtime::store::{Embedded, Location, Mode};
+use titan_runtime::telemetry::FILTER_VARIABLE;
 use titan_runtime::tls::Authority;
 
 /// Where one site's daemons are and what they are told.
@@ -28,6 +30,8 @@ pub(crate) struct Site {
     /// Where edges find it.
     pub(crate) public: SocketAddr,
     store: Option<String>,
+    /// Where the daemon that is started next logs.
+    log: Mutex<Option<File>>,
 }
 
 impl Site {
@@ -43,6 +47,7 @@ impl Site {
             tunnels,
             public: tunnels,
             store: None,
+            log: Mutex::default(),
         }
     }
 
@@ -273,7 +278,60 @@ impl Site {
     fn start(&self, program: &str, name: &str, config: &str) -> Process {
         let path = self.data.path().join(name).with_extension("toml");
         fs::write(&path, config).unwrap();
-        Process::spawn(daemon(program).arg("--config").arg(path))
+        let mut command = daemon(program);
+        if let Some(log) = self.log.lock().unwrap().take() {
+            command.env(FILTER_VARIABLE, "info").stderr(log);
+        }
+        Process::spawn(command.arg("--config").arg(path))
+    }
+
+    /// Starts a daemon that logs into a file.
+    pub(crate) fn logged(&self, name: &str, start: impl FnOnce(&Self) -> Process) -> Process {
+        *self.log.lock().unwrap() = Some(File::create(self.log_of(name)).unwrap());
+        start(self)
+    }
+
+    /// Returns the file into which a daemon logs.
+    pub(crate) fn log_of(&self, name: &str) -> PathBuf {
+        self.data.path().join(name).with_extension("log")
+    }
+
+    /// Starts a POP with a data directory of its own, by a command that is changed at last.
+    pub(crate) fn pop_apart(&self, data: &Path, change: impl FnOnce(&mut Command)) -> Process {
+        let (cert, key) = (data.join("tls.pem"), data.join("tls.key"));
+        fs::copy(&self.authority.cert, &cert).unwrap();
+        fs::copy(&self.authority.key, &key).unwrap();
+        let config = format!(
+            "id = \"pop\"\nlisten_socks = \"{}\"\nlisten_tunnels = \"{}\"\n\
+             public_url = \"wss://{}\"\ndata = {data:?}\nstore = {:?}\n\
+             [tls]\ncert = {cert:?}\nkey = {key:?}\n",
+            self.proxy,
+            self.tunnels,
+            self.public,
+            self.store.as_deref().unwrap(),
+        );
+        let path = data.join("pop.toml");
+        fs::write(&path, config).unwrap();
+        // Whoever it runs as can get at the program there.
+        let program = data.join("titan-pop");
+        fs::copy(env!("CARGO_BIN_EXE_titan-pop"), &program).unwrap();
+        let mut command = daemon(&program);
+        command.arg("--config").arg(path);
+        change(&mut command);
+        Process::spawn(&mut command)
+    }
+
+    /// Starts a POP that carries tunnels without TLS, and says so to the manager.
+    pub(crate) fn pop_in_clear(&self) -> Process {
+        let config = format!(
+            "id = \"pop\"\nlisten_socks = \"{}\"\nlisten_tunnels = \"{}\"\n\
+             public_url = \"ws://{}\"\ninsecure = true\ndata = {:?}\n",
+            self.proxy,
+            self.tunnels,
+            self.public,
+            self.data.path(),
+        );
+        self.start(env!("CARGO_BIN_EXE_titan-pop"), "pop", &config)
     }
 
     /// Asks the manager, if it is there: to look, or to do something with a body.

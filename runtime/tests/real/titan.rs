@@ -4,6 +4,7 @@ use crate::process::Process;
 use crate::server::PATIENCE;
 use crate::{curl, socks};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -70,7 +71,7 @@ impl Titan {
 }
 
 /// Returns the command of a daemon, which says little unless asked.
-pub(crate) fn daemon(program: &str) -> Command {
+pub(crate) fn daemon(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     if std::env::var_os(FILTER_VARIABLE).is_none() {
         command.env(FILTER_VARIABLE, "error");

@@ -42,7 +42,7 @@ const QUESTIONS_MAX: usize = 1_024;
 
 /// The system's configuration, read again when its files change.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     paths: [PathBuf; 2],
     state: Mutex<State>,
 }
@@ -73,7 +73,7 @@ impl Default for Names {
 
 impl Names {
     /// Returns the addresses of a name, those of one family as the name server ordered them.
-    pub(super) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    pub(crate) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         self.system()?.resolve(absolute(name)?).await
     }
 
@@ -213,8 +213,16 @@ fn addresses(lookup: &Lookup) -> impl Iterator<Item = IpAddr> {
 }
 
 fn failure(error: NetError) -> io::Error {
+    // What the system says tells a want of this host's own from a name server that is away.
+    if let NetError::Io(system) = &error
+        && let Some(code) = system.raw_os_error()
+    {
+        return io::Error::from_raw_os_error(code);
+    }
     let kind = if error.is_no_records_found() {
         ErrorKind::NotFound
+    } else if matches!(error, NetError::Busy) {
+        ErrorKind::ResourceBusy
     } else {
         ErrorKind::TimedOut
     };

@@ -196,3 +196,44 @@ async fn the_hosts_file_comes_first_and_localhost_is_this_host() {
         [IpAddr::from(address)]
     );
 }
+
+/// Says that this process is the one that has no descriptors.
+#[cfg(unix)]
+const WITHOUT_DESCRIPTORS: &str = "TITAN_TEST_WITHOUT_DESCRIPTORS";
+
+#[cfg(unix)]
+#[test]
+fn a_want_of_descriptors_is_told_as_such() {
+    if std::env::var_os(WITHOUT_DESCRIPTORS).is_some() {
+        return look_up_without_descriptors();
+    }
+    let name = "env::tokio::names::tests::a_want_of_descriptors_is_told_as_such";
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(WITHOUT_DESCRIPTORS, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[cfg(unix)]
+fn look_up_without_descriptors() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let server = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
+        let options = ResolverOpts::default();
+        let system = System::new(vec![server], options, Hosts::default()).unwrap();
+        let mut taken = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            taken.push(file);
+        }
+        let error = system.resolve(name("a.test")).await.unwrap_err();
+        assert!(crate::dial::is_own_want(&error), "{error:?}");
+    });
+}
