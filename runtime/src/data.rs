@@ -1,7 +1,7 @@
 //! The data directory, looked at before anything relies on it.
 
 use crate::token::create_private;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -29,8 +29,11 @@ pub fn check(directory: &Path) -> Result<(), DataError> {
         error,
     };
     create_private(directory).map_err(failed)?;
-    let probe = directory.join(format!(".written-by-{}", std::process::id()));
-    match fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)) {
+    // Processes of two containers that share a directory have one id, as it may be.
+    let mut name = [0; 8];
+    getrandom::fill(&mut name).map_err(|error| failed(io::Error::other(error.to_string())))?;
+    let probe = directory.join(format!(".written-{:016x}", u64::from_ne_bytes(name)));
+    match File::create_new(&probe).and_then(|_| fs::remove_file(&probe)) {
         Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(failed(error)),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -46,6 +49,21 @@ mod tests {
         let data = directory.path().join("a/b");
         check(&data).unwrap();
         assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn many_look_at_one_directory_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        check(directory.path()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

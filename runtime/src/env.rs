@@ -34,6 +34,13 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Starts to accept streams at `at`; port 0 picks a free one.
     fn listen(&self, at: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
+    /// Tells whether somebody listens where it keeps others from listening at an address; none where the
+    /// world cannot tell.
+    fn has_listener(&self, at: SocketAddr) -> Option<bool> {
+        let _ = at;
+        None
+    }
+
     /// Opens a stream to `to`. Dropping the future gives the attempt up.
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 

@@ -1,6 +1,6 @@
 //! Listening at an address that something else may hold for a while.
 
-use crate::env::{Env, Listener as _};
+use crate::env::{Env, Listener as _, Stream};
 use core::time::Duration;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -57,24 +57,47 @@ pub(crate) async fn listen<E: Env>(
     }
 }
 
-/// Tells whether something answers at an address.
+/// Tells whether somebody listens in the way: as the world says, or else as a connection tells.
 async fn has_listener<E: Env>(env: &E, at: SocketAddr) -> bool {
-    let here = match at.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    if let Some(known) = env.has_listener(at) {
+        return known;
+    }
+    let here: &[IpAddr] = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        // It is in the way of IPv4 too.
+        IpAddr::V6(ip) if ip.is_unspecified() => &[
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ],
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => &[ip],
     };
-    tokio::select! {
-        biased;
-        connected = env.connect(SocketAddr::new(here, at.port())) => connected.is_ok(),
-        () = env.sleep_until(env.now() + LOOK_TIMEOUT) => false,
+    for &ip in here {
+        let answered = tokio::select! {
+            biased;
+            connected = env.connect(SocketAddr::new(ip, at.port())) => {
+                connected.is_ok_and(|stream| !is_own_end(&stream))
+            }
+            () = env.sleep_until(env.now() + LOOK_TIMEOUT) => false,
+        };
+        if answered {
+            return true;
+        }
+    }
+    false
+}
+
+/// Tells whether a connection has met itself: the system may give one to a port of this host just that port.
+fn is_own_end(stream: &impl Stream) -> bool {
+    match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(near), Ok(far)) => near == far,
+        (Ok(_) | Err(_), _) => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::tokio::TokioEnv;
+    use crate::env::tokio::{TcpStream, TokioEnv};
     use socket2::{Domain, Socket, Type};
 
     #[tokio::test]
@@ -111,5 +134,33 @@ mod tests {
             error.to_string().contains("another process listens"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_listener_anywhere_is_in_the_way_of_one_everywhere() {
+        let env = TokioEnv::new();
+        let other = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+        let at = SocketAddr::from(([0, 0, 0, 0], other.local_addr().unwrap().port()));
+        let error = listen(&env, at, "a test").await.map(drop).unwrap_err();
+        assert!(
+            error.to_string().contains("another process listens"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_meets_itself_is_no_listener() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket
+            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .unwrap();
+        let own = socket.local_addr().unwrap();
+        socket.connect(&own).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let stream = tokio::net::TcpStream::from_std(socket.into()).unwrap();
+        assert!(is_own_end(&TcpStream::from(stream)));
+        let far = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = tokio::net::TcpStream::connect(far.local_addr().unwrap()).await;
+        assert!(!is_own_end(&TcpStream::from(stream.unwrap())));
     }
 }

@@ -1,6 +1,8 @@
 //! The world of production: the operating system through tokio.
 
-mod names;
+#[cfg(target_os = "linux")]
+mod listeners;
+pub(crate) mod names;
 mod spare;
 
 use super::{Env, Listener, Stream, StreamRole};
@@ -112,6 +114,11 @@ impl Env for TokioEnv {
             sockets: net::TcpListener::from_std(socket.into())?,
             spare: spare::Descriptor::default(),
         })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_listener(&self, at: SocketAddr) -> Option<bool> {
+        listeners::is_held(at)
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {

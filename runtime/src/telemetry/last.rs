@@ -3,15 +3,21 @@
 use super::notice::Notice;
 use super::writer::Lines;
 use core::fmt::Write as _;
+use core::time::Duration;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
+/// How long a thread that panics waits for its message to be written: nothing of the process may come after.
+const WRITTEN_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// Has panics logged like everything else: the hook of the standard library writes to standard error
-/// itself, and a pipe that nobody drains would hold up the thread that panics.
+/// itself, and a pipe that nobody drains would hold up the thread that panics for good.
 pub(super) fn log_panics(lines: Lines) {
     panic::set_hook(Box::new(move |info| {
         lines.note(&Notice::error("titan_runtime::panic", &describe(info)));
+        // A panic within a panic aborts the process next.
+        lines.flush(WRITTEN_TIMEOUT);
     }));
 }
 
@@ -35,4 +41,42 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
         let _ = write!(text, "\n{trace}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::{LogFormat, init};
+    use std::process::{Command, Stdio};
+
+    /// Says that this process is the one to abort.
+    const ABORTS: &str = "TITAN_TEST_ABORTS";
+
+    struct Again;
+
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("the second word");
+        }
+    }
+
+    #[test]
+    fn the_last_words_of_a_process_that_aborts_are_written() {
+        if std::env::var_os(ABORTS).is_some() {
+            init(LogFormat::Compact).unwrap();
+            let _again = Again;
+            panic!("the first word");
+        }
+        let name = "telemetry::last::tests::the_last_words_of_a_process_that_aborts_are_written";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(ABORTS, "1")
+            .stdout(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        for word in ["the first word", "the second word"] {
+            assert!(said.contains(word), "{said}");
+        }
+    }
 }
