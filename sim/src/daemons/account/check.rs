@@ -47,7 +47,12 @@ pub(in crate::daemons) fn check(scenario: &Scenario) -> Result<(), String> {
             Fault::Store { lasts: None, .. } => {
                 return Err("with users a store has to be mended: lasts".to_owned());
             }
+            // What a process has told stands under its POP's id.
+            Fault::Impersonate { .. } => {
+                return Err("with users no POP takes another's id".to_owned());
+            }
             Fault::Kill(_)
+            | Fault::Hang(_)
             | Fault::Stop(_)
             | Fault::Drain(_)
             | Fault::PowerLoss(_)
