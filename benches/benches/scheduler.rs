@@ -25,6 +25,7 @@ use pair::{BATCH_LEN, Link};
 use titan_core::endpoint::{Batch, Config, Item, Open, Pop, SessionId};
 use titan_core::target::{Host, Target};
 use titan_core::time::Instant;
+use titan_core::trace::TraceId;
 use titan_proto::{FrameKind, wire};
 
 /// Virtual time per round of transmitting: acknowledgements that wait for company are due by then.
@@ -231,6 +232,6 @@ fn open(user: u32) -> Open {
         country: None,
         strict: false,
         sticky: None,
-        trace: [7; 16],
+        trace: TraceId::new([7; 16]),
     }
 }

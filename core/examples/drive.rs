@@ -16,6 +16,7 @@ use titan_core::endpoint::{
 use titan_core::exit::guard::Guard;
 use titan_core::target::{Host, Target};
 use titan_core::time::Instant;
+use titan_core::trace::TraceId;
 use titan_proto::{Code, encode_header, wire::create::Family};
 
 const NOW: Instant = Instant::from_nanos(0);
@@ -81,7 +82,7 @@ fn demand() -> Open {
         country: None,
         strict: false,
         sticky: None,
-        trace: [0; 16],
+        trace: TraceId::NONE,
     }
 }
 

@@ -89,6 +89,10 @@ impl<C: Clone> Carrier<C> {
         &self.caller
     }
 
+    pub(crate) const fn caller_mut(&mut self) -> &mut C {
+        &mut self.caller
+    }
+
     pub(crate) const fn nonce(&self) -> [u8; 16] {
         self.nonce
     }

@@ -27,6 +27,7 @@ mod heard;
 mod hello;
 mod pop;
 mod pressure;
+mod report;
 mod sabotage;
 mod transmit;
 
@@ -42,6 +43,7 @@ pub use batch::{Batch, FRAME_HEADER, Item, Outgoing};
 pub use edge::{DialRequest, Dialled, EdgeRole};
 pub use event::{Counters, Deadline, EdgeEvent, EdgeTimer, Event, PopEvent, PopTimer};
 pub use pop::{NodeView, Open, PopRole};
+pub use report::{Exit, SessionReport, Whose};
 
 use crate::mark::{self, Mark};
 use crate::time::{Duration, Instant};

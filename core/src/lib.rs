@@ -25,4 +25,5 @@ mod session;
 pub mod target;
 pub mod time;
 mod timer;
+pub mod trace;
 mod tunnel;

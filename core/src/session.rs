@@ -66,6 +66,9 @@ pub(crate) trait Flow: core::fmt::Debug {
     /// This side opens sessions, and its peer answers.
     const OPENS: bool;
 
+    /// Learns that the driver gives up a session that is not over.
+    fn abandoned(&mut self);
+
     /// Tells whether the target was connected, of a session that has ended and sent so many bytes.
     fn was_connected(&self, sent: u64) -> bool;
 }

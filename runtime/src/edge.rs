@@ -17,7 +17,9 @@ use join::Joiner;
 use rustls::ClientConfig;
 use std::rc::Rc;
 use std::sync::Arc;
-use titan_core::endpoint::{Config, Counters, Edge, EdgeEvent, EdgeRole, Event, UplinkId, Usage};
+use titan_core::endpoint::{
+    Config, Counters, Edge, EdgeEvent, EdgeRole, Event, UplinkId, Usage, Whose,
+};
 use titan_core::exit::guard::{Guard, Network, NetworkError};
 use titan_proto::{Code, wire};
 use tokio::sync::{mpsc, oneshot};
@@ -253,6 +255,22 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
             Event::Role(EdgeEvent::UplinkGone { uplink }) => {
                 tracing::info!(node = shared.node, "the POP that drained is left");
                 shared.joiner.gone(uplink);
+            }
+            Event::Role(EdgeEvent::Denied {
+                trace,
+                group,
+                code,
+                whose,
+            }) => {
+                tracing::info!(
+                    node = shared.node,
+                    group,
+                    code = code.tag(),
+                    whose = whose.map(Whose::tag),
+                    %trace,
+                    "{}",
+                    crate::telemetry::tag::DIAG
+                );
             }
             Event::Drained => shared.drain.core_is_done(),
             Event::Sever { .. } => {}

@@ -7,6 +7,7 @@ mod follow;
 mod keys;
 mod orders;
 mod registrar;
+mod sessions;
 mod tunnels;
 
 use crate::auth::{AuthConfig, Authenticator};
@@ -24,6 +25,7 @@ use core::time::Duration;
 use keys::Keys;
 use registrar::{Incarnation, Registrar};
 use rustls::ServerConfig;
+use sessions::Sessions;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -83,6 +85,7 @@ struct Shared<E: Env, S: Store> {
     registrar: Registrar,
     accounts: Accounts,
     blacklist: Blacklist,
+    sessions: Sessions,
     drain: Drain,
     /// Another process has this POP's id.
     taken_over: Notify,
@@ -171,6 +174,7 @@ pub async fn run<E: Env, S: Store>(
         store: store.clone(),
         accounts: Accounts::new(holder),
         blacklist: Blacklist::new(lists),
+        sessions: Sessions::default(),
         shard,
         tasks: Tasks::default(),
         config,
@@ -332,6 +336,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             }
             Event::Drained => shared.drain.core_is_done(),
             Event::Role(PopEvent::AllowanceLow { group }) => account::low(&shared, group),
+            Event::Role(PopEvent::SessionOver(report)) => sessions::over(&shared, &report),
             Event::Sever { .. } => {}
         }
     }

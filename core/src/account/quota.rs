@@ -4,7 +4,7 @@ use super::Way;
 use crate::planted::{self, Planted};
 
 /// What a group has carried in all: totals that only grow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Carried {
     /// Bytes taken from clients.
     pub up: u64,

@@ -1,6 +1,7 @@
 //! What the engine asks of a role in passing.
 
 use super::engine::Agenda;
+use super::report::Whose;
 use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};
 use crate::session::{Flow, Session};
@@ -61,6 +62,9 @@ pub(crate) trait Desk: Debug + Default {
     /// Takes over a session the dial of which lost its tunnel; false if it is over.
     fn adopt(&mut self, id: SessionId, code: Code) -> bool;
 
+    /// Learns that a session is reset because of the memory that is held, and whose share that is.
+    fn shed(&mut self, agenda: &mut Agenda<Self>, session: &mut Session<Self::Flow>, whose: Whose);
+
     /// Learns that a session is gone.
-    fn over(&mut self, id: SessionId, session: Session<Self::Flow>);
+    fn over(&mut self, agenda: &mut Agenda<Self>, id: SessionId, session: Session<Self::Flow>);
 }

@@ -5,6 +5,7 @@ mod uplink;
 
 use super::desk::Desk;
 use super::engine::{Agenda, Engine};
+use super::report::Whose;
 use super::{Duties, EdgeEvent, EdgeTimer, Endpoint, Role};
 use crate::account::Way;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
@@ -18,6 +19,7 @@ use crate::session::{Grants, Session, Share};
 use crate::target::{Host, Target};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
+use crate::trace::TraceId;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::IpAddr;
@@ -45,6 +47,8 @@ pub struct DialRequest {
     pub target: Target,
     /// The POP's number for the user it is for; zero is nobody's.
     pub group: u32,
+    /// What the POP calls the session in its log.
+    pub trace: TraceId,
     /// The family to use.
     pub family: wire::create::Family,
     /// When resolving and dialling have to be done.
@@ -75,6 +79,7 @@ impl Endpoint<EdgeRole> {
         Some(DialRequest {
             target: attempt.target.clone(),
             group: session.group(),
+            trace: session.flow().trace,
             family: attempt.family,
             deadline: attempt.deadline,
         })
@@ -216,7 +221,16 @@ impl Desk for EdgeDesk {
         false
     }
 
-    fn over(&mut self, _: SessionId, _: Session<EdgeFlow>) {}
+    fn shed(&mut self, agenda: &mut Agenda<Self>, session: &mut Session<EdgeFlow>, whose: Whose) {
+        agenda.tell(EdgeEvent::Denied {
+            trace: session.flow().trace,
+            group: session.group(),
+            code: Code::Memory,
+            whose: Some(whose),
+        });
+    }
+
+    fn over(&mut self, _: &mut Agenda<Self>, _: SessionId, _: Session<EdgeFlow>) {}
 }
 
 impl EdgeRole {
@@ -266,7 +280,8 @@ impl EdgeRole {
             recv: early_max,
             window: early_max,
         };
-        let mut session = Session::opened(now, share, grants, attempt, EdgeFlow);
+        let trace = TraceId::from_wire(&create.trace_id);
+        let mut session = Session::opened(now, share, grants, attempt, EdgeFlow { trace });
         session = session.created(tunnel_id, number);
         if verdict.is_err() {
             session = session.without_driver();
@@ -279,6 +294,12 @@ impl EdgeRole {
         match verdict {
             Ok(()) => engine.agenda.tell(EdgeEvent::Opened { session: id }),
             Err(code) => {
+                engine.agenda.tell(EdgeEvent::Denied {
+                    trace,
+                    group: create.group,
+                    code,
+                    whose: Whose::of(code),
+                });
                 let deadline = engine.rest_deadline(now);
                 engine.change(now, id, |session| session.refuse(code, deadline));
             }

@@ -204,7 +204,7 @@ impl<D: Desk> Engine<D> {
         let timers = &mut self.agenda.timers;
         timers.arm(Timer::Session(id), session.timer_mut(), None);
         session.discharge(&mut self.memory);
-        self.desk.over(id, session);
+        self.desk.over(&mut self.agenda, id, session);
     }
 
     /// Takes a session off its tunnel, for another one.

@@ -1,8 +1,10 @@
 //! What the driver learns.
 
+use super::report::{SessionReport, Whose};
 use crate::arena::{CarrierId, SessionId, TunnelId, UplinkId};
 use crate::time::Instant;
 use crate::timer::Timer;
+use crate::trace::TraceId;
 use alloc::boxed::Box;
 use titan_proto::{Code, wire};
 
@@ -66,6 +68,9 @@ pub enum PopEvent {
         /// The group.
         group: u32,
     },
+    /// A session is over, and its driver has let go of it. Told once of each that was opened; what it has
+    /// carried changes no more.
+    SessionOver(Box<SessionReport>),
 }
 
 /// What only an edge's driver learns.
@@ -106,6 +111,18 @@ pub enum EdgeEvent {
     UplinkGone {
         /// The uplink that was.
         uplink: UplinkId,
+    },
+    /// This edge refused a session before its driver heard of it, or reset one for want of memory. As many
+    /// as the POP asks for: what is written about them needs a rate.
+    Denied {
+        /// The session's name at the POP.
+        trace: TraceId,
+        /// The POP's number for the user it is for.
+        group: u32,
+        /// What the POP was told.
+        code: Code,
+        /// Whose limit it was, if it was one.
+        whose: Option<Whose>,
     },
 }
 

@@ -25,14 +25,17 @@ use crate::session::{Grants, Session, Share};
 use crate::target::{Host, Target};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
+use crate::trace::TraceId;
 use crate::tunnel::Tunnel;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use away::Bars;
 use bytes::Bytes;
-use desk::PopDesk;
+use core::net::IpAddr;
+use desk::{Guest, PopDesk};
 use greet::NodeEntry;
 use node::{Node, Taking};
 use part::{Exits, Grip, PopAttempt, PopFlow};
@@ -45,6 +48,8 @@ pub struct PopRole {
     by_wire: BTreeMap<u64, TunnelId>,
     index: Index,
     rng: Rng,
+    /// What sessions are named by. Apart from the others, so that no name shifts a choice.
+    traces: Rng,
     resume_address: String,
     leases: Leases,
     lease_timer: Armed,
@@ -69,8 +74,8 @@ pub struct Open {
     pub strict: bool,
     /// The session goes where others of its owner and name go, whatever its target answers.
     pub sticky: Option<Sticky>,
-    /// Follows the session through logs of POP and edge.
-    pub trace: [u8; 16],
+    /// Follows the session through logs of POP and edge; see [`Endpoint::trace`].
+    pub trace: TraceId,
 }
 
 /// A node with a live tunnel, for lists.
@@ -96,11 +101,13 @@ impl Endpoint<PopRole> {
         let leases = Leases::new(config.lease_idle, config.leases_max);
         let mut engine = Engine::new(config, seed);
         let rng = Rng::new(engine.rng.bytes());
+        let traces = Rng::new(seed.map(|byte| !byte));
         let role = PopRole {
             nodes: BTreeMap::new(),
             by_wire: BTreeMap::new(),
             index: Index::new(),
             rng,
+            traces,
             resume_address,
             leases,
             lease_timer: None,
@@ -120,7 +127,25 @@ impl Endpoint<PopRole> {
         encrypted: bool,
     ) -> CarrierId {
         let now = self.enter(now);
-        self.engine.add_carrier(now, node.into(), nonce, encrypted)
+        let guest = Guest {
+            node: node.into(),
+            address: None,
+        };
+        self.engine.add_carrier(now, guest, nonce, encrypted)
+    }
+
+    /// Notes where a carrier comes from, for the reports of its node's sessions; to be called before what
+    /// was received on it is handed in.
+    pub fn observe(&mut self, carrier: CarrierId, address: IpAddr) {
+        if let Some(carrier) = self.engine.carriers.get_mut(carrier) {
+            carrier.caller_mut().address = Some(address);
+        }
+    }
+
+    /// Makes a name for a session that is to be opened: random, so that no two POPs make the same, and the
+    /// same again for the same seed.
+    pub fn trace(&mut self) -> TraceId {
+        TraceId::new(self.role.traces.bytes())
     }
 
     /// Opens a session through the best exit. CREATE and the first bytes leave at once.
@@ -227,7 +252,7 @@ impl Endpoint<PopRole> {
 impl Engine<PopDesk> {
     /// Makes a session that has no tunnel yet.
     fn open(&mut self, now: Instant, open: Open, grip: Option<Box<Grip>>) -> SessionId {
-        let trace = Bytes::copy_from_slice(&open.trace);
+        let trace = Bytes::copy_from_slice(open.trace.as_bytes());
         let create = wire::Create {
             kind: wire::create::Kind::Tcp as i32,
             target: Some(to_wire(&open.target)),
@@ -262,6 +287,7 @@ impl Engine<PopDesk> {
         };
         let flow = PopFlow {
             grip,
+            trace: open.trace,
             ..PopFlow::default()
         };
         let session = Session::opened(now, share, grants, attempt, flow);
@@ -324,6 +350,7 @@ impl PopRole {
             recv: window,
             window,
         };
+        session.flow_mut().exit = Some(Arc::clone(tunnel.peer().exit()));
         session.place_on(now, id, (tunnel_id, tunnel), grants);
         engine.follow(now, id);
     }
@@ -481,8 +508,8 @@ const fn key_of(tunnel: TunnelId) -> ExitKey {
 
 fn to_wire(target: &Target) -> wire::Target {
     let (ip, name) = match &target.host {
-        Host::Ip(core::net::IpAddr::V4(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
-        Host::Ip(core::net::IpAddr::V6(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
+        Host::Ip(IpAddr::V4(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
+        Host::Ip(IpAddr::V6(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
         Host::Name(name) => (Bytes::new(), &**name),
     };
     wire::Target {

@@ -2,13 +2,14 @@
 
 use super::desk::Desk;
 use super::engine::Engine;
+use super::report::Whose;
 use crate::account::Way;
 use crate::arena::SessionId;
 use crate::config::SHED_AFTER;
 use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
-use crate::session::Session;
+use crate::session::{Flow as _, Session};
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
 use titan_proto::Code;
@@ -17,6 +18,13 @@ use titan_proto::Code;
 const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<D: Desk> Engine<D> {
+    /// Whose memory this process's is.
+    const OWN: Whose = if D::Flow::OPENS {
+        Whose::Pop
+    } else {
+        Whose::Edge
+    };
+
     /// Ends a turn of receiving: what sockets did not take is copied out of the shared read block.
     pub(super) fn settle(&mut self, now: Instant) {
         let mut unsettled = core::mem::take(&mut self.unsettled);
@@ -99,7 +107,7 @@ impl<D: Desk> Engine<D> {
             } else {
                 Mark::ShedIdle
             });
-            self.shed(now, id);
+            self.shed(now, id, Self::OWN);
         }
         self.relieve_later(now);
     }
@@ -118,22 +126,26 @@ impl<D: Desk> Engine<D> {
         };
         if tunnel.waiting_of(group) > self.config.group_held_max {
             mark::hit(Mark::GroupCap);
-            self.shed_holder(now, |session| session.is_on(on) && session.group() == group);
+            let of = |session: &Session<_>| session.is_on(on) && session.group() == group;
+            self.shed_holder(now, Whose::User, of);
         } else if tunnel.waiting() > self.config.tunnel_held_max {
             mark::hit(Mark::TunnelCap);
-            self.shed_holder(now, |session| session.is_on(on));
+            self.shed_holder(now, Whose::Tunnel, |session| session.is_on(on));
         }
     }
 
     /// Resets whoever holds most for its socket among those whom a cap is about.
-    fn shed_holder(&mut self, now: Instant, of: impl Fn(&Session<D::Flow>) -> bool) {
+    fn shed_holder(&mut self, now: Instant, whose: Whose, of: impl Fn(&Session<D::Flow>) -> bool) {
         if let Some(id) = self.largest(|session| if of(session) { session.waiting() } else { 0 }) {
-            self.shed(now, id);
+            self.shed(now, id, whose);
         }
     }
 
-    fn shed(&mut self, now: Instant, id: SessionId) {
+    fn shed(&mut self, now: Instant, id: SessionId, whose: Whose) {
         self.counters.shed += 1;
+        if let Some(session) = self.sessions.get_mut(id) {
+            self.desk.shed(&mut self.agenda, session, whose);
+        }
         self.reset(now, id, Code::Memory);
     }
 

@@ -97,6 +97,9 @@ impl<F: Flow> Session<F> {
     pub(crate) fn close(&mut self, code: Code, mode: CloseMode, deadline: Instant) {
         self.driver = Driver::Gone;
         self.body.recv.stop();
+        if self.is_live() {
+            self.flow.abandoned();
+        }
         match (&self.phase, mode) {
             (Phase::Ended { .. }, _) | (Phase::Closing { .. }, CloseMode::Flush) => {}
             (Phase::Dialling(_) | Phase::Open, CloseMode::Flush) if self.is_announced() => {

@@ -20,5 +20,6 @@ mod liveness;
 mod memory;
 mod orders;
 mod rates;
+mod reports;
 
 use titan_kit::pair as common;

@@ -30,7 +30,7 @@ pub struct EdgeConfig {
     pub deny_targets: Vec<String>,
     /// Lets manager and POP be reached without TLS.
     pub insecure: bool,
-    /// How many bytes of traffic the process may hold.
+    /// How many bytes of traffic the process may hold; each of several `copies` has an equal part of it.
     pub memory_budget_bytes: u64,
     /// The most sessions at once.
     pub sessions_max: u32,

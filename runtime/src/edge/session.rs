@@ -12,6 +12,7 @@ use titan_core::endpoint::{CloseMode, DialRequest, Dialled, SessionId};
 use titan_core::target::Host;
 use titan_core::time::Instant;
 use titan_proto::Code;
+use tracing::field::display;
 
 /// How long the look-up of a target's name may take once it has a place: half of what a dial has.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,6 +22,7 @@ pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
     // The core bounds how many there are.
     let _counted = shared.sessions.take(usize::MAX);
     let request = shared.shard.with_core(|core| core.dial_request(id));
+    let trace = request.as_ref().map(|request| request.trace);
     // Boxed: what dialling needs is not carried through the session's life.
     let outcome = match request {
         Some(request) => Box::pin(connect(&shared, id, &request)).await,
@@ -32,6 +34,7 @@ pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
             tracing::info!(
                 node = shared.node,
                 code = code.tag(),
+                trace = trace.map(display),
                 "{}",
                 telemetry::tag::DIAG
             );
@@ -43,6 +46,12 @@ pub(super) async fn serve<E: Env>(shared: Rc<Shared<E>>, id: SessionId) {
         }
     };
     stream.tune(StreamRole::Flow);
+    tracing::debug!(
+        node = shared.node,
+        trace = trace.map(display),
+        address = dialled.addresses.first().map(display),
+        "session connected"
+    );
     // The reply is queued before the first byte can go to the target.
     shared
         .shard

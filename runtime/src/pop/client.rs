@@ -3,18 +3,17 @@
 mod conversation;
 
 use super::account::{Place, admit};
-use super::{ACCEPT_RETRY_MAX, Shared};
+use super::{ACCEPT_RETRY_MAX, Shared, sessions};
 use crate::auth::Login;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use crate::shard::{Relay, RelayEnd, linger};
 use crate::store::Store;
-use crate::telemetry;
 use conversation::Conversation;
 use core::time::Duration;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use titan_core::endpoint::{Open, SessionId};
+use titan_core::endpoint::{Open, SessionId, Whose};
 use titan_core::ingress::username::UserName;
 use titan_core::ingress::{
     Answering, AuthMode, Credentials, Event, Kind, Outcome, Request, Rules, Wishes,
@@ -85,7 +84,6 @@ async fn serve<E: Env, S: Store>(
         match Box::pin(open(&shared, &asked)).await {
             Ok(opened) => break (asked, opened),
             Err(code) => {
-                tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
                 talk.refuse(code);
                 // A client that does not take its refusal is treated as one that did.
                 let told = talk.flush(&mut stream).await;
@@ -108,9 +106,6 @@ async fn serve<E: Env, S: Store>(
         Answering::Fast => relay.with_front(answer(Outcome::from(Code::Ok))),
     };
     let (stream, how) = relay.with_early(early).run().await;
-    if let RelayEnd::Failed(code) = how {
-        tracing::info!(code = code.tag(), "{}", telemetry::tag::DIAG);
-    }
     drop(place);
     end(&shared, stream, how).await;
 }
@@ -137,9 +132,16 @@ async fn open<E: Env, S: Store>(
         kind: Kind::Tcp,
         wishes,
     } = &asked.request;
-    wishes.check_in_force().map_err(|bad| bad.code())?;
-    wishes.check_target(target)?;
-    let place = admit(shared, &asked.login).await?;
+    let login = &asked.login;
+    let trace = shared.shard.drive(|core, _| core.trace());
+    let admitted = async {
+        wishes.check_in_force().map_err(|bad| bad.code())?;
+        wishes.check_target(target)?;
+        admit(shared, login).await
+    };
+    let place = admitted
+        .await
+        .inspect_err(|&code| sessions::refused(login, trace, code, Whose::of(code)))?;
     let open = Open {
         target: target.clone(),
         group: place.group,
@@ -147,10 +149,10 @@ async fn open<E: Env, S: Store>(
         family: wishes.family(),
         country: wishes.country,
         strict: wishes.is_strict(),
-        sticky: wishes.sticky(asked.login.record.id),
-        trace: [0; 16],
+        sticky: wishes.sticky(login.record.id),
+        trace,
     };
-    let id = shared.shard.drive(|core, now| core.open(now, open))?;
+    let id = sessions::open(shared, login, open)?;
     Ok((place, id))
 }
 

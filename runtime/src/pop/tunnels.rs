@@ -68,6 +68,7 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     shared.registrar.seen(&request, visitor);
     let id = shared.shard.drive(|core, now| {
         let id = core.handle_carrier(now, &node, nonce, encrypted);
+        core.observe(id, visitor.ip);
         // The lists may have changed while the answer went out.
         if let Some(refusal) = shared.blacklist.refusal(now, visitor) {
             core.handle_carrier_fault(now, id, refusal.code);

@@ -86,6 +86,38 @@ fn a_log_that_nobody_drains_stops_nothing() {
 }
 
 #[test]
+fn a_failed_dial_is_found_under_one_name_at_pop_and_edge() {
+    let mut titan = up("info", Stdio::piped());
+    let mut log = titan.process.child().stderr.take().unwrap();
+    serves(&titan, &echo());
+    titan.process.terminate();
+    assert!(titan.process.wait(END).success());
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let traces = |room: &str| -> Vec<String> {
+        let of_room = |line: &&str| line.contains(room) && line.contains("[DIAG]");
+        let lines = text.lines().filter(of_room);
+        lines
+            .map(|line| {
+                assert!(line.contains(r#"node="edge"#), "{line}");
+                assert!(line.contains(r#"code="refused""#), "{line}");
+                let (_, trace) = line.split_once("trace=").unwrap();
+                trace.chars().take_while(char::is_ascii_hexdigit).collect()
+            })
+            .collect()
+    };
+    let (pop, edge) = (traces("titan_runtime::pop"), traces("titan_runtime::edge"));
+    assert_eq!(pop.len(), 3, "{text}");
+    for trace in &pop {
+        assert_eq!(trace.len(), 32);
+        assert!(edge.contains(trace), "{trace} in {text}");
+        assert_eq!(pop.iter().filter(|other| *other == trace).count(), 1);
+    }
+    let of_user = |line: &&str| line.contains("titan_runtime::pop") && line.contains("user=");
+    assert_eq!(text.lines().filter(of_user).count(), 3, "{text}");
+}
+
+#[test]
 fn failed_dials_are_logged_at_a_rate_and_the_others_counted() {
     let mut titan = up("info", Stdio::piped());
     let mut log = titan.process.child().stderr.take().unwrap();

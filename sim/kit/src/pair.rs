@@ -14,6 +14,7 @@ use titan_core::endpoint::{
 use titan_core::exit::guard::Guard;
 use titan_core::target::{Host, Target};
 use titan_core::time::{Duration, Instant};
+use titan_core::trace::TraceId;
 use titan_proto::{Code, Envelope, Frame, encode_header, limits, wire};
 
 /// Which way a frame goes.
@@ -127,7 +128,7 @@ pub fn demand() -> Open {
         country: None,
         strict: false,
         sticky: None,
-        trace: [7; 16],
+        trace: TraceId::new([7; 16]),
     }
 }
 
@@ -332,6 +333,8 @@ impl World {
         let pop = self
             .pop
             .handle_carrier(self.now, node, nonce, self.encrypted);
+        let from = u8::try_from(edge).unwrap_or(u8::MAX);
+        self.pop.observe(pop, IpAddr::from([192, 0, 2, from]));
         let at_edge = site
             .core
             .handle_connected(self.now, site.uplink, nonce, self.encrypted);

@@ -3,11 +3,15 @@
 use crate::session::{Attempt, Flow};
 use crate::target::Target;
 use crate::time::Instant;
+use crate::trace::TraceId;
 use titan_proto::{Frame, wire};
 
-/// An edge knows nothing of a session that is connected.
+/// All that an edge knows of a session that is connected.
 #[derive(Debug)]
-pub(crate) struct EdgeFlow;
+pub(crate) struct EdgeFlow {
+    /// What the POP calls it.
+    pub(super) trace: TraceId,
+}
 
 /// The edge's part of a session while it dials.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ impl Flow for EdgeFlow {
     type Attempt = EdgeAttempt;
 
     const OPENS: bool = false;
+
+    fn abandoned(&mut self) {}
 
     fn was_connected(&self, sent: u64) -> bool {
         sent > 0

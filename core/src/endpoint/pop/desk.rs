@@ -8,12 +8,23 @@ use crate::arena::{SessionId, TunnelId};
 use crate::endpoint::desk::Desk;
 use crate::endpoint::engine::Agenda;
 use crate::endpoint::event::{PopEvent, PopTimer};
+use crate::endpoint::report::Whose;
 use crate::session::Session;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use titan_proto::Code;
+
+/// Who is at the other end of a carrier.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    /// The node that the token names.
+    pub(super) node: Box<str>,
+    /// Where it comes from.
+    pub(super) address: Option<IpAddr>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct PopDesk {
@@ -29,8 +40,7 @@ pub(crate) struct PopDesk {
 impl Desk for PopDesk {
     type Flow = PopFlow;
     type Peer = Node;
-    /// The node that the token names.
-    type Caller = Box<str>;
+    type Caller = Guest;
     type Event = PopEvent;
     type Timer = PopTimer;
 
@@ -73,11 +83,19 @@ impl Desk for PopDesk {
         true
     }
 
-    fn over(&mut self, id: SessionId, session: Session<PopFlow>) {
+    fn shed(&mut self, _: &mut Agenda<Self>, session: &mut Session<PopFlow>, whose: Whose) {
+        session.flow_mut().shed = Some(whose);
+    }
+
+    fn over(&mut self, agenda: &mut Agenda<Self>, id: SessionId, session: Session<PopFlow>) {
         let group = session.group();
-        let flow = session.into_flow();
+        // What nobody needs any more has ended.
+        let code = session.ended().unwrap_or(Code::Internal);
+        let mut flow = session.into_flow();
         self.groups.leave(id, group, &flow.meter);
-        self.ungripped.extend(flow.grip.map(|grip| *grip));
+        self.ungripped.extend(flow.grip.take().map(|grip| *grip));
+        let report = flow.into_report(id, group, code);
+        agenda.tell(PopEvent::SessionOver(Box::new(report)));
     }
 }
 

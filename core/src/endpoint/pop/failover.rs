@@ -17,6 +17,7 @@ use crate::planted::{self, Planted};
 use crate::session::{CloseMode, Told};
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use titan_proto::{Code, wire};
 
@@ -40,7 +41,11 @@ impl PopRole {
         match session.receive_reply(now, &reply, deadline)? {
             Told::Applied => {
                 if session.is_open() {
-                    session.flow_mut().reply = Some(Box::new(reply));
+                    let exit = engine.tunnels.get(tunnel).map(|on| on.peer().exit());
+                    let flow = session.flow_mut();
+                    // The node may have come back from elsewhere since it was asked.
+                    flow.exit = exit.map(Arc::clone).or(flow.exit.take());
+                    flow.reply = Some(Box::new(reply));
                 }
                 engine.follow(now, id);
             }

@@ -1,6 +1,6 @@
 //! HELLO, as a POP answers it: who may bear which tunnel.
 
-use super::desk::PopDesk;
+use super::desk::{Guest, PopDesk};
 use super::node::Node;
 use super::{PopRole, exit_state, key_of};
 use crate::account::Rates;
@@ -87,7 +87,7 @@ impl PopRole {
         let Some(carrier) = engine.carriers.get(carrier_id) else {
             return Ok(());
         };
-        let node = carrier.caller().clone();
+        let Guest { node, address } = carrier.caller().clone();
         let (nonce, encrypted) = (carrier.nonce(), carrier.is_encrypted());
         if hello.version != limits::VERSION {
             return Err(Code::VersionUnsupported.into());
@@ -113,9 +113,10 @@ impl PopRole {
                 })?
         };
         engine.attach(now, id, carrier_id);
-        let Some(tunnel) = engine.tunnels.get(id) else {
+        let Some(tunnel) = engine.tunnels.get_mut(id) else {
             return Ok(());
         };
+        tunnel.peer_mut().come_from(address);
         let reply = wire::Hello {
             version: limits::VERSION,
             tunnel: tunnel.wire(),

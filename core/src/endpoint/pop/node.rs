@@ -1,17 +1,20 @@
 //! The POP's part of a tunnel: the node at its other end, and what it is told.
 
 use crate::account::Rates;
+use crate::endpoint::report::Exit;
 use crate::planted::{self, Planted};
 use crate::time::Instant;
 use crate::tunnel::Peer;
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::net::IpAddr;
 use titan_proto::wire::command::Action;
 use titan_proto::{Code, Frame, wire};
 
 #[derive(Debug)]
 pub(crate) struct Node {
-    name: Box<str>,
+    /// What its sessions are told to have gone through.
+    exit: Arc<Exit>,
     epoch: u64,
     attempt: u64,
     standing: Standing,
@@ -54,7 +57,10 @@ pub(super) struct Confirmed {
 impl Node {
     pub(super) fn new(name: &str, hello: &wire::Hello, sessions_max: u32) -> Self {
         Self {
-            name: name.into(),
+            exit: Arc::new(Exit {
+                node: name.into(),
+                address: None,
+            }),
             epoch: hello.epoch,
             attempt: hello.attempt,
             standing: Standing::New,
@@ -67,7 +73,21 @@ impl Node {
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.exit.node
+    }
+
+    pub(super) const fn exit(&self) -> &Arc<Exit> {
+        &self.exit
+    }
+
+    /// Notes where its present carrier comes from; sessions that are connected keep what they had.
+    pub(super) fn come_from(&mut self, address: Option<IpAddr>) {
+        if self.exit.address != address {
+            self.exit = Arc::new(Exit {
+                node: self.exit.node.clone(),
+                address,
+            });
+        }
     }
 
     pub(super) const fn epoch(&self) -> u64 {

@@ -2,14 +2,19 @@
 
 use super::group::Meter;
 use crate::account::Carried;
+use crate::arena::SessionId;
 use crate::config::EXITS_MAX;
+use crate::endpoint::report::{Exit, SessionReport, Whose};
 use crate::exit::index::{Country, ExitKey};
 use crate::exit::lease::LeaseKey;
 use crate::planted::{self, Planted};
 use crate::session::early::Early;
 use crate::session::{Attempt, Flow};
 use crate::time::Instant;
+use crate::trace::TraceId;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::net::IpAddr;
 use titan_proto::{Code, Frame, wire};
 
 /// The POP's part of a session for as long as that lives.
@@ -20,6 +25,14 @@ pub(crate) struct PopFlow {
     pub(super) grip: Option<Box<Grip>>,
     /// What the exit told about the connection.
     pub(super) reply: Option<Box<wire::Reply>>,
+    /// Its name in logs.
+    pub(super) trace: TraceId,
+    /// The exit it is at, or was tried with last.
+    pub(super) exit: Option<Arc<Exit>>,
+    /// Whose share of the memory it was reset for.
+    pub(super) shed: Option<Whose>,
+    /// Its driver gave it up.
+    pub(super) abandoned: bool,
 }
 
 /// A session's grip on a lease.
@@ -82,6 +95,37 @@ impl PopFlow {
     pub(super) const fn carried(&self) -> Carried {
         self.meter.carried()
     }
+
+    /// Tells what there is to know of a session that ended with this code.
+    pub(super) fn into_report(self, id: SessionId, group: u32, code: Code) -> SessionReport {
+        let address = self
+            .reply
+            .and_then(|reply| address(reply.addresses.first()?));
+        // A socket that failed is the target's only if it is not the client's.
+        let code = if self.abandoned && code == Code::Reset {
+            Code::Cancelled
+        } else {
+            code
+        };
+        let shed = self.shed.filter(|_| code == Code::Memory);
+        SessionReport {
+            session: id,
+            trace: self.trace,
+            group,
+            exit: self.exit,
+            address,
+            carried: self.meter.carried(),
+            code,
+            whose: shed.or_else(|| Whose::of(code)),
+        }
+    }
+}
+
+/// Reads an address that an edge told; none if it is none.
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
 }
 
 impl PopAttempt {
@@ -96,6 +140,10 @@ impl Flow for PopFlow {
     type Attempt = PopAttempt;
 
     const OPENS: bool = true;
+
+    fn abandoned(&mut self) {
+        self.abandoned = true;
+    }
 
     fn was_connected(&self, _: u64) -> bool {
         self.reply.is_some()

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{CloseMode, Dial, Dialled, Endpoint, Open, Role, SessionId};
 use titan_core::target::{Host as Name, Target};
 use titan_core::time::{Duration, Instant};
+use titan_core::trace::TraceId;
 use titan_proto::{Code, wire};
 
 /// The address that nobody may reach.
@@ -63,7 +64,7 @@ impl World {
             country: None,
             strict: false,
             sticky: flow.sticky(),
-            trace: [0; 16],
+            trace: TraceId::NONE,
         };
         let now = self.now;
         let host = &mut self.pops[pop];

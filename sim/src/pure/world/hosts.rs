@@ -356,6 +356,7 @@ impl World {
             match event {
                 Event::Sever { carrier, .. } => self.severed(Host::Pop(pop), carrier),
                 Event::Role(PopEvent::AllowanceLow { group }) => self.allowance_low(pop, group),
+                Event::Role(PopEvent::SessionOver(report)) => self.judge_report(pop, &report),
                 Event::Role(event) => self.judge_node(pop, &event),
                 Event::Drained => self.judge_drained(pop),
                 Event::CarrierFull { .. } => {}
@@ -401,7 +402,9 @@ impl World {
                 Event::Role(EdgeEvent::UplinkGone { uplink }) => {
                     self.edges[edge].uplinks.remove(&uplink);
                 }
-                Event::Drained | Event::CarrierFull { .. } => {}
+                Event::Role(EdgeEvent::Denied { .. })
+                | Event::Drained
+                | Event::CarrierFull { .. } => {}
             }
         }
         moved

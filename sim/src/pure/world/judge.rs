@@ -9,8 +9,8 @@ use super::hosts::Host;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use titan_core::endpoint::{
-    CarrierId, Counters, Deadline, Edge, Endpoint, Pop, PopEvent, Role, SessionId, TunnelId,
-    UplinkId, Usage,
+    Carried, CarrierId, Counters, Deadline, Edge, Endpoint, Pop, PopEvent, Role, SessionId,
+    SessionReport, TunnelId, UplinkId, Usage,
 };
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
@@ -279,6 +279,25 @@ impl World {
                 self.record.pop_detached.remove(&(pop, tunnel));
             }
             _ => {}
+        }
+    }
+
+    /// A session is reported when it is gone, and its bytes are its group's.
+    pub(super) fn judge_report(&self, pop: usize, report: &SessionReport) {
+        let Some(core) = &self.pops[pop].core else {
+            return;
+        };
+        if core.session_carried(report.session).is_some() {
+            violated(6, format_args!("{report:?} is of a session that is there"));
+        }
+        let of_group = core.carried(report.group);
+        let forgotten = of_group == Carried::default();
+        let (up, down) = (report.carried.up, report.carried.down);
+        if !forgotten && (up > of_group.up || down > of_group.down) {
+            violated(
+                9,
+                format_args!("{report:?} of a group that has {of_group:?}"),
+            );
         }
     }
 

@@ -1,0 +1,223 @@
+//! What is told of sessions that are over, and by which name POP and edge know them.
+
+use crate::common::{World, config, demand, secs};
+use std::net::{IpAddr, Ipv4Addr};
+use titan_core::endpoint::{
+    Carried, CloseMode, Config, Dialled, EdgeEvent, Event, Open, Pop, PopEvent, SessionId,
+    SessionReport, Whose,
+};
+use titan_core::time::Instant;
+use titan_core::trace::TraceId;
+use titan_proto::Code;
+
+const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
+fn reports(world: &World) -> Vec<SessionReport> {
+    let over = world.events.iter().filter_map(|event| match event {
+        Event::Role(PopEvent::SessionOver(report)) => Some((**report).clone()),
+        _ => None,
+    });
+    over.collect()
+}
+
+/// The client lets go of its session; returns what is told of it.
+fn let_go(world: &mut World, id: SessionId, code: Code, mode: CloseMode) -> SessionReport {
+    world.pop.close(world.now, id, code, mode);
+    world.run();
+    let mut of_it = reports(world);
+    of_it.retain(|report| report.session == id);
+    assert_eq!(of_it.len(), 1, "told once");
+    of_it.remove(0)
+}
+
+/// Says by which node and from which address a session left.
+fn exit(report: &SessionReport) -> Option<(&str, Option<IpAddr>)> {
+    let exit = report.exit.as_ref()?;
+    Some((&exit.node, exit.address))
+}
+
+fn address_of(edge: u8) -> Option<IpAddr> {
+    Some(IpAddr::from([192, 0, 2, edge]))
+}
+
+#[test]
+fn a_session_that_survived_a_cut_is_reported_once_and_exactly() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    let at_edge = world.edges[0].opened.pop().unwrap();
+    let dialled = Dialled {
+        addresses: vec![TARGET],
+        ..Dialled::default()
+    };
+    let core = &mut world.edges[0].core;
+    core.dialled(world.now, at_edge, Ok(dialled));
+    world.run();
+    world.send_up(id, &[1; 1000]);
+    world.send_down(0, at_edge, &[2; 700]);
+    world.read_down(id);
+    let link = world.link(0);
+    world.cut(link);
+    world.send_up(id, &[1; 234]);
+    world.wait(secs(1));
+    world.send_down(0, at_edge, &[2; 66]);
+    assert_eq!(world.read_up(0, at_edge).len(), 1234);
+    world.read_down(id);
+    world.pop.finish(world.now, id);
+    world.edges[0].core.finish(world.now, at_edge);
+    world.run();
+    assert!(reports(&world).is_empty(), "its driver holds it");
+    let report = let_go(&mut world, id, Code::Ok, CloseMode::Abort);
+    assert_eq!(
+        report.carried,
+        Carried {
+            up: 1234,
+            down: 766
+        }
+    );
+    assert_eq!(report.carried, world.pop.carried(1));
+    assert_eq!((report.code, report.whose), (Code::Ok, None));
+    assert_eq!((report.group, report.trace), (1, demand().trace));
+    assert_eq!(exit(&report), Some(("node-0", address_of(0))));
+    assert_eq!(report.address, Some(TARGET));
+}
+
+#[test]
+fn a_dial_that_failed_everywhere_is_reported_with_the_exit_tried_last() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    let first = world.answer(Err(Code::Refused));
+    let second = world.answer(Err(Code::Refused));
+    assert_ne!(first, second);
+    let report = let_go(&mut world, id, Code::Ok, CloseMode::Abort);
+    assert_eq!((report.code, report.address), (Code::Refused, None));
+    assert_eq!(report.carried, Carried::default());
+    let node = format!("node-{second}");
+    let at = address_of(u8::try_from(second).unwrap());
+    assert_eq!(exit(&report), Some((&*node, at)));
+}
+
+#[test]
+fn who_reset_a_session_is_told_apart() {
+    let mut world = World::new(config(), 1);
+    let (by_client, _) = world.connect();
+    let report = let_go(&mut world, by_client, Code::Reset, CloseMode::Drain);
+    assert_eq!(report.code, Code::Cancelled);
+    let (by_target, at_edge) = world.connect();
+    let core = &mut world.edges[0].core;
+    core.close(world.now, at_edge, Code::Reset, CloseMode::Drain);
+    world.run();
+    let report = let_go(&mut world, by_target, Code::Reset, CloseMode::Abort);
+    assert_eq!(report.code, Code::Reset);
+}
+
+/// Opens sessions of these groups, each of which leaves so many bytes unread, and tells whose share the one
+/// that was reset took too much of.
+fn shed(config: Config, held: &[(u32, usize)]) -> Option<Whose> {
+    let mut world = World::new(config, 0);
+    world.config = crate::common::config();
+    world.add_edge("node-0");
+    let connect = |&(group, _): &(u32, usize)| world.connect_with(Open { group, ..demand() });
+    let ids: Vec<_> = held.iter().map(connect).collect();
+    for (&(_, at_edge), &(_, len)) in ids.iter().zip(held) {
+        world.send_down(0, at_edge, &vec![1; len]);
+    }
+    assert_eq!(world.pop.counters().shed, 1);
+    let mut reset = ids.into_iter().map(|(id, _)| id);
+    let reset = reset.find(|&id| world.ended(id).is_some());
+    let report = let_go(&mut world, reset.unwrap(), Code::Memory, CloseMode::Abort);
+    assert_eq!(report.code, Code::Memory);
+    report.whose
+}
+
+#[test]
+fn a_report_says_whose_share_of_the_memory_was_used_up() {
+    let of_group = Config {
+        group_held_max: 300_000,
+        ..config()
+    };
+    assert_eq!(
+        shed(of_group, &[(1, 200_000), (2, 200_000), (1, 150_000)]),
+        Some(Whose::User)
+    );
+    let of_tunnel = Config {
+        tunnel_held_max: 300_000,
+        ..config()
+    };
+    assert_eq!(
+        shed(of_tunnel, &[(1, 200_000), (2, 150_000)]),
+        Some(Whose::Tunnel)
+    );
+    let of_all = Config {
+        memory_budget: 400_000,
+        ..config()
+    };
+    assert_eq!(
+        shed(of_all, &[(1, 210_000), (2, 100_000), (3, 200_000)]),
+        Some(Whose::Pop)
+    );
+}
+
+#[test]
+fn an_edge_says_whom_it_reset_and_whom_it_refused() {
+    let poor = Config {
+        memory_budget: 100_000,
+        early_max: 64 << 10,
+        ..config()
+    };
+    let mut world = World::new(config(), 0);
+    world.config = poor;
+    world.add_edge("node-0");
+    let traced = |number| Open {
+        group: u32::from(number),
+        trace: TraceId::new([number; 16]),
+        ..demand()
+    };
+    let ids = [1, 2, 3].map(|number| {
+        let id = world.open_with(traced(number));
+        world.send_up(id, &[1; 60_000]);
+        id
+    });
+    let denied: Vec<_> = world.edges[0]
+        .events
+        .iter()
+        .filter_map(|event| match *event {
+            Event::Role(EdgeEvent::Denied {
+                trace,
+                group,
+                code,
+                whose,
+            }) => Some((trace, group, code, whose)),
+            _ => None,
+        })
+        .collect();
+    let of = |number: u8, code| {
+        let trace = TraceId::new([number; 16]);
+        (trace, u32::from(number), code, Some(Whose::Edge))
+    };
+    assert_eq!(denied[0], of(1, Code::Memory), "the oldest of the largest");
+    assert!(denied.len() <= ids.len());
+    // The POP hears the code alone, and that is enough to know whose limit it was.
+    let ended = ids.into_iter().find(|&id| world.ended(id).is_some());
+    let report = let_go(&mut world, ended.unwrap(), Code::Ok, CloseMode::Abort);
+    assert_eq!(report.whose, Some(Whose::Edge), "{report:?}");
+}
+
+#[test]
+fn a_name_travels_to_the_edge_and_is_the_same_for_the_same_seed() {
+    let make = |seed| {
+        let mut pop = Pop::new(config(), [seed; 32], String::new(), Instant::EPOCH);
+        [pop.trace(), pop.trace()]
+    };
+    let [first, second] = make(1);
+    assert_ne!(first, second);
+    assert_eq!(make(1), [first, second]);
+    assert_ne!(make(2), [first, second]);
+    let mut world = World::new(config(), 1);
+    world.open_with(Open {
+        trace: second,
+        ..demand()
+    });
+    let session = world.edges[0].opened.pop().unwrap();
+    let request = world.edges[0].core.dial_request(session).unwrap();
+    assert_eq!(request.trace, second);
+}
