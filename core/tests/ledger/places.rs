@@ -4,6 +4,7 @@ use crate::asking::{Desk, terms};
 use titan_core::account::ledger::{
     Ask, Config, Event, Instruction, Ledger, Question, Standing, Terms,
 };
+use titan_core::endpoint::Rates;
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
