@@ -14,7 +14,7 @@ pub(super) enum UserName {}
 /// A password that somebody chose.
 pub(super) enum Password {}
 
-/// An address, IPv4 or IPv6.
+/// An address, IPv4 or IPv6, or a block of them: what [`Prefix`](crate::store::Prefix) says.
 pub(super) enum Address {}
 
 /// The id of a token that was made by this API.
@@ -50,11 +50,25 @@ impl PartialSchema for TokenId {
 }
 
 impl PartialSchema for Address {
+    /// Patterns do not count bits: of blocks these are the usual ones, in which no bit can be set behind the prefix.
     fn schema() -> RefOr<Schema> {
+        const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+        const GROUP: &str = "(0|[1-9a-f][0-9a-f]{0,3})";
         let form = |format| text().format(Some(SchemaFormat::KnownFormat(format)));
+        let block = |pattern: String| text().pattern(Some(pattern));
         AnyOfBuilder::new()
+            .description(Some(
+                "An address, or a block such as `2001:db8::/64`; also one of another length, with no bit set behind \
+                 its prefix.",
+            ))
             .item(form(KnownFormat::Ipv4))
             .item(form(KnownFormat::Ipv6))
+            .item(block(format!(
+                "^({BYTE}\\.0\\.0\\.0/8|({BYTE}\\.){{2}}0\\.0/16|({BYTE}\\.){{3}}0/24)$"
+            )))
+            .item(block(format!(
+                "^{GROUP}(:{GROUP}){{0,1}}::/32$|^{GROUP}(:{GROUP}){{0,2}}::/48$|^{GROUP}(:{GROUP}){{0,3}}::/64$"
+            )))
             .into()
     }
 }
