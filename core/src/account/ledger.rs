@@ -108,6 +108,8 @@ pub struct Ledger {
     wanted: VecDeque<Wanted>,
     open: BTreeMap<AskId, Open>,
     ask_next: u64,
+    /// The last message before the store may have forgotten: who answers it may be one that is no more.
+    reasserted: AskId,
     deadlines: BTreeSet<(Instant, Due)>,
     /// Groups of which the endpoint may have to be told something.
     changed: BTreeSet<u32>,
@@ -191,6 +193,7 @@ impl Ledger {
             wanted: VecDeque::new(),
             open: BTreeMap::new(),
             ask_next: 0,
+            reasserted: AskId(0),
             deadlines: BTreeSet::new(),
             changed: BTreeSet::new(),
             events: VecDeque::new(),
@@ -256,6 +259,12 @@ impl Ledger {
             Open::Round(batch) => self.reported(batch, said),
         }
         self.land(&open);
+        if ask <= self.reasserted {
+            for (group, _) in open.about() {
+                self.change(group, User::reassert);
+            }
+            self.hurry();
+        }
     }
 
     /// The store has not answered and is not going to. What it was told it may have taken.
@@ -293,6 +302,7 @@ impl Ledger {
     /// Has everything be told again, to a store that may have forgotten it.
     pub fn reassert(&mut self, now: Instant) {
         self.enter(now);
+        self.reasserted = AskId(self.ask_next);
         self.users.values_mut().for_each(User::reassert);
         self.hurry();
     }

@@ -145,6 +145,21 @@ fn who_has_no_limit_asks_for_nothing() {
 }
 
 #[test]
+fn what_was_asked_before_the_store_forgot_is_told_again() {
+    let mut desk = Desk::new(&terms(Some(100 * MIB)));
+    desk.instructions();
+    let (ask, ..) = desk.lease().unwrap();
+    desk.ledger.reassert(desk.now());
+    assert!(!desk.ledger.is_told());
+    // The answer is from the store that is no more: its grant is good, and nobody else knows of it.
+    desk.answer(&ask, stands(2 * MIB, 0, Some(100 * MIB)));
+    assert_eq!(desk.instructions(), [granted(2 * MIB, MIB)]);
+    assert!(!desk.ledger.is_told());
+    desk.wait(1_000);
+    assert!(desk.ledger.is_told());
+}
+
+#[test]
 fn an_answer_counts_once_and_only_while_it_is_asked_for() {
     let mut desk = Desk::new(&terms(Some(100 * MIB)));
     desk.instructions();
