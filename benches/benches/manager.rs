@@ -244,7 +244,7 @@ async fn fill<S: Store>(store: &S, size: u32) {
             url: format!("wss://pop-{index}.example:41005"),
             info: String::new(),
         };
-        let alive = store.pop_alive(pop, now, now + 3_600).await;
+        let alive = store.pop_alive(pop, 3_600).await;
         alive.expect("it is there");
     }
     for index in 0..size {

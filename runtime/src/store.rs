@@ -3,8 +3,9 @@
 //! The operations the daemons mean stand by subject: [`Users`], [`Pops`], [`Nodes`], [`Blacklists`],
 //! [`ChangeLog`], [`Accounts`], [`Tokens`], [`AuditLog`] and [`Meta`]; [`Store`] is all of them. Each
 //! subject has a file of its name here, in `embedded`, in `redis` and in `contract`, the suite that
-//! every implementation is held to. Times are handed in as Unix seconds and never read inside, so a
-//! simulation decides what time it is.
+//! every implementation is held to. Whether a lease holds is decided by
+//! the store's own time, which is one for all daemons whatever their clocks say; a simulation hands in
+//! a clock of its own. What an operator reads has the times that are handed in, as Unix seconds.
 //!
 //! # Lost answers
 //! An operation that failed as unavailable may have happened. All but four may simply be repeated:

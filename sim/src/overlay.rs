@@ -93,7 +93,10 @@ impl Overlay {
         let path = data.path();
         let join = Secret::load_or_create(&path.join(JOIN_SECRET_FILE), [1; 32]).expect("a secret");
         let signer = Signer::load_or_create(path, [2; 32]).expect("a key");
-        let store = Embedded::open(&Location::Memory, Mode::Inline).expect("memory can be opened");
+        let (begun, started) = (client.unix_time(), tokio::time::Instant::now());
+        let clock = move || (begun + started.elapsed()).as_secs();
+        let store = Embedded::open_at(&Location::Memory, Mode::Inline, clock);
+        let store = store.expect("memory can be opened");
         for (name, reply) in [(FAST, ReplyMode::Fast), (TRUTHFUL, ReplyMode::Truthful)] {
             let cheap = Cost {
                 memory_kib: 8,
@@ -394,11 +397,17 @@ impl Overlay {
         done.unwrap_or_else(|_| panic!("no tunnel was resumed for the {times}th time"));
     }
 
+    /// Empties the store, as another run of it, of everything that it was told.
+    pub fn empty_store(&self) {
+        let empty = Embedded::open(&Location::Memory, Mode::Inline);
+        let emptied = self.store.fail_over(&empty.expect("memory can be opened"));
+        emptied.expect("both are in memory");
+    }
+
     /// Returns the POP that lists a node, and a number that grows whenever the node comes there anew; none
     /// while it is not listed.
     pub async fn generation(&self, node: &str) -> Option<(String, u64)> {
-        let now = self.client.unix_time().as_secs();
-        let listed = self.store.nodes(Page::first(1_000), now).await;
+        let listed = self.store.nodes(Page::first(1_000)).await;
         let nodes = listed.expect("the store is there").items;
         nodes
             .into_iter()

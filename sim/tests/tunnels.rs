@@ -268,6 +268,24 @@ fn tunnels_resume_and_serve_while_the_manager_is_away() {
 }
 
 #[test]
+fn a_store_that_was_emptied_hears_of_pop_and_nodes_at_once() {
+    site(async |site| {
+        // More often than once between two renewals of the POP's lease.
+        for _ in 0..4 {
+            site.overlay.empty_store();
+            assert_eq!(site.overlay.generation("edge-1").await, None);
+            let listed = async {
+                while site.overlay.generation("edge-1").await.is_none() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            timeout(seconds(2), listed).await.expect("it is told again");
+            sleep(seconds(1)).await;
+        }
+    });
+}
+
+#[test]
 fn of_two_edges_with_one_id_the_newcomer_stays() {
     site(async |mut site| {
         let transfer = site.under_way().await;

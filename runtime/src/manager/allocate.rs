@@ -68,8 +68,7 @@ pub(super) async fn allocate<E: Env, S: Store>(
     api: &Api<E, S>,
     asking: &Asking<'_>,
 ) -> Result<(StaticPop, Step), Problem> {
-    let now = api.env.unix_time().as_secs();
-    let live = in_time(api, "which POPs live", api.store.pops(now)).await;
+    let live = in_time(api, "which POPs live", api.store.pops()).await;
     let live = live.unwrap_or_default();
 
     let look = api.store.blacklisted(asking.node, asking.source);
@@ -98,7 +97,7 @@ pub(super) async fn allocate<E: Env, S: Store>(
         return Ok((pop, Step::Tunnel));
     }
 
-    let look = api.store.node(asking.node, now);
+    let look = api.store.node(asking.node);
     if let Some(known) = in_time(api, "a node's home", look).await.flatten()
         // Where it was only because it was turned away is no home.
         && api.config.blacklist_pop.as_ref() != Some(&known.home)

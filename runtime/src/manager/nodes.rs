@@ -162,13 +162,12 @@ async fn list<E: Env, S: Store>(
     Query(query): Query<NodeQuery>,
 ) -> Result<Json<NodePage>, Problem> {
     let page = page(query.cursor, query.limit)?;
-    let now = call.api.env.unix_time().as_secs();
     let listing = match &query.pop {
         Some(pop) => {
             live_pop(&call.api, pop).await?;
-            call.api.store.pop_nodes(pop, page, now).await?
+            call.api.store.pop_nodes(pop, page).await?
         }
-        None => call.api.store.nodes(page, now).await?,
+        None => call.api.store.nodes(page).await?,
     };
     let nodes = listing.items.into_iter().map(NodeView::from).collect();
     Ok(Json(NodePage {
@@ -267,7 +266,7 @@ pub(super) async fn known<E: Env, S: Store>(
     id: &str,
 ) -> Result<KnownNode, Problem> {
     let found = if is_id(id) {
-        api.store.node(id, api.env.unix_time().as_secs()).await?
+        api.store.node(id).await?
     } else {
         None
     };
@@ -277,7 +276,7 @@ pub(super) async fn known<E: Env, S: Store>(
 pub(super) async fn live_pops<E: Env, S: Store>(
     api: &Api<E, S>,
 ) -> Result<Vec<PopStatus>, Problem> {
-    Ok(api.store.pops(api.env.unix_time().as_secs()).await?)
+    Ok(api.store.pops().await?)
 }
 
 pub(super) async fn live_pop<E: Env, S: Store>(

@@ -252,7 +252,7 @@ pub(super) async fn checked_route<E: Env, S: Store>(
             return Err(bad("only a manual or timed route has a node"));
         }
         (Some(node), RouteMode::Manual | RouteMode::Timed) => {
-            if !is_id(node) || api.store.node(node, now).await?.is_none() {
+            if !is_id(node) || api.store.node(node).await?.is_none() {
                 return Err(Problem::unknown("node", node).at("route.node"));
             }
         }

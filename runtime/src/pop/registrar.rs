@@ -11,6 +11,7 @@ use crate::carrier::handshake::UpgradeRequest;
 use crate::config::PopConfig;
 use crate::env::Env;
 use crate::store::{BATCH_MAX, NodeEntry, NodeRtt, PopEntry, Prefix, Store, StoreError};
+use core::cell::Cell;
 use core::time::Duration;
 use picture::{Known, Picture};
 use std::collections::BTreeSet;
@@ -38,6 +39,8 @@ const COMPARISON: Duration = Duration::from_secs(2);
 pub(super) struct Registrar {
     entry: PopEntry,
     picture: Picture,
+    /// The store may have forgotten that this POP is registered.
+    forgotten: Cell<bool>,
 }
 
 impl Registrar {
@@ -52,6 +55,7 @@ impl Registrar {
                 info: format!(r#"{{"version":"{}"}}"#, env!("CARGO_PKG_VERSION")),
             },
             picture: Picture::new(number),
+            forgotten: Cell::new(false),
         }
     }
 
@@ -100,8 +104,9 @@ impl Registrar {
         self.picture.whence(node)
     }
 
-    /// Lets the store, which may have forgotten, hear of every node again.
+    /// Lets the store, which may have forgotten, hear of this POP and of every node again.
     pub(super) fn tell_again(&self) {
+        self.forgotten.set(true);
         self.picture.tell_again();
     }
 
@@ -185,10 +190,12 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
     loop {
         let outcome = async {
             let entry = &registrar.entry;
+            if registrar.forgotten.take() {
+                // Due until it is told.
+                renewal = env.now();
+            }
             if env.now() >= renewal {
-                let now = env.unix_time().as_secs();
-                let alive = store.pop_alive(entry.clone(), now, now + LEASE.as_secs());
-                let alive = alive.await;
+                let alive = store.pop_alive(entry.clone(), LEASE.as_secs()).await;
                 taken_over = alive == Err(StoreError::Superseded);
                 alive?;
                 renewal = env.now() + RENEWAL;

@@ -23,21 +23,28 @@ subject! {
         ///
         /// What is granted is charged at once. What the holder does not need it gives back by
         /// [`Totals::returned`]; what a dead holder had not given back stays charged.
-        fn lease(&self, holder: Holder, totals: Totals, want: u64, at: u64) -> Option<Standing>;
+        fn lease(&self, holder: Holder, totals: Totals, want: u64) -> Option<Standing>;
 
         /// Takes over the totals of `holder` for users, at most [`REPORT_MAX`], and returns how each
-        /// stands; none for one who is gone. What is new in them counts as transferred at `at`
-        /// (Unix seconds), which may lie in the past.
+        /// stands; none for one who is gone. What is new in them counts as transferred now, by the
+        /// store's time.
         ///
         /// If the user has sessions at other POPs that live, its rates are divided among them as
         /// [`divide`](titan_core::account::divide) says, here and in [`lease`](Self::lease). One that
         /// has told nothing within [`SILENT_AFTER`] since it was told that it is alone uses nothing.
         ///
-        /// Also for a process that has ended: what it left in its journal is still its.
+        /// Also for a process that has ended, of which `journal` says when it wrote its journal, in Unix
+        /// seconds: what it left is still its and counts as transferred then, but not later than now. It
+        /// does not say how many sessions there are.
         ///
         /// # Errors
         /// [`StoreError::TooLarge`] if there are more than [`REPORT_MAX`].
-        fn report(&self, holder: Holder, totals: Vec<Totals>, at: u64) -> Vec<Option<Standing>>;
+        fn report(
+            &self,
+            holder: Holder,
+            totals: Vec<Totals>,
+            journal: Option<u64>,
+        ) -> Vec<Option<Standing>>;
 
         /// Says that everything this holder knows was reported to the run of the store that `run` of a
         /// [`Cursor`](super::Cursor) names.

@@ -17,11 +17,23 @@ mod users;
 pub(crate) use audit::act;
 
 use super::{NewUser, NodeEntry, Nodes, Page, PopEntry, Store};
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A time at which something is said to have happened.
 pub(crate) const NOW: u64 = 1_700_000_000;
 
+/// For how long POPs live, in seconds of the store's time: longer than any test takes.
+pub(crate) const LEASE: u64 = 10_000;
+
+/// A store in which time can pass.
+pub(crate) trait Passing: Store {
+    /// Lets so many seconds pass: by these what is kept is older afterwards.
+    async fn pass(&self, seconds: u64);
+}
+
 /// Runs the whole suite. `open` yields two handles to one fresh store.
-pub(crate) async fn all<S: Store>(mut open: impl FnMut() -> (S, S)) {
+pub(crate) async fn all<S: Passing>(mut open: impl FnMut() -> (S, S)) {
     users::all(&mut open).await;
     names_do_not_collide(open()).await;
     pages_cover_everything_once(open()).await;
@@ -53,6 +65,12 @@ pub(crate) fn pop(id: &str, incarnation: u64) -> PopEntry {
     }
 }
 
+/// When nodes came online: not so long ago that they are forgotten.
+static BEGUN: LazyLock<u64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap().as_secs()
+});
+
 pub(crate) fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
     NodeEntry {
         id: id.to_owned(),
@@ -61,14 +79,14 @@ pub(crate) fn node(id: &str, pop: &str, generation: u64) -> NodeEntry {
         ip: "203.0.113.9".parse().unwrap(),
         os: "linux".to_owned(),
         version: "1".to_owned(),
-        online_since: NOW,
+        online_since: *BEGUN,
         rtt_ms: None,
         contested_at: None,
     }
 }
 
-async fn online<S: Nodes>(store: &S, now: u64) -> Vec<(String, String)> {
-    let listing = store.nodes(Page::first(100), now).await.unwrap();
+async fn online<S: Nodes>(store: &S) -> Vec<(String, String)> {
+    let listing = store.nodes(Page::first(100)).await.unwrap();
     listing
         .items
         .into_iter()
@@ -116,7 +134,7 @@ async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
         a.create_user(new).await.unwrap();
         let value = format!("meta of {name}");
         assert_eq!(a.swap_meta(name, None, value).await, Ok(true));
-        a.pop_alive(pop(name, 1), NOW, NOW + 9).await.unwrap();
+        a.pop_alive(pop(name, 1), LEASE).await.unwrap();
         for other in ["x", name] {
             a.node_online(node(other, name, 1)).await.unwrap();
         }
@@ -129,11 +147,11 @@ async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
         );
         assert_eq!(b.meta(name).await.unwrap(), Some(format!("meta of {name}")));
     }
-    let pops = b.pops(NOW).await.unwrap();
+    let pops = b.pops().await.unwrap();
     assert_eq!(pops.len(), names.len());
     assert!(pops.iter().all(|pop| pop.node_count == 2));
     assert_eq!(
-        b.nodes(Page::first(100), NOW).await.unwrap().items.len(),
+        b.nodes(Page::first(100)).await.unwrap().items.len(),
         names.len() + 1
     );
     for name in names {
@@ -142,7 +160,7 @@ async fn names_do_not_collide<S: Store>((a, b): (S, S)) {
 }
 
 async fn pages_cover_everything_once<S: Store>((a, b): (S, S)) {
-    a.pop_alive(pop("p", 1), NOW, NOW + 9).await.unwrap();
+    a.pop_alive(pop("p", 1), LEASE).await.unwrap();
     for index in 0..25 {
         a.create_user(user(&format!("u{index:02}"))).await.unwrap();
         a.node_online(node(&format!("n{index:02}"), "p", 1))
@@ -162,7 +180,7 @@ async fn pages_cover_everything_once<S: Store>((a, b): (S, S)) {
             }
         }
         loop {
-            let listing = b.nodes(page.clone(), NOW).await.unwrap();
+            let listing = b.nodes(page.clone()).await.unwrap();
             ids.extend(listing.items.into_iter().map(|node| node.id));
             page.after = listing.next;
             if page.after.is_none() {

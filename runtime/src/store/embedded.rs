@@ -4,9 +4,11 @@ mod accounts;
 mod audit;
 mod blacklist;
 mod changes;
+mod clock;
 mod meta;
 mod nodes;
 mod pops;
+mod replica;
 mod schema;
 mod secrets;
 mod shares;
@@ -15,6 +17,7 @@ mod traffic;
 mod users;
 
 use super::StoreError;
+use clock::Clock;
 use core::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, types::Type};
 use std::fs;
@@ -46,7 +49,10 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// Dropping the last clone finishes what was asked for and closes the file; that may take as long as
 /// the operations that still wait.
 #[derive(Clone)]
-pub struct Embedded(Arc<Inner>);
+pub struct Embedded {
+    inner: Arc<Inner>,
+    clock: Clock,
+}
 
 /// Where an embedded store keeps its data.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,22 +89,15 @@ enum Inner {
 }
 
 impl Embedded {
-    /// Opens a store, creating or migrating its files. Blocks; for the start of a daemon.
+    /// Opens a store, creating or migrating its files. Blocks; for the start of a daemon. Its time is the
+    /// host's: the same for all daemons that have opened it since the host was started.
     ///
     /// # Errors
     /// Fails if a file cannot be opened, is no database, or was written by a newer version.
     pub fn open(location: &Location, mode: Mode) -> Result<Self, StoreError> {
-        let mut connection = open_shared(location)?;
-        let own = match location {
-            Location::Data(data) | Location::Apart { data, .. } => {
-                let path = data.join(secrets::FILE_NAME);
-                create_file(data, &path)?;
-                Some(path)
-            }
-            Location::Memory => None,
-        };
-        secrets::attach(&mut connection, own.as_deref())?;
-        Self::with(connection, mode)
+        let mut connection = connect(location)?;
+        let clock = Clock::of_host(&mut connection)?;
+        Self::with_connection(connection, mode, clock)
     }
 
     /// Opens what the daemons share and no more: without admin tokens and audit log, operations on which are
@@ -107,11 +106,29 @@ impl Embedded {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_shared(location: &Location, mode: Mode) -> Result<Self, StoreError> {
-        Self::with(open_shared(location)?, mode)
+        let mut connection = open_shared(location)?;
+        let clock = Clock::of_host(&mut connection)?;
+        Self::with_connection(connection, mode, clock)
     }
 
-    fn with(connection: Connection, mode: Mode) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(match mode {
+    /// As [`open`](Self::open), with a time of its own, in Unix seconds: for a simulation.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_at(
+        location: &Location,
+        mode: Mode,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        Self::with_connection(connect(location)?, mode, Clock::Given(Arc::new(clock)))
+    }
+
+    fn with_connection(
+        connection: Connection,
+        mode: Mode,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let inner = match mode {
             Mode::Inline => Inner::Inline(Mutex::new(connection)),
             Mode::Thread => {
                 let (jobs, queue) = sync_channel(JOBS_MAX);
@@ -124,14 +141,26 @@ impl Embedded {
                     thread: Some(thread),
                 }
             }
-        })))
+        };
+        let inner = Arc::new(inner);
+        Ok(Self { inner, clock })
+    }
+
+    /// As [`call`](Self::call), for an operation that depends on the store's time.
+    async fn call_now<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Connection, u64) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = self.clock.clone();
+        self.call(move |connection| operation(connection, clock.now()))
+            .await
     }
 
     async fn call<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match &*self.0 {
+        match &*self.inner {
             // A panic inside SQLite's binding leaves no half-done Rust state behind: transactions
             // roll back as they unwind.
             Inner::Inline(connection) => {
@@ -237,6 +266,21 @@ fn malformed(
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }
 
+/// Opens the file that all daemons share, and the manager's own.
+fn connect(location: &Location) -> Result<Connection, StoreError> {
+    let mut connection = open_shared(location)?;
+    let own = match location {
+        Location::Data(data) | Location::Apart { data, .. } => {
+            let path = data.join(secrets::FILE_NAME);
+            create_file(data, &path)?;
+            Some(path)
+        }
+        Location::Memory => None,
+    };
+    secrets::attach(&mut connection, own.as_deref())?;
+    Ok(connection)
+}
+
 /// Opens the file that all daemons share.
 fn open_shared(location: &Location) -> Result<Connection, StoreError> {
     let mut connection = match location {
@@ -290,11 +334,27 @@ fn share(_: &Path, _: &fs::File) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::NOW;
+    use crate::store::contract::{NOW, Passing};
     use crate::store::{
-        Accounts as _, Holder, Meta as _, Pops as _, Resolution, Totals, Users as _, contract,
+        Accounts as _, ChangeLog as _, Holder, Meta as _, Pops as _, Resolution, Totals,
+        Users as _, contract,
     };
     use std::sync::atomic::{AtomicU64, Ordering};
+
+    impl Passing for Embedded {
+        async fn pass(&self, seconds: u64) {
+            let aged = self.call(move |connection| {
+                connection.execute_batch(&format!(
+                    "UPDATE pops SET lease_until = lease_until - {seconds},
+                         retiring_until = retiring_until - {seconds};
+                     UPDATE usage SET reported_at = reported_at - {seconds};
+                     UPDATE homes SET seen_at = seen_at - {seconds};"
+                ))?;
+                Ok(())
+            });
+            aged.await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn memory_inline_keeps_the_contract() {
@@ -384,7 +444,10 @@ mod tests {
 
     #[tokio::test]
     async fn traffic_of_a_user_who_is_idle_is_forgotten() {
-        let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
+        let time = Arc::new(AtomicU64::new(NOW));
+        let clock = Arc::clone(&time);
+        let clock = move || clock.load(Ordering::Relaxed);
+        let store = Embedded::open_at(&Location::Memory, Mode::Inline, clock).unwrap();
         let ann = store.create_user(contract::user("ann")).await.unwrap();
         let holder = Holder {
             pop: "p".to_owned(),
@@ -394,13 +457,13 @@ mod tests {
             uploaded: 5,
             ..Totals::new("ann".to_owned(), ann.id)
         };
-        store.report(holder, vec![totals], NOW).await.unwrap();
+        store.report(holder, vec![totals], None).await.unwrap();
         for (index, gone) in Resolution::ALL.into_iter().enumerate() {
             let age = gone.kept() * gone.width();
             for (later, left) in [(age - gone.width(), 1), (age + gone.width(), 0)] {
-                let now = NOW + later;
+                time.store(NOW + later, Ordering::Relaxed);
                 let pop = contract::pop("p", 1);
-                store.pop_alive(pop, now, now + 9).await.unwrap();
+                store.pop_alive(pop, 9).await.unwrap();
                 let found = store.traffic("ann", gone, 0, NOW).await.unwrap().unwrap();
                 assert_eq!(found.len(), left, "{gone:?}");
             }
@@ -410,6 +473,24 @@ mod tests {
                 assert_eq!(found.len(), 1, "{kept:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_replica_knows_nothing_of_what_came_later() {
+        let store = Embedded::open(&Location::Memory, Mode::Inline).unwrap();
+        store.create_user(contract::user("ann")).await.unwrap();
+        let cursor = store.changes(None, 1).await.unwrap().cursor;
+        let replica = store.replica().unwrap();
+        store.create_user(contract::user("bob")).await.unwrap();
+        store.fail_over(&replica).unwrap();
+        assert!(store.user("ann").await.unwrap().is_some());
+        assert_eq!(store.user("bob").await.unwrap(), None);
+        let changes = store.changes(Some(cursor.clone()), 1).await.unwrap();
+        assert!(changes.reload && changes.cursor.run != cursor.run);
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Data(directory.path().to_owned());
+        let thread = Embedded::open(&location, Mode::Thread).unwrap();
+        assert!(thread.replica().is_err() && thread.fail_over(&replica).is_err());
     }
 
     #[tokio::test]

@@ -24,18 +24,18 @@ subject! {
         /// Records the round-trip times that `pop` measured, at most [`BATCH_MAX`](super::BATCH_MAX) (requirement W9).
         fn nodes_measured(&self, pop: &str, rtts: Vec<NodeRtt>) -> ();
 
-        /// Lists the nodes that are online at a POP whose lease holds at `now`, by id.
-        fn nodes(&self, page: Page, now: u64) -> Listing<NodeEntry>;
+        /// Lists the nodes that are online at a POP whose lease holds, by id.
+        fn nodes(&self, page: Page) -> Listing<NodeEntry>;
 
-        /// Lists the entries of one POP, by node, if its lease holds at `now`.
-        fn pop_nodes(&self, pop: &str, page: Page, now: u64) -> Listing<NodeEntry>;
+        /// Lists the entries of one POP, by node, if its lease holds.
+        fn pop_nodes(&self, pop: &str, page: Page) -> Listing<NodeEntry>;
 
         /// Returns what is known of a node; it is forgotten [`NODE_FORGOTTEN_AFTER`] it was seen last.
-        fn node(&self, id: &str, now: u64) -> Option<KnownNode>;
+        fn node(&self, id: &str) -> Option<KnownNode>;
 
         /// Makes `pop` the home of nodes, at most [`BATCH_MAX`](super::BATCH_MAX): where they are sent when they ask next.
         /// A node that attaches elsewhere later has its home there.
-        fn assign_nodes(&self, ids: Vec<String>, pop: &str, now: u64) -> ();
+        fn assign_nodes(&self, ids: Vec<String>, pop: &str) -> ();
     }
 }
 

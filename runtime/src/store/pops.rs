@@ -13,17 +13,17 @@ pub const GENERATIONS: u64 = 1 << 24;
 subject! {
     /// POPs and the leases by which they live.
     pub trait Pops {
-        /// Registers a POP or renews its lease until `lease_until` (Unix seconds).
+        /// Registers a POP or renews its lease, for `lease` seconds from now by the store's time.
         ///
         /// A larger incarnation than the registered one takes the id over and takes what earlier ones
         /// left behind offline. One that drains and whose lease holds is *retiring* from then on: it keeps
         /// its nodes, its part of users' quotas and a lease of its own, and has to renew that. Records of
-        /// POPs that expired longer than [`POP_FORGOTTEN_AFTER`] before `now` are removed.
+        /// POPs whose lease ended more than [`POP_FORGOTTEN_AFTER`] ago are removed.
         ///
         /// # Errors
         /// [`StoreError::Superseded`] if a larger incarnation is registered and this one is not retiring, or
         /// if the same one is with another nonce.
-        fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> ();
+        fn pop_alive(&self, pop: PopEntry, lease: u64) -> ();
 
         /// Ends the lease of a POP and takes its nodes offline, of a retiring one its own, unless a larger
         /// incarnation took over.
@@ -38,8 +38,12 @@ subject! {
         /// retiring is.
         fn is_pop_draining(&self, id: &str, incarnation: u64) -> bool;
 
-        /// Lists the POPs whose lease holds at `now`, by id.
-        fn pops(&self, now: u64) -> Vec<PopStatus>;
+        /// Lists the POPs whose lease holds, by id.
+        fn pops(&self) -> Vec<PopStatus>;
+
+        /// Returns the incarnation that was registered last under a POP's id, whether its lease holds or
+        /// not; none if there was none or it is forgotten.
+        fn incarnation(&self, id: &str) -> Option<u64>;
     }
 }
 
@@ -67,7 +71,7 @@ pub struct PopStatus {
     pub pop: PopEntry,
     /// How many nodes are online at the registered incarnation.
     pub node_count: u64,
-    /// Until when its lease holds, in Unix seconds.
+    /// Until when its lease holds, in seconds of the store's time.
     pub lease_until: u64,
     /// It drains, or is to: no node is to be sent there.
     pub draining: bool,

@@ -18,6 +18,7 @@ mod lane;
 mod link;
 mod meta;
 mod nodes;
+mod nonce;
 mod pops;
 mod reply;
 #[cfg(test)]
@@ -94,13 +95,6 @@ impl core::fmt::Debug for Redis {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Redis").finish_non_exhaustive()
     }
-}
-
-/// Returns a text that nobody else has: 64 random bits.
-fn nonce() -> Result<String, StoreError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(StoreError::unavailable)?;
-    Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
 /// Where in the order of names a page begins.

@@ -83,7 +83,7 @@ async fn each_step_answers_or_leaves_it_to_the_next() {
     is(sent(&it, "new").await, "pop-2", "least_loaded");
     // Where it was migrated to counts from then on.
     it.store
-        .assign_nodes(vec!["edge-1".to_owned()], "pop-2", crate::world::now())
+        .assign_nodes(vec!["edge-1".to_owned()], "pop-2")
         .await
         .unwrap();
     is(sent(&it, "edge-1").await, "pop-2", "sticky");

@@ -147,8 +147,7 @@ impl Manager {
             url: format!("wss://{pop}.example:41005"),
             info: String::new(),
         };
-        let now = world::now();
-        self.store.pop_alive(entry, now, now + 60).await.unwrap();
+        self.store.pop_alive(entry, 60).await.unwrap();
     }
 
     pub(crate) async fn online(&self, node: &str, pop: &str) {

@@ -123,7 +123,7 @@ async fn traffic_is_charted_without_gaps() {
         sessions: 3,
         ..Totals::new("ann".to_owned(), id)
     };
-    let report = |totals, at| it.store.report(holder.clone(), vec![totals], at);
+    let report = |totals, at| it.store.report(holder.clone(), vec![totals], Some(at));
     report(totals(600_000, 0), now - 600).await.unwrap();
     report(totals(600_000, 3_000_000), now).await.unwrap();
 
@@ -272,10 +272,7 @@ async fn sessions_of_a_process_that_died_are_not_counted() {
             sessions,
             ..Totals::new("ann".to_owned(), id)
         };
-        it.store
-            .report(holder, vec![totals], world::now())
-            .await
-            .unwrap();
+        it.store.report(holder, vec![totals], None).await.unwrap();
     }
     let sessions = async || {
         let shown = it.get("/v1/users/ann/stats").await.body["sessions"].clone();

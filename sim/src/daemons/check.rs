@@ -98,6 +98,7 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), String> {
             between.between.iter().try_for_each(host)
         }
         Fault::SlowReader { flows, .. } => named(scenario, flows),
+        Fault::Failover { .. } => Ok(()),
         Fault::Store {
             errors_percent,
             lost_requests_percent,

@@ -64,6 +64,7 @@ fn lasts_mut(fault: &mut Fault) -> Option<&mut Span> {
         | Fault::SlowReader { lasts, .. }
         | Fault::Store { lasts, .. }
         | Fault::Clock { lasts, .. } => lasts.as_mut(),
+        Fault::Failover { lasts } => Some(lasts),
     }
 }
 

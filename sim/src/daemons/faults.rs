@@ -4,7 +4,7 @@ use super::draw::lasts;
 use super::host::{Host, Order};
 use super::kernel::lost_power;
 use super::scenario::{Fault, Scenario, hosts};
-use super::store::Trouble;
+use super::store::{Trouble, take_over};
 use super::units::{Jump, Time};
 use super::world::Shared;
 use core::time::Duration;
@@ -125,14 +125,19 @@ impl Step {
                 let trouble = trouble(&self.fault).filter(|_| !self.mended);
                 shared.store.gate.set_trouble(trouble.unwrap_or_default());
             }
+            Fault::Failover { .. } if self.mended => take_over(&shared.store),
+            Fault::Failover { .. } => shared.store.gate.fall_behind(&shared.store.store),
             Fault::Clock { host, jump, .. } => {
-                for host in each(host) {
-                    let Jump { back, by } = *jump;
-                    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-                    let by = if back == self.mended { by } else { -by };
-                    shared.network.jump(shared.ip(&host), by);
-                }
+                self.set_clocks(shared, &each(host), *jump);
             }
+        }
+    }
+
+    fn set_clocks(&self, shared: &Shared, hosts: &[String], Jump { back, by }: Jump) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let by = if back == self.mended { by } else { -by };
+        for host in hosts {
+            shared.network.jump(shared.ip(host), by);
         }
     }
 

@@ -8,11 +8,14 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use titan_core::rng::Rng;
-use titan_runtime::store::{Embedded, Gate, Gated, StoreError};
+use titan_runtime::store::{Embedded, Gate, Gated, Pops as _, StoreError};
 use tokio::time;
 
 /// How long an operation waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a server that is new waits for POPs to tell it again: their leases last no longer.
+const UNTOLD_MAX: Duration = Duration::from_secs(30);
 
 /// The store of all daemons of a run: in memory, behind the weather.
 pub(super) type FaultyStore = Gated<Embedded, Weather>;
@@ -27,6 +30,10 @@ struct State {
     trouble: Trouble,
     /// Since when nothing is wrong, if so.
     calm_since: Option<Duration>,
+    /// A second server that hears nothing any more.
+    replica: Option<Embedded>,
+    /// How many POPs a server that is new waits for before it grants, and until when.
+    untold: (usize, Duration),
 }
 
 /// What is wrong with the store.
@@ -50,6 +57,8 @@ impl Weather {
             rng: Rng::new(seed),
             trouble: Trouble::default(),
             calm_since: Some(Duration::ZERO),
+            replica: None,
+            untold: (0, Duration::ZERO),
         })))
     }
 
@@ -57,6 +66,26 @@ impl Weather {
         let mut state = self.state();
         state.trouble = trouble;
         state.calm_since = (trouble == Trouble::default()).then(clock::now);
+    }
+
+    /// From now on the second server of a store hears nothing any more.
+    pub(super) fn fall_behind(&self, store: &Embedded) {
+        let replica = store.replica().expect("it is in memory");
+        self.state().replica = Some(replica);
+    }
+
+    /// Refuses a grant of a server that waits for POPs, and counts the POPs that have told it everything.
+    fn wait_for_pops(&self, operation: &str) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let (left, until) = &mut state.untold;
+        match operation {
+            "lease" if *left > 0 && clock::now() < *until => Err(failed()),
+            "retold" => {
+                *left = left.saturating_sub(1);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns since when nothing is wrong; none while something is.
@@ -129,13 +158,25 @@ enum Fate {
 }
 
 impl Gate for Weather {
-    async fn before(&self, _operation: &'static str) -> Result<(), StoreError> {
-        self.pass(Way::There).await
+    async fn before(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.pass(Way::There).await?;
+        self.wait_for_pops(operation)
     }
 
     async fn after(&self, _operation: &'static str) -> Result<(), StoreError> {
         self.pass(Way::Back).await
     }
+}
+
+/// The second server of a store takes over.
+pub(super) fn take_over(store: &FaultyStore) {
+    let mut state = store.gate.state();
+    let replica = state.replica.take().expect("it fell behind before");
+    store.store.fail_over(&replica).expect("both are in memory");
+    let registered = at_once(store.store.pops()).expect("memory can be read");
+    let now = clock::now();
+    state.untold = (registered.len(), now + UNTOLD_MAX);
+    state.calm_since = state.calm_since.map(|_| now);
 }
 
 fn failed() -> StoreError {

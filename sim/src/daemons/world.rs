@@ -49,7 +49,9 @@ impl Shared {
     pub(super) fn new(scenario: Scenario, seed: u64, log: Log) -> Rc<Self> {
         let network = Network::new(seed);
         let data = TempDir::new().expect("a temporary directory can be made");
-        let store = Embedded::open(&Location::Memory, Mode::Inline).expect("memory can be opened");
+        let clock = || (clock::UNIX_EPOCH + clock::now()).as_secs();
+        let store = Embedded::open_at(&Location::Memory, Mode::Inline, clock);
+        let store = store.expect("memory can be opened");
         add_users(&scenario, &store);
         let manager = data.path().join("manager");
         std::fs::create_dir(&manager).expect("a directory can be made");

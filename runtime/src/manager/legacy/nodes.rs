@@ -170,9 +170,8 @@ async fn list<E: Env, S: Store>(
             total: 0,
         }));
     }
-    let now = call.api.env.unix_time().as_secs();
     let (store, pop) = (&call.api.store, &query.popid);
-    let list = |page| store.pop_nodes(pop, page, now);
+    let list = |page| store.pop_nodes(pop, page);
     let (nodes, _) = by_index(query.start, last, false, list).await?;
     Ok(Json(NodeList {
         nodes: nodes.into_iter().map(LegacyNode::from).collect(),

@@ -46,8 +46,7 @@ async fn piece<E: Env, S: Store>(
         after,
         limit: PAGE_MAX,
     };
-    let now = api.env.unix_time().as_secs();
-    let listing = api.store.pop_nodes(pop, page, now).await;
+    let listing = api.store.pop_nodes(pop, page).await;
     let listing = listing.map_err(axum::Error::new)?;
     for node in &listing.items {
         write(&mut text, pop, node);

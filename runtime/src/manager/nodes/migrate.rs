@@ -84,7 +84,7 @@ async fn migrate<E: Env, S: Store>(
                         "nodes: `{id}` is no id of a node: {ID_FORM}"
                     )));
                 }
-                let known = api.store.node(id, api.env.unix_time().as_secs()).await?;
+                let known = api.store.node(id).await?;
                 let known = known.ok_or_else(|| Problem::unknown("node", id))?;
                 if let Some(entry) = known.online.filter(|entry| entry.pop != body.to) {
                     online.entry(entry.pop).or_default().push(id.clone());
@@ -114,8 +114,7 @@ pub(in crate::manager) async fn move_some<E: Env, S: Store>(
     }
     live_pop(api, from).await?;
     check_target(api, to).await?;
-    let now = api.env.unix_time().as_secs();
-    let listing = api.store.pop_nodes(from, Page::first(count), now).await?;
+    let listing = api.store.pop_nodes(from, Page::first(count)).await?;
     let nodes: Vec<_> = listing.items.into_iter().map(|node| node.id).collect();
     let online = BTreeMap::from([(from.to_owned(), nodes.clone())]);
     move_nodes(api, nodes, online, to).await
@@ -139,7 +138,7 @@ async fn move_nodes<E: Env, S: Store>(
     let now = api.env.unix_time().as_secs();
     let assigned = nodes.len();
     if assigned > 0 {
-        api.store.assign_nodes(nodes, to, now).await?;
+        api.store.assign_nodes(nodes, to).await?;
     }
     let mut ordered = 0;
     for (pop, nodes) in online {

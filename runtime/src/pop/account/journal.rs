@@ -145,7 +145,9 @@ pub(super) fn left(data: &Path, own: &Holder) -> io::Result<Vec<Left>> {
 pub(super) async fn deliver<S: Accounts>(store: &S, left: &Left) -> Result<(), StoreError> {
     for accounts in left.accounts.chunks(REPORT_MAX) {
         let holder = left.holder.clone();
-        store.report(holder, accounts.to_vec(), left.at).await?;
+        store
+            .report(holder, accounts.to_vec(), Some(left.at))
+            .await?;
     }
     Ok(())
 }

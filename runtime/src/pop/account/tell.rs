@@ -38,7 +38,7 @@ async fn put<E: Env, S: Store>(
     ask: Ask,
 ) -> Result<Vec<Option<Standing>>, Failed> {
     let accounts = &shared.accounts;
-    let (holder, at) = (accounts.holder.clone(), shared.env.unix_time().as_secs());
+    let holder = accounts.holder.clone();
     let said = match ask.question {
         Question::Grant {
             group,
@@ -46,13 +46,13 @@ async fn put<E: Env, S: Store>(
             want,
         } => {
             let totals = named(accounts, group, totals).ok_or(Failed::Nameless)?;
-            vec![shared.store.lease(holder, totals, want, at).await?]
+            vec![shared.store.lease(holder, totals, want).await?]
         }
         Question::Report(batch) => {
             let batch = batch.into_iter();
             let named = batch.map(|(group, totals)| named(accounts, group, totals));
             let totals = named.collect::<Option<Vec<_>>>().ok_or(Failed::Nameless)?;
-            shared.store.report(holder, totals, at).await?
+            shared.store.report(holder, totals, None).await?
         }
     };
     let said = said.into_iter();

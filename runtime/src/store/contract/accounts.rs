@@ -1,12 +1,12 @@
 //! Quotas and traffic.
 
-use super::{NOW, pop, user};
+use super::{LEASE, NOW, Passing, pop, user};
 use crate::store::{
     ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, COUNT_MAX, Holder, INCARNATIONS_KEPT, REPORT_MAX,
     Resolution, Standing, Store, StoreError, Totals, TrafficBucket, User, UserChange,
 };
 
-pub(super) async fn all<S: Store>(open: &mut impl FnMut() -> (S, S)) {
+pub(super) async fn all<S: Passing>(open: &mut impl FnMut() -> (S, S)) {
     grants_end_at_the_limit(open()).await;
     repeating_and_coming_late_do_no_harm(open()).await;
     the_rest_goes_to_others(open()).await;
@@ -40,12 +40,12 @@ fn totals(user: &User) -> Totals {
 }
 
 async fn lease<S: Store>(store: &S, by: &Holder, totals: &Totals, want: u64) -> Standing {
-    let answer = store.lease(by.clone(), totals.clone(), want, NOW).await;
+    let answer = store.lease(by.clone(), totals.clone(), want).await;
     answer.unwrap().unwrap()
 }
 
 async fn report<S: Store>(store: &S, by: &Holder, totals: &Totals) -> Standing {
-    let answer = store.report(by.clone(), vec![totals.clone()], NOW).await;
+    let answer = store.report(by.clone(), vec![totals.clone()], None).await;
     answer.unwrap()[0].unwrap()
 }
 
@@ -123,13 +123,13 @@ async fn repeating_and_coming_late_do_no_harm<S: Store>((a, b): (S, S)) {
     let ann = record(&b).await;
     assert_eq!((ann.charged, ann.uploaded, ann.downloaded), (80, 30, 50));
     let day = a
-        .traffic("ann", Resolution::Day, NOW, NOW)
+        .traffic("ann", Resolution::Day, NOW, COUNT_MAX)
         .await
         .unwrap()
         .unwrap();
     assert_eq!((day[0].uploaded, day[0].downloaded), (30, 50));
     let many = vec![later; REPORT_MAX + 1];
-    assert_eq!(a.report(p, many, NOW).await, Err(StoreError::TooLarge));
+    assert_eq!(a.report(p, many, None).await, Err(StoreError::TooLarge));
 }
 
 async fn the_rest_goes_to_others<S: Store>((a, b): (S, S)) {
@@ -155,15 +155,15 @@ async fn the_rest_goes_to_others<S: Store>((a, b): (S, S)) {
 
 async fn a_dead_holder_keeps_its_charge<S: Store>((a, b): (S, S)) {
     let ann = limited(&a, Some(100)).await;
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
+    a.pop_alive(pop("p", 10), LEASE).await.unwrap();
     let (dead, next) = (holder("p", 10), holder("p", 20));
     let mut left = totals(&ann);
     left.granted = lease(&a, &dead, &left, 60).await.granted;
     left.downloaded = 25;
-    a.pop_alive(pop("p", 20), NOW, NOW + 9).await.unwrap();
+    a.pop_alive(pop("p", 20), LEASE).await.unwrap();
     assert_eq!(lease(&b, &next, &totals(&ann), 60).await.granted, 40);
     // A process that was replaced gets no more, and may still say what it did.
-    let refused = a.lease(dead.clone(), left.clone(), 90, NOW).await;
+    let refused = a.lease(dead.clone(), left.clone(), 90).await;
     assert_eq!(refused, Err(StoreError::Superseded));
     assert_eq!(report(&a, &dead, &left).await.charged, 100);
     assert_eq!(record(&a).await.downloaded, 25);
@@ -195,24 +195,24 @@ async fn another_user_of_the_name_is_not_charged<S: Store>((a, b): (S, S)) {
     before.uploaded = 50;
     report(&a, &p, &before).await;
     a.delete_user("ann").await.unwrap();
-    assert_eq!(b.lease(p.clone(), before.clone(), 99, NOW).await, Ok(None));
+    assert_eq!(b.lease(p.clone(), before.clone(), 99).await, Ok(None));
     let new = limited(&a, Some(100)).await;
     assert_ne!(new.id, old.id);
     let both = vec![before.clone(), totals(&new), Totals::new("bob".into(), 1)];
-    let answers = b.report(p.clone(), both, NOW).await.unwrap();
+    let answers = b.report(p.clone(), both, None).await.unwrap();
     assert_eq!(answers[0], None);
     assert_eq!(answers[1].unwrap().charged, 0);
     assert_eq!(answers[2], None);
-    assert_eq!(b.lease(p.clone(), before, 99, NOW).await, Ok(None));
+    assert_eq!(b.lease(p.clone(), before, 99).await, Ok(None));
     assert_eq!(record(&b).await, new);
     let traffic = b.traffic("ann", Resolution::Day, 0, NOW).await.unwrap();
     assert_eq!(traffic, Some(Vec::new()));
 }
 
-async fn sessions_are_known_elsewhere<S: Store>((a, b): (S, S)) {
+async fn sessions_are_known_elsewhere<S: Passing>((a, b): (S, S)) {
     let ann = limited(&a, None).await;
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
-    a.pop_alive(pop("q", 10), NOW, NOW + 99).await.unwrap();
+    a.pop_alive(pop("p", 10), LEASE).await.unwrap();
+    a.pop_alive(pop("q", 10), 9 * LEASE).await.unwrap();
     let (p, q) = (holder("p", 10), holder("q", 10));
     let mut at_p = totals(&ann);
     at_p.sessions = 3;
@@ -224,21 +224,20 @@ async fn sessions_are_known_elsewhere<S: Store>((a, b): (S, S)) {
     assert_eq!(report(&a, &p, &at_p).await.sessions_elsewhere, 2);
     // The journal of a minute ago does not say how many there are now.
     at_p.sessions = 9;
-    a.report(p, vec![at_p], NOW - 60).await.unwrap();
+    a.report(p, vec![at_p], Some(NOW)).await.unwrap();
     assert_eq!(report(&b, &q, &at_q).await.sessions_elsewhere, 1);
-    let later = b
-        .report(q.clone(), vec![at_q.clone()], NOW + 9)
-        .await
-        .unwrap();
-    assert_eq!(later[0].unwrap().sessions_elsewhere, 0);
-    a.pop_alive(pop("p", 11), NOW, NOW + 9).await.unwrap();
+    a.pass(LEASE).await;
+    assert_eq!(report(&b, &q, &at_q).await.sessions_elsewhere, 0);
+    a.pop_alive(pop("p", 10), LEASE).await.unwrap();
+    assert_eq!(report(&b, &q, &at_q).await.sessions_elsewhere, 1);
+    a.pop_alive(pop("p", 11), LEASE).await.unwrap();
     assert_eq!(report(&b, &q, &at_q).await.sessions_elsewhere, 0);
 }
 
-async fn what_others_hold_is_known<S: Store>((a, b): (S, S)) {
+async fn what_others_hold_is_known<S: Passing>((a, b): (S, S)) {
     let ann = limited(&a, Some(1000)).await;
-    a.pop_alive(pop("p", 10), NOW, NOW + 9).await.unwrap();
-    a.pop_alive(pop("q", 10), NOW, NOW + 99).await.unwrap();
+    a.pop_alive(pop("p", 10), LEASE).await.unwrap();
+    a.pop_alive(pop("q", 10), 9 * LEASE).await.unwrap();
     let (p, q) = (holder("p", 10), holder("q", 10));
     let mut at_p = totals(&ann);
     let at_q = totals(&ann);
@@ -248,9 +247,11 @@ async fn what_others_hold_is_known<S: Store>((a, b): (S, S)) {
     assert_eq!(report(&a, &p, &at_p).await.held_elsewhere, 300);
     assert_eq!(report(&b, &q, &at_q).await.held_elsewhere, 550);
     // A dead one's will not come back.
-    let later = b.report(q.clone(), vec![at_q.clone()], NOW + 9);
-    assert_eq!(later.await.unwrap()[0].unwrap().held_elsewhere, 0);
-    a.pop_alive(pop("p", 11), NOW, NOW + 9).await.unwrap();
+    a.pass(LEASE).await;
+    assert_eq!(report(&b, &q, &at_q).await.held_elsewhere, 0);
+    a.pop_alive(pop("p", 10), LEASE).await.unwrap();
+    assert_eq!(report(&b, &q, &at_q).await.held_elsewhere, 550);
+    a.pop_alive(pop("p", 11), LEASE).await.unwrap();
     assert_eq!(report(&b, &q, &at_q).await.held_elsewhere, 0);
 }
 
@@ -319,7 +320,7 @@ async fn adjustments_happen_once<S: Store>((a, b): (S, S)) {
 async fn a_reset_leaves_what_is_held<S: Store>((a, b): (S, S)) {
     let ann = limited(&a, Some(100)).await;
     for id in ["p", "q"] {
-        a.pop_alive(pop(id, 10), NOW, NOW + 9).await.unwrap();
+        a.pop_alive(pop(id, 10), LEASE).await.unwrap();
     }
     let (live, dead) = (holder("p", 10), holder("q", 10));
     let mut at_live = totals(&ann);
@@ -330,7 +331,7 @@ async fn a_reset_leaves_what_is_held<S: Store>((a, b): (S, S)) {
     at_dead.granted = lease(&a, &dead, &at_dead, 50).await.granted;
     at_dead.uploaded = 10;
     report(&a, &dead, &at_dead).await;
-    a.pop_alive(pop("q", 20), NOW, NOW + 9).await.unwrap();
+    a.pop_alive(pop("q", 20), LEASE).await.unwrap();
 
     let reset = adjust(&a, "r", AdjustmentKind::Reset).await;
     assert_eq!(
@@ -360,7 +361,7 @@ async fn traffic_falls_into_buckets<S: Store>((a, b): (S, S)) {
         (now.uploaded, now.downloaded) = (up, down);
         for store in [&a, &b] {
             store
-                .report(p.clone(), vec![now.clone()], midnight + at)
+                .report(p.clone(), vec![now.clone()], Some(midnight + at))
                 .await
                 .unwrap();
         }
@@ -405,7 +406,7 @@ async fn old_buckets_go<S: Store>((a, b): (S, S)) {
     let start = NOW / 86_400 * 86_400;
     for index in 0..=kept + 2 {
         now.uploaded += 1;
-        a.report(p.clone(), vec![now.clone()], start + index * 300)
+        a.report(p.clone(), vec![now.clone()], Some(start + index * 300))
             .await
             .unwrap();
     }
@@ -418,7 +419,7 @@ async fn old_buckets_go<S: Store>((a, b): (S, S)) {
     assert_eq!(minutes[0].start, start + 3 * 300);
     // What comes later than anything is kept counts for the longer buckets only.
     now.uploaded += 5;
-    a.report(p, vec![now.clone()], start).await.unwrap();
+    a.report(p, vec![now.clone()], Some(start)).await.unwrap();
     let again = b
         .traffic("ann", Resolution::FiveMinutes, 0, NOW * 2)
         .await

@@ -1,6 +1,6 @@
 //! What must cost the same however many nodes are online.
 
-use super::{NOW, node, pop, user};
+use super::{LEASE, node, pop, user};
 use crate::store::{Page, Store};
 
 /// How many nodes few and many are. What looks at every node costs twenty times as much among many.
@@ -24,7 +24,7 @@ async fn costs<S: Store>(
 ) -> Vec<(&'static str, u64)> {
     for index in 0..POPS {
         let pop = pop(&format!("p{index}"), 1);
-        store.pop_alive(pop, NOW, NOW + 99).await.unwrap();
+        store.pop_alive(pop, LEASE).await.unwrap();
     }
     for index in 0..size {
         let (id, pop) = (format!("n{index:05}"), format!("p{}", index % POPS));
@@ -43,17 +43,17 @@ async fn costs<S: Store>(
         limit,
     };
     costs! {
-        "list a page": store.nodes(page("n00010", 50), NOW);
-        "list a page of a POP": store.pop_nodes("p1", page("n00010", 10), NOW);
-        "list the POPs": store.pops(NOW);
-        "look for a known node": store.node("n00050", NOW);
-        "look for an unknown node": store.node("x", NOW);
+        "list a page": store.nodes(page("n00010", 50));
+        "list a page of a POP": store.pop_nodes("p1", page("n00010", 10));
+        "list the POPs": store.pops();
+        "look for a known node": store.node("n00050");
+        "look for an unknown node": store.node("x");
         "ask the blacklist": store.blacklisted("n00050", [192, 0, 2, 1].into());
         "create a user": store.create_user(user("ann"));
-        "renew a POP": store.pop_alive(pop("p1", 1), NOW, NOW + 99);
+        "renew a POP": store.pop_alive(pop("p1", 1), LEASE);
         "tell of a new node": store.node_online(node("new", "p1", 1));
         "tell of a node again": store.node_online(node("n00050", "p2", 1));
-        "move a node": store.assign_nodes(vec!["n00050".to_owned()], "p3", NOW);
+        "move a node": store.assign_nodes(vec!["n00050".to_owned()], "p3");
         "take a node offline": store.node_offline("n00050", "p2", 1);
     }
     costs

@@ -1,7 +1,7 @@
 //! POPs racing for a quota, with lost answers, late repetitions and crashes at random.
 
 use super::accounts::{holder, limited};
-use super::{NOW, pop};
+use super::{LEASE, pop};
 use crate::store::{Holder, Store, StoreError, Totals};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -66,7 +66,7 @@ async fn never_over_and_never_short<S: Store>((a, b): (S, S), steps: &[(usize, S
     let mut sent: Vec<(Holder, Totals, u64)> = Vec::new();
     for process in &living {
         stores[0]
-            .pop_alive(pop(&process.holder.pop, 1), NOW, NOW + 9)
+            .pop_alive(pop(&process.holder.pop, 1), LEASE)
             .await
             .unwrap();
     }
@@ -78,11 +78,7 @@ async fn never_over_and_never_short<S: Store>((a, b): (S, S), steps: &[(usize, S
                 let want = process.totals.granted + more;
                 sent.push((process.holder.clone(), process.totals.clone(), want));
                 let (holder, totals) = (process.holder.clone(), process.totals.clone());
-                let standing = store
-                    .lease(holder, totals, want, NOW)
-                    .await
-                    .unwrap()
-                    .unwrap();
+                let standing = store.lease(holder, totals, want).await.unwrap().unwrap();
                 if *answered {
                     process.totals.granted = standing.granted;
                 }
@@ -107,7 +103,7 @@ async fn never_over_and_never_short<S: Store>((a, b): (S, S), steps: &[(usize, S
                 if let Some((holder, totals, want)) =
                     (!sent.is_empty()).then(|| index.get(&sent).clone())
                 {
-                    let answer = store.lease(holder, totals, want, NOW).await;
+                    let answer = store.lease(holder, totals, want).await;
                     assert!(matches!(answer, Ok(Some(_)) | Err(StoreError::Superseded)));
                 }
             }
@@ -116,7 +112,7 @@ async fn never_over_and_never_short<S: Store>((a, b): (S, S), steps: &[(usize, S
                 dead.push(core::mem::replace(process, next));
                 let holder = &process.holder;
                 let entry = pop(&holder.pop, holder.incarnation);
-                store.pop_alive(entry, NOW, NOW + 9).await.unwrap();
+                store.pop_alive(entry, LEASE).await.unwrap();
             }
         }
         let charged = stores[0].user("ann").await.unwrap().unwrap().charged;
@@ -157,7 +153,7 @@ async fn never_over_and_never_short<S: Store>((a, b): (S, S), steps: &[(usize, S
 
 async fn tell<S: Store>(store: &S, process: &Process) -> u64 {
     let (holder, totals) = (process.holder.clone(), vec![process.totals.clone()]);
-    store.report(holder, totals, NOW).await.unwrap()[0]
+    store.report(holder, totals, None).await.unwrap()[0]
         .unwrap()
         .granted
 }

@@ -15,9 +15,8 @@ impl Accounts for Embedded {
         holder: Holder,
         totals: Totals,
         want: u64,
-        at: u64,
     ) -> Result<Option<Standing>, StoreError> {
-        self.call(move |connection| lease(connection, &holder, totals, want, at))
+        self.call_now(move |connection, now| lease(connection, &holder, totals, want, now))
             .await
     }
 
@@ -25,11 +24,13 @@ impl Accounts for Embedded {
         &self,
         holder: Holder,
         totals: Vec<Totals>,
-        at: u64,
+        journal: Option<u64>,
     ) -> Result<Vec<Option<Standing>>, StoreError> {
         check_batch(&totals, REPORT_MAX)?;
-        self.call(move |connection| report(connection, &holder, totals, at))
-            .await
+        self.call_now(move |connection, now| {
+            report(connection, &holder, totals, When { now, journal })
+        })
+        .await
     }
 
     async fn retold(&self, _: Holder, _: &str) -> Result<(), StoreError> {
@@ -77,6 +78,20 @@ struct Purse {
     rates: Rates,
 }
 
+/// When a holder tells something, and when it was so.
+#[derive(Clone, Copy)]
+struct When {
+    now: u64,
+    /// When the journal was written that it is read from.
+    journal: Option<u64>,
+}
+
+impl When {
+    fn at(self) -> u64 {
+        self.journal.unwrap_or(self.now).min(self.now)
+    }
+}
+
 impl Part {
     fn charge(&self) -> u64 {
         self.granted
@@ -85,7 +100,7 @@ impl Part {
     }
 
     /// Takes over totals, each as the larger of the two.
-    fn merge(&mut self, totals: &Totals, at: u64) {
+    fn merge(&mut self, totals: &Totals, when: When) {
         self.uploaded = self.uploaded.max(totals.uploaded);
         self.downloaded = self.downloaded.max(totals.downloaded);
         self.returned = self.returned.max(totals.returned);
@@ -94,8 +109,8 @@ impl Part {
             .granted
             .max(totals.granted)
             .max(self.returned + self.uploaded + self.downloaded);
-        if at >= self.reported_at {
-            self.reported_at = at;
+        self.reported_at = self.reported_at.max(when.at());
+        if when.journal.is_none() {
             self.sessions = totals.sessions;
         }
     }
@@ -106,7 +121,7 @@ fn lease(
     holder: &Holder,
     totals: Totals,
     want: u64,
-    at: u64,
+    now: u64,
 ) -> Result<Option<Standing>, StoreError> {
     // A grant that is forgotten would be granted again.
     durable(connection, |transaction| {
@@ -118,7 +133,8 @@ fn lease(
         if superseded {
             return Err(StoreError::Superseded);
         }
-        settle(transaction, holder, totals.bounded(), want, at)
+        let when = When { now, journal: None };
+        settle(transaction, holder, totals.bounded(), want, when)
     })
 }
 
@@ -126,12 +142,12 @@ fn report(
     connection: &mut Connection,
     holder: &Holder,
     totals: Vec<Totals>,
-    at: u64,
+    when: When,
 ) -> Result<Vec<Option<Standing>>, StoreError> {
     quick(connection, |transaction| {
         totals
             .into_iter()
-            .map(|totals| settle(transaction, holder, totals.bounded(), 0, at))
+            .map(|totals| settle(transaction, holder, totals.bounded(), 0, when))
             .collect()
     })
 }
@@ -142,12 +158,12 @@ fn settle(
     holder: &Holder,
     totals: Totals,
     want: u64,
-    at: u64,
+    when: When,
 ) -> Result<Option<Standing>, StoreError> {
     let Some(mut purse) = purse(transaction, &totals)? else {
         return Ok(None);
     };
-    let mut standing = elsewhere(transaction, &purse, holder, at)?;
+    let mut standing = elsewhere(transaction, &purse, holder, when.now)?;
     let key = params![purse.id, holder.pop, integer(holder.incarnation)];
     let folded = transaction
         .prepare_cached(
@@ -168,7 +184,7 @@ fn settle(
         .optional()?;
     let before = known.unwrap_or_default();
     let mut part = before;
-    part.merge(&totals, at);
+    part.merge(&totals, when);
     purse.charged += part.charge().saturating_sub(before.charge());
     purse.charged = purse
         .charged
@@ -188,12 +204,13 @@ fn settle(
     let uploaded = part.uploaded - before.uploaded;
     let downloaded = part.downloaded - before.downloaded;
     count(transaction, &purse, uploaded, downloaded)?;
-    traffic::add(transaction, purse.id, at, uploaded, downloaded)?;
+    traffic::add(transaction, purse.id, when.at(), uploaded, downloaded)?;
     if known.is_none() {
         fold(transaction, purse.id, &holder.pop)?;
     }
-    let wants = (part.sessions > 0).then_some(totals.wants);
-    standing.share = shares::divide(transaction, purse.id, purse.rates, holder, wants, at)?;
+    let is_here = when.journal.is_none() && part.sessions > 0;
+    let wants = is_here.then_some(totals.wants);
+    standing.share = shares::divide(transaction, purse.id, purse.rates, holder, wants, when.now)?;
     (standing.granted, standing.charged) = (part.granted, purse.charged);
     Ok(Some(standing))
 }

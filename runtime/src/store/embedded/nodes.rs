@@ -26,32 +26,27 @@ impl Nodes for Embedded {
             .await
     }
 
-    async fn nodes(&self, page: Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
-        self.call(move |connection| list(connection, &page, now))
+    async fn nodes(&self, page: Page) -> Result<Listing<NodeEntry>, StoreError> {
+        self.call_now(move |connection, now| list(connection, &page, now))
             .await
     }
 
-    async fn pop_nodes(
-        &self,
-        pop: &str,
-        page: Page,
-        now: u64,
-    ) -> Result<Listing<NodeEntry>, StoreError> {
+    async fn pop_nodes(&self, pop: &str, page: Page) -> Result<Listing<NodeEntry>, StoreError> {
         let pop = pop.to_owned();
-        self.call(move |connection| list_of_pop(connection, &pop, &page, now))
+        self.call_now(move |connection, now| list_of_pop(connection, &pop, &page, now))
             .await
     }
 
-    async fn node(&self, id: &str, now: u64) -> Result<Option<KnownNode>, StoreError> {
+    async fn node(&self, id: &str) -> Result<Option<KnownNode>, StoreError> {
         let id = id.to_owned();
-        self.call(move |connection| known(connection, &id, now))
+        self.call_now(move |connection, now| known(connection, &id, now))
             .await
     }
 
-    async fn assign_nodes(&self, ids: Vec<String>, pop: &str, now: u64) -> Result<(), StoreError> {
+    async fn assign_nodes(&self, ids: Vec<String>, pop: &str) -> Result<(), StoreError> {
         check_batch(&ids, BATCH_MAX)?;
         let pop = pop.to_owned();
-        self.call(move |connection| assign(connection, &ids, &pop, now))
+        self.call_now(move |connection, now| assign(connection, &ids, &pop, now))
             .await
     }
 }

@@ -7,8 +7,8 @@ use crate::store::{
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 impl Pops for Embedded {
-    async fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> Result<(), StoreError> {
-        self.call(move |connection| alive(connection, &pop, now, lease_until))
+    async fn pop_alive(&self, pop: PopEntry, lease: u64) -> Result<(), StoreError> {
+        self.call_now(move |connection, now| alive(connection, &pop, now, lease))
             .await
     }
 
@@ -30,8 +30,14 @@ impl Pops for Embedded {
             .await
     }
 
-    async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
-        self.call(move |connection| list(connection, now)).await
+    async fn pops(&self) -> Result<Vec<PopStatus>, StoreError> {
+        self.call_now(|connection, now| list(connection, now)).await
+    }
+
+    async fn incarnation(&self, id: &str) -> Result<Option<u64>, StoreError> {
+        let id = id.to_owned();
+        self.call(move |connection| incarnation(connection, &id))
+            .await
     }
 }
 
@@ -39,12 +45,13 @@ fn alive(
     connection: &mut Connection,
     pop: &PopEntry,
     now: u64,
-    lease_until: u64,
+    lease: u64,
 ) -> Result<(), StoreError> {
     if pop.info.len() > META_MAX {
         return Err(StoreError::TooLarge);
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let lease_until = now.saturating_add(lease);
     let known = registered(&transaction, &pop.id)?;
     if known.as_ref().is_some_and(|known| known.retires(pop)) {
         transaction
@@ -194,6 +201,14 @@ fn is_draining(connection: &Connection, id: &str, incarnation: u64) -> Result<bo
             "SELECT 1 FROM pops WHERE id = ?1 AND (incarnation = ?2 AND draining OR retiring = ?2)",
         )?
         .exists(params![id, integer(incarnation)])?)
+}
+
+fn incarnation(connection: &Connection, id: &str) -> Result<Option<u64>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT incarnation FROM pops WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(unsigned))
 }
 
 pub(super) fn list(connection: &Connection, now: u64) -> Result<Vec<PopStatus>, StoreError> {

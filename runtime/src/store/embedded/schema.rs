@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/retiring.sql"),
     include_str!("schema/shares.sql"),
     include_str!("schema/contested.sql"),
+    include_str!("schema/clock.sql"),
 ];
 
 const TABLES: &str = "

@@ -15,9 +15,8 @@ impl Accounts for Redis {
         holder: Holder,
         totals: Totals,
         want: u64,
-        at: u64,
     ) -> Result<Option<Standing>, StoreError> {
-        let answer = settle(self, holder, vec![totals], Some(want), at).await?;
+        let answer = settle(self, holder, vec![totals], Some(want), None).await?;
         answer.into_iter().next().ok_or_else(malformed)
     }
 
@@ -25,10 +24,10 @@ impl Accounts for Redis {
         &self,
         holder: Holder,
         totals: Vec<Totals>,
-        at: u64,
+        journal: Option<u64>,
     ) -> Result<Vec<Option<Standing>>, StoreError> {
         check_batch(&totals, REPORT_MAX)?;
-        settle(self, holder, totals, None, at).await
+        settle(self, holder, totals, None, journal).await
     }
 
     async fn retold(&self, holder: Holder, run: &str) -> Result<(), StoreError> {
@@ -67,12 +66,12 @@ async fn settle(
     holder: Holder,
     totals: Vec<Totals>,
     lease: Option<u64>,
-    at: u64,
+    journal: Option<u64>,
 ) -> Result<Vec<Option<Standing>>, StoreError> {
     let mut args = vec![
         holder.pop,
         holder.incarnation.to_string(),
-        at.min(COUNT_MAX).to_string(),
+        journal.map_or_else(String::new, |at| at.min(COUNT_MAX).to_string()),
         u8::from(lease.is_some()).to_string(),
         INCARNATIONS_KEPT.to_string(),
     ];

@@ -1,7 +1,8 @@
 //! The record of administrative acts as a stream.
 
+use super::nonce::nonce;
 use super::reply::{array, fields, from_hex, items, malformed, number, take, text, texts, to_hex};
-use super::{NOTHING, Redis, nonce};
+use super::{NOTHING, Redis};
 use crate::store::{AUDIT_MAX, AuditHead, AuditLog, AuditRecord, NewAudit, StoreError};
 use core::time::Duration;
 use redis::Value;
@@ -10,17 +11,33 @@ use tokio::time::timeout;
 /// How often a record is hashed anew because another manager appended meanwhile.
 const APPEND_ATTEMPTS: usize = 64;
 
-/// How long an append waits for those of the same process before it.
-const APPEND_WAIT: Duration = Duration::from_secs(10);
+/// How long an append may take, with waiting for those of the same process before it.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl AuditLog for Redis {
     async fn audit_append(&self, act: NewAudit) -> Result<AuditRecord, StoreError> {
         if !act.fits() {
             return Err(StoreError::TooLarge);
         }
-        let Ok(mut chain) = timeout(APPEND_WAIT, self.chain.lock()).await else {
-            return Err(StoreError::unavailable("too many write the audit log"));
-        };
+        timeout(APPEND_TIMEOUT, self.append(act))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable("too many write the audit log")))
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let args = (after, limit.clamp(1, AUDIT_MAX));
+        audit(self.run(script!("audit"), args).await?)
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        head(self.run(script!("audit_head"), NOTHING).await?)
+    }
+}
+
+impl Redis {
+    /// Adds a record to the end of the chain, which others may move meanwhile.
+    async fn append(&self, act: NewAudit) -> Result<AuditRecord, StoreError> {
+        let mut chain = self.chain.lock().await;
         let attempt = nonce()?;
         for _ in 0..APPEND_ATTEMPTS {
             // Unknown until an answer says where it is now.
@@ -53,15 +70,6 @@ impl AuditLog for Redis {
             });
         }
         Err(StoreError::unavailable("too many write the audit log"))
-    }
-
-    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
-        let args = (after, limit.clamp(1, AUDIT_MAX));
-        audit(self.run(script!("audit"), args).await?)
-    }
-
-    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
-        head(self.run(script!("audit_head"), NOTHING).await?)
     }
 }
 

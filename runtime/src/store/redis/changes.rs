@@ -8,7 +8,7 @@ use crate::store::{CHANGES_KEPT, CHANGES_MAX, ChangeLog, Changes, Cursor, Order,
 impl ChangeLog for Redis {
     async fn order(&self, pop: &str, at: u64, order: Order) -> Result<(), StoreError> {
         let body = encode_order(pop, at, order)?;
-        self.run(script!("order"), body).await.map(drop)
+        self.keep(script!("order"), body).await.map(drop)
     }
 
     async fn changes(&self, after: Option<Cursor>, limit: u32) -> Result<Changes, StoreError> {
@@ -19,7 +19,7 @@ impl ChangeLog for Redis {
         let answer = array(self.run(script!("changes"), args).await?)?;
         if answer.is_empty() {
             // The next connection begins a new run, to which everything is told again.
-            self.link.renew().await;
+            self.link.renew();
             return Err(StoreError::unavailable(
                 "the memory of the Redis server was emptied",
             ));

@@ -3,21 +3,24 @@
 use super::address::{Address, Host, Place};
 use super::failure::{Failure, describe};
 use crate::env::tokio::names::Names;
+use core::cmp::Reverse;
 use core::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long one sentinel may take to say where the primary is.
+/// How long sentinels may take to say where the primary is.
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// How long a connection may be silent before its other end is asked whether it is there, how often
@@ -49,37 +52,55 @@ impl Drop for Driver {
     }
 }
 
-/// Connects to the server that an address names.
-pub(super) async fn dial(
-    address: &Address,
+/// Where a server may be.
+pub(super) enum Candidate<'a> {
+    Host(Cow<'a, Host>),
+    Socket(&'a Path),
+}
+
+impl Candidate<'_> {
+    /// Connects and logs in.
+    pub(super) async fn dial(
+        &self,
+        tls: Option<&Arc<ClientConfig>>,
+        login: &RedisConnectionInfo,
+    ) -> Result<Dialled, Failure> {
+        match self {
+            Self::Host(host) => dial_host(host, tls, login).await,
+            Self::Socket(path) => dial_socket(path, login).await,
+        }
+    }
+}
+
+/// Returns where the primary that an address names may be, the likeliest place first.
+pub(super) async fn candidates<'a>(
+    address: &'a Address,
     tls: Option<&Arc<ClientConfig>>,
-) -> Result<Dialled, Failure> {
+) -> Result<Vec<Candidate<'a>>, Failure> {
     match &address.place {
-        Place::Host(host) => dial_host(host, tls, &address.login).await,
-        Place::Socket(path) => dial_socket(path, &address.login).await,
+        Place::Host(host) => Ok(vec![Candidate::Host(Cow::Borrowed(host))]),
+        Place::Socket(path) => Ok(vec![Candidate::Socket(path)]),
         Place::Sentinels {
             hosts,
             service,
             login,
         } => {
-            let primary = find_primary(hosts, service, tls, login).await?;
-            dial_host(&primary, tls, &address.login).await
+            let named = ask_sentinels(hosts, service, tls, login).await?;
+            let candidate = |host| Candidate::Host(Cow::Owned(host));
+            Ok(named.into_iter().map(candidate).collect())
         }
     }
 }
 
 #[cfg(unix)]
-async fn dial_socket(
-    path: &std::path::Path,
-    login: &RedisConnectionInfo,
-) -> Result<Dialled, Failure> {
+async fn dial_socket(path: &Path, login: &RedisConnectionInfo) -> Result<Dialled, Failure> {
     let stream = tokio::net::UnixStream::connect(path).await;
     let stream = stream.map_err(|error| Failure::Away(format!("{}: {error}", path.display())))?;
     greet(stream, login).await
 }
 
 #[cfg(not(unix))]
-async fn dial_socket(_: &std::path::Path, _: &RedisConnectionInfo) -> Result<Dialled, Failure> {
+async fn dial_socket(_: &Path, _: &RedisConnectionInfo) -> Result<Dialled, Failure> {
     core::future::ready(Err(Failure::Away("there are no sockets here".to_owned()))).await
 }
 
@@ -134,31 +155,49 @@ where
         .set_connection_timeout(None)
         .set_response_timeout(None);
     let greeted = MultiplexedConnection::new_with_config(login, stream, config).await;
-    let (connection, driver) = greeted.map_err(|error| Failure::Away(describe(&error)))?;
+    let (connection, driver) = greeted.map_err(Failure::of_connecting)?;
     Ok(Dialled {
         connection,
         driver: Driver(tokio::spawn(driver)),
     })
 }
 
-/// Asks sentinels, one after the other, where the primary of a service is.
-async fn find_primary(
+/// Asks all sentinels at once where the primary of a service is. What most of them say comes first: one that
+/// was cut off may still believe in the last one.
+async fn ask_sentinels(
     hosts: &[Host],
     service: &str,
     tls: Option<&Arc<ClientConfig>>,
     login: &RedisConnectionInfo,
-) -> Result<Host, Failure> {
-    let mut last = "no sentinel is named".to_owned();
+) -> Result<Vec<Host>, Failure> {
+    let mut asking = JoinSet::new();
     for host in hosts {
-        match timeout(SENTINEL_TIMEOUT, ask_sentinel(host, service, tls, login)).await {
-            Ok(Ok(primary)) => return Ok(primary),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = format!("{}:{}: no answer in time", host.name, host.port),
+        let (host, service) = (host.clone(), service.to_owned());
+        let (tls, login) = (tls.cloned(), login.clone());
+        asking.spawn(async move {
+            let ask = ask_sentinel(&host, &service, tls.as_ref(), &login);
+            let said = timeout(SENTINEL_TIMEOUT, ask).await;
+            said.unwrap_or_else(|_| Err(format!("{}:{}: no answer in time", host.name, host.port)))
+        });
+    }
+    let mut named: Vec<(Host, usize)> = Vec::new();
+    let mut last = "no sentinel is named".to_owned();
+    while let Some(said) = asking.join_next().await {
+        match said.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(primary) => match named.iter_mut().find(|(host, _)| *host == primary) {
+                Some((_, votes)) => *votes += 1,
+                None => named.push((primary, 1)),
+            },
+            Err(error) => last = error,
         }
     }
-    Err(Failure::Away(format!(
-        "no sentinel knows the primary: {last}"
-    )))
+    if named.is_empty() {
+        return Err(Failure::Away(format!(
+            "no sentinel knows the primary: {last}"
+        )));
+    }
+    named.sort_by_key(|(_, votes)| Reverse(*votes));
+    Ok(named.into_iter().map(|(host, _)| host).collect())
 }
 
 async fn ask_sentinel(

@@ -8,6 +8,8 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 pub(super) enum Failure {
     /// The server cannot be reached, or is not one to ask.
     Away(String),
+    /// It is there and not ready yet: whoever asks may wait.
+    NotReady(String),
     /// What the server or the connection says.
     Server(RedisError),
     /// The connection was of no use any more before anything was asked.
@@ -23,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) error: StoreError,
     /// The connection is of no use any more.
     pub(super) lost: bool,
+    /// Nor is any other one to this server: another one is the primary.
+    pub(super) moved: bool,
     pub(super) again: Again,
 }
 
@@ -41,10 +45,12 @@ impl Failure {
         let unavailable = |text: String, lost, again| Verdict {
             error: StoreError::unavailable(format!("Redis: {text}")),
             lost,
+            moved: false,
             again,
         };
         let error = match self {
             Self::Away(text) => return unavailable(text, false, Again::Never),
+            Self::NotReady(text) => return unavailable(text, false, Again::Always),
             Self::Late => return unavailable("no answer in time".to_owned(), true, Again::Never),
             Self::Unconfirmed => {
                 let text = "no replica confirms it, though one is connected: it would be lost if the \
@@ -57,6 +63,7 @@ impl Failure {
         let meant = |error| Verdict {
             error,
             lost: false,
+            moved: false,
             again: Again::Never,
         };
         match error.code() {
@@ -65,7 +72,10 @@ impl Failure {
             Some("SUPERSEDED") => return meant(StoreError::Superseded),
             // Another server is the primary now, or this one is not ready to be: nothing happened.
             Some("READONLY" | "MASTERDOWN") => {
-                return unavailable(describe(&error), true, Again::Always);
+                return Verdict {
+                    moved: true,
+                    ..unavailable(describe(&error), true, Again::Always)
+                };
             }
             Some("LOADING" | "NOREPLICAS" | "TRYAGAIN") => {
                 return unavailable(describe(&error), false, Again::Always);
@@ -89,15 +99,25 @@ impl Failure {
     /// Makes the failure of a connection that could not be prepared for operations.
     pub(super) fn of_connecting(error: RedisError) -> Self {
         match error.code() {
-            Some("LOADING" | "MASTERDOWN" | "READONLY") => Self::Server(error),
+            Some("LOADING" | "MASTERDOWN" | "READONLY") => Self::NotReady(describe(&error)),
             _ => Self::Away(describe(&error)),
+        }
+    }
+
+    /// Says the same to the next who asks for a connection.
+    pub(super) fn remembered(&self) -> Self {
+        match self {
+            Self::NotReady(text) => Self::NotReady(text.clone()),
+            Self::Away(text) => Self::Away(text.clone()),
+            Self::Server(error) | Self::Stale(error) => Self::Away(describe(error)),
+            Self::Late | Self::Unconfirmed => Self::Away("it does not answer".to_owned()),
         }
     }
 
     /// Returns what an operator reads.
     pub(super) fn into_text(self) -> String {
         match self {
-            Self::Away(text) => text,
+            Self::Away(text) | Self::NotReady(text) => text,
             Self::Server(error) | Self::Stale(error) => describe(&error),
             Self::Late => "no answer in time".to_owned(),
             Self::Unconfirmed => "no replica confirms it".to_owned(),
@@ -163,6 +183,8 @@ mod tests {
             };
             let verdict = Failure::Server(error.into()).judge();
             assert_eq!((verdict.lost, verdict.again), (lost, again), "{text}");
+            let moved = text.starts_with("READONLY") || text.starts_with("MASTERDOWN");
+            assert_eq!(verdict.moved, moved, "{text}");
             let is_meant = verdict.error == StoreError::Exists;
             assert_eq!(is_meant, text.starts_with("EXISTS"), "{text}");
         }

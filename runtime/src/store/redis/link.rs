@@ -30,7 +30,7 @@ const OPERATIONS_MAX: usize = 1_024;
 pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
-    address: Address,
+    address: Arc<Address>,
     tls: Option<Arc<ClientConfig>>,
     places: Semaphore,
     plain: Lane,
@@ -82,7 +82,7 @@ impl Link {
                 None => None,
             };
         Ok(Self(Arc::new(Inner {
-            address,
+            address: Arc::new(address),
             tls,
             places: Semaphore::new(OPERATIONS_MAX),
             plain: Lane::default(),
@@ -101,14 +101,14 @@ impl Link {
             return Err(StoreError::unavailable("too many operations are waiting"));
         };
         let invocation = script.arg(args);
-        let lane = if manner.keep {
-            &self.0.kept
+        let (lane, other) = if manner.keep {
+            (&self.0.kept, &self.0.plain)
         } else {
-            &self.0.plain
+            (&self.0.plain, &self.0.kept)
         };
         let deadline = Instant::now() + OPERATION_TIMEOUT;
         loop {
-            let mut used = None;
+            let (began, mut used) = (Instant::now(), None);
             let attempt = self.attempt(lane, &invocation, manner, &mut used);
             let failure = match timeout_at(deadline, attempt).await {
                 Ok(Ok(value)) => return Ok(value),
@@ -117,7 +117,10 @@ impl Link {
             };
             let verdict = failure.judge();
             if let Some(number) = used.filter(|_| verdict.lost) {
-                lane.lose(number).await;
+                lane.lose(number);
+            }
+            if verdict.moved {
+                other.lose_older(began);
             }
             let again = match verdict.again {
                 Again::Never => false,
@@ -134,8 +137,8 @@ impl Link {
 
     /// Gives up what leads to a server whose memory was emptied, so that the next connection tells it
     /// anew which run it is.
-    pub(super) async fn renew(&self) {
-        self.0.plain.close().await;
+    pub(super) fn renew(&self) {
+        self.0.plain.close();
     }
 
     async fn attempt(

@@ -42,28 +42,23 @@ impl Nodes for Redis {
             .map(drop)
     }
 
-    async fn nodes(&self, page: Page, now: u64) -> Result<Listing<NodeEntry>, StoreError> {
-        let args = (begin(&page), page.len_max(), now);
+    async fn nodes(&self, page: Page) -> Result<Listing<NodeEntry>, StoreError> {
+        let args = (begin(&page), page.len_max());
         node_listing(self.run(script!("nodes"), args).await?)
     }
 
-    async fn pop_nodes(
-        &self,
-        pop: &str,
-        page: Page,
-        now: u64,
-    ) -> Result<Listing<NodeEntry>, StoreError> {
-        let args = (begin(&page), page.len_max(), now, pop);
+    async fn pop_nodes(&self, pop: &str, page: Page) -> Result<Listing<NodeEntry>, StoreError> {
+        let args = (begin(&page), page.len_max(), pop);
         node_listing(self.run(script!("pop_nodes"), args).await?)
     }
 
-    async fn node(&self, id: &str, now: u64) -> Result<Option<KnownNode>, StoreError> {
-        let found = array(self.run(script!("node"), (id, now)).await?)?;
+    async fn node(&self, id: &str) -> Result<Option<KnownNode>, StoreError> {
+        let found = array(self.run(script!("node"), id).await?)?;
         if found.is_empty() {
             return Ok(None);
         }
-        let [home, seen_at, ip, entry] = items(Value::Array(found))?;
-        let (seen_at, ip) = (count(seen_at)?, text(ip)?);
+        let [home, seen_at, ip, entry, now] = items(Value::Array(found))?;
+        let (seen_at, ip, now) = (count(seen_at)?, text(ip)?, count(now)?);
         let entry = array(entry)?;
         let online = (!entry.is_empty()).then(|| node(Value::Array(entry)));
         let online = online.transpose()?;
@@ -79,9 +74,9 @@ impl Nodes for Redis {
         }))
     }
 
-    async fn assign_nodes(&self, ids: Vec<String>, pop: &str, now: u64) -> Result<(), StoreError> {
+    async fn assign_nodes(&self, ids: Vec<String>, pop: &str) -> Result<(), StoreError> {
         check_batch(&ids, BATCH_MAX)?;
-        let args = (pop, now, ids);
+        let args = (pop, ids);
         self.keep(script!("assign_nodes"), args).await.map(drop)
     }
 }

@@ -1,29 +1,29 @@
 //! POPs as hashes.
 
-use super::reply::{array, count, number, texts};
+use super::reply::{array, count, number, optional, texts};
 use super::{NOTHING, Redis};
-use crate::store::{META_MAX, POP_FORGOTTEN_AFTER, PopEntry, PopStatus, Pops, StoreError};
+use crate::store::{
+    COUNT_MAX, META_MAX, POP_FORGOTTEN_AFTER, PopEntry, PopStatus, Pops, StoreError,
+};
 
 /// How many steps of tidying one renewal does; the next one goes on.
 const TIDY_STEPS: usize = 1_000;
 
 impl Pops for Redis {
-    async fn pop_alive(&self, pop: PopEntry, now: u64, lease_until: u64) -> Result<(), StoreError> {
+    async fn pop_alive(&self, pop: PopEntry, lease: u64) -> Result<(), StoreError> {
         if pop.info.len() > META_MAX {
             return Err(StoreError::TooLarge);
         }
-        let forgotten = now.saturating_sub(POP_FORGOTTEN_AFTER);
         let args = (
             pop.id,
             pop.incarnation,
             pop.url,
             pop.info,
-            now,
-            lease_until,
-            forgotten,
+            lease.min(COUNT_MAX / 2),
+            POP_FORGOTTEN_AFTER,
             format!("{:016x}", pop.nonce),
         );
-        let left = self.run(script!("pop_alive"), args).await?;
+        let left = self.run(script!("rebase" "pop_alive"), args).await?;
         self.tidy(count(left)?).await
     }
 
@@ -43,7 +43,7 @@ impl Pops for Redis {
         Ok(count(marked)? > 0)
     }
 
-    async fn pops(&self, now: u64) -> Result<Vec<PopStatus>, StoreError> {
+    async fn pops(&self) -> Result<Vec<PopStatus>, StoreError> {
         let status = |value| {
             let [
                 id,
@@ -69,12 +69,17 @@ impl Pops for Redis {
                 draining: !draining.is_empty(),
             })
         };
-        let mut all = array(self.run(script!("pops"), now).await?)?
+        let mut all = array(self.run(script!("pops"), NOTHING).await?)?
             .into_iter()
             .map(status)
             .collect::<Result<Vec<_>, StoreError>>()?;
         all.sort_by(|one, two| one.pop.id.cmp(&two.pop.id));
         Ok(all)
+    }
+
+    async fn incarnation(&self, id: &str) -> Result<Option<u64>, StoreError> {
+        let known = optional(self.run(script!("incarnation"), id).await?)?;
+        known.map(|known| number(&known)).transpose()
     }
 }
 

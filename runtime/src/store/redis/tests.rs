@@ -4,10 +4,12 @@ mod access;
 mod dictionary;
 mod failover;
 mod faults;
+mod lanes;
+mod leases;
 mod relay;
 
 use super::Redis;
-use crate::store::contract::{self, NOW, node, pop, user};
+use crate::store::contract::{self, LEASE, NOW, Passing, node, pop, user};
 use crate::store::{
     Accounts as _, AuditLog as _, ChangeLog as _, Holder, Nodes as _, Order, Page, Pops as _,
     StoreError, Totals, Users as _,
@@ -18,6 +20,46 @@ use titan_kit::redis_server::{Fsync, RedisServer};
 
 /// Longer than any operation may take, with something to spare on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Sets the times that are kept back, as if so many seconds had passed, or forth, as if the server's clock had
+/// been set back.
+async fn age(store: &Redis, seconds: i64) {
+    let script = redis::Script::new(
+            "for _, id in ipairs(redis.call('ZRANGE', 'titan:pops', 0, -1)) do
+               redis.call('HINCRBY', 'titan:pop:' .. id, 'lease_until', -ARGV[1])
+               if redis.call('HEXISTS', 'titan:pop:' .. id, 'retiring_until') == 1 then
+                 redis.call('HINCRBY', 'titan:pop:' .. id, 'retiring_until', -ARGV[1])
+               end
+               redis.call('ZINCRBY', 'titan:pops', -ARGV[1], id)
+             end
+             for _, key in ipairs(redis.call('KEYS', 'titan:node:*')) do
+               if redis.call('TYPE', key).ok == 'hash' and redis.call('HEXISTS', key, 'home_at') == 1 then
+                 redis.call('HINCRBY', key, 'home_at', -ARGV[1])
+               end
+             end
+             for _, key in ipairs(redis.call('KEYS', 'titan:usage:*')) do
+               local all = redis.call('HGETALL', key)
+               for i = 1, #all, 2 do
+                 local part, told_at = string.match(all[i + 1], '^(.*) (%d+)$')
+                 if part then
+                   local at = string.format('%.0f', told_at - ARGV[1])
+                   redis.call('HSET', key, all[i], part .. ' ' .. at)
+                 end
+               end
+             end
+             redis.call('HINCRBY', 'titan:run', 'heard', -ARGV[1])
+             if redis.call('HEXISTS', 'titan:run', 'since') == 1 then
+               redis.call('HINCRBY', 'titan:run', 'since', -ARGV[1])
+             end",
+        );
+    store.run(&script, seconds).await.unwrap();
+}
+
+impl Passing for Redis {
+    async fn pass(&self, seconds: u64) {
+        age(self, seconds.try_into().unwrap()).await;
+    }
+}
 
 /// Runs the contract with a database for each part of it.
 async fn keeps_the_contract(fsync: Fsync) {
@@ -91,8 +133,8 @@ async fn the_keys_are_those_of_the_dictionary() {
     ann.settings.traffic_limit = Some(1_000);
     let ann = store.create_user(ann).await.unwrap();
     store.create_user(user("zset")).await.unwrap();
-    for (id, until) in [("p", NOW + 5), ("q", NOW + 99)] {
-        store.pop_alive(pop(id, 1), NOW, until).await.unwrap();
+    for (id, lease) in [("p", LEASE), ("q", 9 * LEASE)] {
+        store.pop_alive(pop(id, 1), lease).await.unwrap();
     }
     for id in ["n1", "online", "free", "zset", "%6Fnline"] {
         let mut entry = node(id, "p", 1);
@@ -106,7 +148,7 @@ async fn the_keys_are_those_of_the_dictionary() {
     };
     let mut totals = Totals::new("ann".to_owned(), ann.id);
     totals.uploaded = 30;
-    store.lease(holder, totals, 100, NOW).await.unwrap();
+    store.lease(holder, totals, 100).await.unwrap();
 
     let types = [
         ("titan:user:ann", "hash"),
@@ -141,15 +183,13 @@ async fn the_keys_are_those_of_the_dictionary() {
     .await;
     assert_eq!(shown, ["203.0.113.9", "linux", "1", "7"]);
     let since: u64 = ask(&server, &["ZSCORE", "titan:node:free", "n1"]).await;
-    assert_eq!(since, NOW);
+    assert_eq!(since, node("n1", "p", 1).online_since);
     let online: BTreeSet<String> = ask(&server, &["SMEMBERS", "titan:node:online"]).await;
     assert_eq!(online.len(), 6);
 
     // p dies; q's next renewal takes what p had out of the sets.
-    store
-        .pop_alive(pop("q", 1), NOW + 5, NOW + 99)
-        .await
-        .unwrap();
+    store.pass(LEASE).await;
+    store.pop_alive(pop("q", 1), 9 * LEASE).await.unwrap();
     let online: Vec<String> = ask(&server, &["SMEMBERS", "titan:node:online"]).await;
     assert_eq!(online, ["n2"]);
     let free: Vec<String> = ask(&server, &["ZRANGE", "titan:node:free", "0", "-1"]).await;
@@ -187,7 +227,7 @@ async fn a_killed_server_ends_up_with_the_truth(fsync: Fsync) {
             // Until the server is gone.
             loop {
                 let want = totals.granted + 7;
-                match store.lease(holder.clone(), totals.clone(), want, NOW).await {
+                match store.lease(holder.clone(), totals.clone(), want).await {
                     Ok(standing) => totals.granted = standing.unwrap().granted,
                     Err(StoreError::Unavailable(_)) => return totals,
                     Err(error) => panic!("{error}"),
@@ -240,7 +280,7 @@ async fn a_killed_server_ends_up_with_the_truth(fsync: Fsync) {
     let mut truth = 0;
     for (id, totals) in pops.iter().zip(totals) {
         let told = store
-            .report(holder(id), vec![totals.clone()], NOW)
+            .report(holder(id), vec![totals.clone()], None)
             .await
             .unwrap();
         let mut totals = Totals {
@@ -249,7 +289,7 @@ async fn a_killed_server_ends_up_with_the_truth(fsync: Fsync) {
         };
         totals.returned = totals.rest();
         truth += totals.spent();
-        store.report(holder(id), vec![totals], NOW).await.unwrap();
+        store.report(holder(id), vec![totals], None).await.unwrap();
     }
     let ann = store.user("ann").await.unwrap().unwrap();
     assert_eq!((ann.charged, ann.uploaded), (truth, truth));

@@ -62,6 +62,7 @@ pub(in crate::daemons) fn check(scenario: &Scenario) -> Result<(), String> {
             | Fault::Latency { .. }
             | Fault::SlowReader { .. }
             | Fault::Store { .. }
+            | Fault::Failover { .. }
             | Fault::Clock { .. } => {}
         }
     }

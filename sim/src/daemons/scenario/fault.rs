@@ -101,6 +101,13 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lasts: Option<Span>,
     },
+    /// The store is two servers, of which the second hears nothing any more of what the first is told.
+    /// Mended: the first is gone and the second takes over, without what it has not heard. It grants
+    /// nothing until every POP that was registered has told it everything again, or for half a minute.
+    Failover {
+        /// How much it has not heard.
+        lasts: Span,
+    },
     /// The wall clock of a host jumps. Mended: it jumps back.
     Clock {
         /// Whose.

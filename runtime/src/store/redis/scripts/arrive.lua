@@ -1,12 +1,12 @@
 -- ARGV: the server's process, and a name for a run of it. Begins a new run if the process is another one
 -- than what is here was last written by: a server that was started anew, or a replica that took over, may
--- have forgotten the last moments. Until the POPs that are registered have told everything again nothing
--- is granted.
+-- have forgotten the last moments. Until the POPs that lived then have told everything again, or their
+-- leases have run out by this server's clock, nothing is granted.
 if redis.call('HGET', 'titan:run', 'process') == ARGV[1] then return 0 end
+local now, last = time(), num(redis.call('HGET', 'titan:run', 'heard'))
 redis.call('DEL', 'titan:run', 'titan:untold')
-redis.call('HSET', 'titan:run', 'process', ARGV[1], 'id', ARGV[2])
-for _, id in ipairs(redis.call('ZRANGE', 'titan:pops', 0, -1)) do
-  local incarnation = redis.call('HGET', 'titan:pop:' .. id, 'incarnation')
-  if incarnation then redis.call('HSET', 'titan:untold', id, incarnation) end
+redis.call('HSET', 'titan:run', 'process', ARGV[1], 'id', ARGV[2], 'heard', str(now))
+for _, holder in ipairs(rebase(last > 0 and last or now, now)) do
+  redis.call('HSET', 'titan:untold', holder, '1')
 end
 return 1

@@ -1,6 +1,7 @@
--- ARGV: id, now. Returns home, home_at, home_ip and perhaps the entry.
+-- ARGV: id. Returns home, home_at, home_ip, perhaps the entry, and the time.
 local all = fields(node_key(ARGV[1]))
 if not all.home then return {} end
-local now = num(ARGV[2])
+local now = time()
 local best = listed(all, function(record) return record.lease_until > now end)
-return { all.home, all.home_at, all.home_ip or '', best and entry_of(ARGV[1], all, best) or {} }
+return { all.home, all.home_at, all.home_ip or '', best and entry_of(ARGV[1], all, best) or {},
+  str(now) }

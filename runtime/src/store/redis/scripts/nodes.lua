@@ -1,7 +1,7 @@
--- ARGV: where to begin, how many, now. Returns the last id looked at if there may be more, then the
+-- ARGV: where to begin, how many. Returns the last id looked at if there may be more, then the
 -- entries. It looks at a bounded number, whatever they are.
 local SCAN = 2000
-local limit, now = num(ARGV[2]), num(ARGV[3])
+local limit, now = num(ARGV[2]), time()
 local found = { '' }
 local begin, last, seen = ARGV[1], '', 0
 while seen < SCAN do

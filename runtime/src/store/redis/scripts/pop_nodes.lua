@@ -1,6 +1,6 @@
--- ARGV: where to begin, how many, now, pop. Returns as nodes.lua does.
+-- ARGV: where to begin, how many, pop. Returns as nodes.lua does.
 local SCAN = 2000
-local limit, now, pop = num(ARGV[2]), num(ARGV[3]), ARGV[4]
+local limit, now, pop = num(ARGV[2]), time(), ARGV[3]
 local record = pop_record(pop)
 local found = { '' }
 if not record or record.lease_until <= now then return found end

@@ -3,6 +3,9 @@ local function num(text) return tonumber(text or 0) or 0 end
 local function str(number) return string.format('%.0f', number) end
 local COUNT_MAX = 9007199254740991
 
+-- The time by which leases hold, in Unix seconds: the server's, whatever the clocks of the daemons say.
+local function time() return num(redis.call('TIME')[1]) end
+
 -- Tells the readers of changes.
 local function tell(body)
   local id = redis.call('INCR', 'titan:change:last')

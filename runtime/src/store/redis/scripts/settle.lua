@@ -1,9 +1,12 @@
--- ARGV: pop, incarnation, at, whether it is a lease, how many incarnations to keep, then for each user
--- name, id, want, granted, returned, uploaded, downloaded, sessions, wanted rates up and down.
+-- ARGV: pop, incarnation, when the journal was written that it is read from or empty, whether it is a lease,
+-- how many incarnations to keep, then for each user name, id, want, granted, returned, uploaded, downloaded,
+-- sessions, wanted rates up and down.
 
 -- How long a POP that lives and tells nothing keeps a new run from granting, in seconds.
 local UNTOLD_MAX = 90
-local pop, incarnation, at = ARGV[1], num(ARGV[2]), num(ARGV[3])
+local pop, incarnation, now = ARGV[1], num(ARGV[2]), time()
+local is_journal = ARGV[3] ~= ''
+local at = is_journal and math.min(num(ARGV[3]), now) or now
 local field = str(incarnation) .. '@' .. pop
 if ARGV[4] == '1' then
   local record = pop_record(pop)
@@ -13,13 +16,12 @@ if ARGV[4] == '1' then
   -- A run that is new may have forgotten grants: it makes none before all who live have told theirs.
   local untold = fields('titan:untold')
   if next(untold) then
-    redis.call('HSETNX', 'titan:run', 'since', ARGV[3])
-    local is_long = at >= num(redis.call('HGET', 'titan:run', 'since')) + UNTOLD_MAX
-    for other, of in pairs(untold) do
-      local other_record = pop_record(other)
-      local lives = other_record and str(other_record.incarnation) == of and other_record.lease_until > at
-      if lives and not is_long then
-        return redis.error_reply('UNTOLD the server is new, and POP ' .. other .. ' has not told yet what it granted')
+    redis.call('HSETNX', 'titan:run', 'since', str(now))
+    local is_long = now >= num(redis.call('HGET', 'titan:run', 'since')) + UNTOLD_MAX
+    for other, _ in pairs(untold) do
+      local of, at_pop = holder_of(other)
+      if holds(pop_record(at_pop), of, now) and not is_long then
+        return redis.error_reply('UNTOLD the server is new, and POP ' .. at_pop .. ' has not told yet what it granted')
       end
       redis.call('HDEL', 'titan:untold', other)
     end
@@ -73,7 +75,7 @@ local function settle(name, id, want, totals)
   for other, text in pairs(all) do
     local of, at_pop = holder_of(other)
     if of and other ~= field then
-      if holds(pop_record(at_pop), of, at) then
+      if holds(pop_record(at_pop), of, now) then
         local part = read_part(text)
         sessions_elsewhere = sessions_elsewhere + part[6]
         if part[6] > 0 then here_too[other] = part[7] end
@@ -93,7 +95,8 @@ local function settle(name, id, want, totals)
   part[4] = math.max(part[4], totals[3])
   part[5] = math.max(part[5], totals[4])
   part[1] = math.max(part[1], totals[1], part[2] + part[4] + part[5])
-  if at >= part[7] then part[6], part[7] = totals[5], at end
+  if not is_journal then part[6] = totals[5] end
+  part[7] = math.max(part[7], at)
   charged = math.max(charged + charge(part) - before, 0)
   local room = math.max((limit and num(limit) or COUNT_MAX) - charged, 0)
   local more = math.min(math.max(want - part[1], 0), room)
@@ -112,7 +115,8 @@ local function settle(name, id, want, totals)
     all[field] = ''
     fold(account, all)
   end
-  local share = share_rates(name, field, rates, part[6] > 0, { totals[6], totals[7] }, here_too, at)
+  local is_here = not is_journal and part[6] > 0
+  local share = share_rates(name, field, rates, is_here, { totals[6], totals[7] }, here_too, now)
   return { str(part[1]), str(charged), limit or '', str(sessions_elsewhere), str(held_elsewhere),
     str(share[1]), str(share[2]) }
 end

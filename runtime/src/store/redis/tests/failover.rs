@@ -2,10 +2,10 @@
 
 use super::relay::Relay;
 use super::{PATIENCE, command};
-use crate::store::contract::{NOW, pop, user};
+use crate::store::contract::{LEASE, Passing as _, pop, user};
 use crate::store::{
-    Accounts as _, AuditLog as _, ChangeLog as _, Holder, Pops as _, Redis, StoreError, Totals,
-    UserChange, Users as _,
+    Accounts as _, AuditLog as _, ChangeLog as _, Cursor, Holder, Pops as _, Redis, StoreError,
+    Totals, UserChange, Users as _,
 };
 use std::time::Instant;
 use titan_kit::redis_server::{Fsync, RedisServer};
@@ -92,6 +92,20 @@ async fn the_first_act_after_the_servers_changed_roles_succeeds() {
     assert_eq!(found, 1);
 }
 
+/// What is only read is answered by a replica as well, with what it has: whoever learns from an act that the
+/// server is none to ask any more gives up every connection to it.
+#[tokio::test]
+async fn nothing_is_read_from_a_server_that_is_known_to_be_a_replica() {
+    let pair = Pair::start().await;
+    pair.store.create_user(user("ann")).await.unwrap();
+    assert!(pair.store.user("ann").await.unwrap().is_some());
+    pair.promote().await;
+    // It follows nobody who answers, and so stays as it is.
+    let _: String = command(&pair.primary.url(0), &["REPLICAOF", "127.0.0.1", "1"]).await;
+    pair.store.create_user(user("bob")).await.unwrap();
+    assert!(pair.store.user("bob").await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn an_act_waits_for_a_replica_or_fails_clearly() {
     let pair = Pair::start().await;
@@ -107,10 +121,7 @@ async fn an_act_waits_for_a_replica_or_fails_clearly() {
     assert!(error.to_string().contains("no replica confirms"), "{error}");
     // What is told again anyway does not wait.
     let started = Instant::now();
-    pair.store
-        .pop_alive(pop("p", 1), NOW, NOW + 9)
-        .await
-        .unwrap();
+    pair.store.pop_alive(pop("p", 1), LEASE).await.unwrap();
     assert!(started.elapsed() < PATIENCE);
     pair.replica.pause(false);
     let ann = eventually(|| pair.store.change_user("ann", off())).await;
@@ -133,10 +144,10 @@ struct Process {
 }
 
 impl Process {
-    async fn lease(&mut self, store: &Redis, at: u64) -> Result<(), StoreError> {
+    async fn lease(&mut self, store: &Redis) -> Result<(), StoreError> {
         let want = self.totals.granted + 1_000;
         let standing = store
-            .lease(self.holder.clone(), self.totals.clone(), want, at)
+            .lease(self.holder.clone(), self.totals.clone(), want)
             .await?;
         self.totals.granted = standing.unwrap().granted;
         Ok(())
@@ -146,24 +157,23 @@ impl Process {
     async fn retell(&mut self, store: &Redis) {
         let run = store.changes(None, 1).await.unwrap().cursor.run;
         let told = vec![self.totals.clone()];
-        let standing = store.report(self.holder.clone(), told, NOW).await.unwrap();
+        let standing = store.report(self.holder.clone(), told, None).await.unwrap();
         self.totals.granted = standing[0].unwrap().granted;
         store.retold(self.holder.clone(), &run).await.unwrap();
     }
 }
 
-/// Grants that the replica never heard of are told to it by who holds them before it makes any.
-#[tokio::test]
-async fn a_promoted_replica_grants_nothing_before_it_was_told_again() {
-    const LIMIT: u64 = 10_000;
-    let mut pair = Pair::start().await;
+const LIMIT: u64 = 10_000;
+
+/// Has three POPs be granted a limit of which the replica, which takes over then, never hears.
+async fn forgotten_grants(pair: &mut Pair) -> (Vec<Process>, Cursor) {
     let store = pair.store.clone();
     let mut ann = user("ann");
     ann.settings.traffic_limit = Some(LIMIT);
     let ann = store.create_user(ann).await.unwrap();
     let mut processes = Vec::new();
-    for (id, until) in [("dead", NOW + 30), ("p", NOW + 99), ("q", NOW + 99)] {
-        store.pop_alive(pop(id, 1), NOW, until).await.unwrap();
+    for (id, lease) in [("dead", LEASE), ("p", 9 * LEASE), ("q", 9 * LEASE)] {
+        store.pop_alive(pop(id, 1), lease).await.unwrap();
         processes.push(Process {
             holder: Holder {
                 pop: id.to_owned(),
@@ -182,7 +192,7 @@ async fn a_promoted_replica_grants_nothing_before_it_was_told_again() {
     let _: String = command(&pair.replica.url(0), &["REPLICAOF", "NO", "ONE"]).await;
     for process in &mut processes {
         for _ in 0..3 {
-            process.lease(&store, NOW).await.unwrap();
+            process.lease(&store).await.unwrap();
             process.totals.uploaded = process.totals.granted - 100;
         }
     }
@@ -193,6 +203,15 @@ async fn a_promoted_replica_grants_nothing_before_it_was_told_again() {
         forgotten.charged, 0,
         "the replica knows the last moments: the test shows nothing"
     );
+    (processes, cursor)
+}
+
+/// Grants that the replica never heard of are told to it by who holds them before it makes any.
+#[tokio::test]
+async fn a_promoted_replica_grants_nothing_before_it_was_told_again() {
+    let mut pair = Pair::start().await;
+    let (mut processes, cursor) = forgotten_grants(&mut pair).await;
+    let store = pair.store.clone();
     // Whoever follows the changes learns that it is another run.
     let changes = store.changes(Some(cursor.clone()), 9).await.unwrap();
     assert!(changes.reload && changes.cursor.run != cursor.run);
@@ -204,18 +223,20 @@ async fn a_promoted_replica_grants_nothing_before_it_was_told_again() {
         let error = answer.unwrap_err().to_string();
         assert!(error.contains("has not told yet"), "{error}");
     };
-    refused(p.lease(&store, NOW).await);
+    refused(p.lease(&store).await);
     p.retell(&store).await;
-    refused(p.lease(&store, NOW).await);
+    refused(p.lease(&store).await);
     // To another run it was told in vain.
     store.retold(q.holder.clone(), &cursor.run).await.unwrap();
-    refused(p.lease(&store, NOW).await);
+    refused(p.lease(&store).await);
     q.retell(&store).await;
     // A POP that is gone is waited for until its registration lapses.
-    refused(p.lease(&store, NOW + 29).await);
+    store.pass(LEASE / 2).await;
+    refused(p.lease(&store).await);
+    store.pass(LEASE / 2).await;
     loop {
         let before = p.totals.granted;
-        p.lease(&store, NOW + 30).await.unwrap();
+        p.lease(&store).await.unwrap();
         p.totals.uploaded = p.totals.granted;
         if p.totals.granted == before {
             break;

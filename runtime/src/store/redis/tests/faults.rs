@@ -1,7 +1,7 @@
 //! A server as it is run: restarted, silent, emptied, asked by many.
 
 use super::command;
-use crate::store::contract::{NOW, act, pop, user};
+use crate::store::contract::{LEASE, act, pop, user};
 use crate::store::{
     Accounts as _, AuditHead, AuditLog as _, ChangeLog as _, Holder, Meta as _, Page, Pops as _,
     Redis, Totals, Users as _,
@@ -45,7 +45,7 @@ async fn a_connection_closed_while_nothing_was_asked_is_not_noticed() {
 async fn whoever_follows_learns_that_the_memory_was_emptied() {
     let server = RedisServer::start(Fsync::EverySecond);
     let store = Redis::new(&server.url(0)).unwrap();
-    store.pop_alive(pop("p", 1), NOW, NOW + 9).await.unwrap();
+    store.pop_alive(pop("p", 1), LEASE).await.unwrap();
     let before = store.changes(None, 9).await.unwrap().cursor;
     let same = store.changes(Some(before.clone()), 9).await.unwrap();
     assert!(!same.reload);
@@ -68,7 +68,7 @@ async fn whoever_follows_learns_that_the_memory_was_emptied() {
         incarnation: 1,
     };
     let totals = Totals::new("ann".to_owned(), ann.id);
-    let standing = store.lease(holder, totals, 5, NOW).await.unwrap().unwrap();
+    let standing = store.lease(holder, totals, 5).await.unwrap().unwrap();
     assert_eq!(standing.granted, 5);
 }
 
