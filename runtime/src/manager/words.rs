@@ -17,6 +17,9 @@ pub(super) enum Password {}
 /// An address, IPv4 or IPv6, or a block of them: what [`Prefix`](crate::store::Prefix) says.
 pub(super) enum Address {}
 
+/// Addresses that share a prefix: a single one, or a block.
+pub(super) enum Block {}
+
 /// The id of a token that was made by this API.
 enum TokenId {}
 
@@ -73,6 +76,25 @@ impl PartialSchema for Address {
     }
 }
 
+impl PartialSchema for Block {
+    /// No schema can say that nothing may be set beyond a prefix: these are blocks of which that is plain.
+    fn schema() -> RefOr<Schema> {
+        const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+        let v4 = format!("^{BYTE}\\.{BYTE}\\.{BYTE}\\.0/24$");
+        let v6 = "^([0-9a-f]{1,4}:){4}:/64$".to_owned();
+        let blocks = [v4, v6].map(|pattern| text().pattern(Some(pattern)));
+        let all = "An address, or a block of them with any prefix from 8 bits (IPv4) or 16 bits (IPv6) on \
+                   and no bit set beyond it, such as `198.51.100.0/24` or `2001:db8:0:1::/64`.";
+        let [v4, v6] = blocks;
+        AnyOfBuilder::new()
+            .description(Some(all))
+            .item(Address::schema())
+            .item(v4)
+            .item(v6)
+            .into()
+    }
+}
+
 impl PartialSchema for Password {
     /// Its limit is in bytes, of which schemas know nothing: 63 characters always fit.
     fn schema() -> RefOr<Schema> {
@@ -92,6 +114,7 @@ impl ToSchema for Id {}
 impl ToSchema for UserName {}
 impl ToSchema for Password {}
 impl ToSchema for Address {}
+impl ToSchema for Block {}
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
