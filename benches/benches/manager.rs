@@ -257,6 +257,7 @@ async fn fill<S: Store>(store: &S, size: u32) {
             version: "0.1".to_owned(),
             online_since: now,
             rtt_ms: Some(20),
+            contested_at: None,
         };
         store.node_online(node).await.expect("its POP is there");
     }
