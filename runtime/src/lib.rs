@@ -27,6 +27,7 @@ mod listen;
 pub mod manager;
 #[cfg(feature = "pop")]
 pub mod pop;
+pub mod program;
 #[cfg(any(feature = "edge", feature = "pop"))]
 mod shard;
 #[cfg(any(feature = "edge", feature = "auth"))]

@@ -5,11 +5,8 @@ use core::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 use titan_runtime::cli;
-use titan_runtime::config::Source;
-use titan_runtime::env::tokio::TokioEnv;
-use titan_runtime::telemetry::{self, LogFormat};
 use titan_runtime::up::{Ready, UpArgs};
-use titan_runtime::{daemon, up};
+use titan_runtime::{daemon, program};
 
 /// What the help ends with.
 const FIRST_STEPS: &str = "\
@@ -55,14 +52,8 @@ fn exit_code(error: &(dyn Error + 'static)) -> Option<u8> {
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
-        Command::Up(args) => bring_up(args),
-        Command::Ask(command) => {
-            let environment = Source::of_process(None, Vec::new()).environment;
-            let env = TokioEnv::new();
-            let mut out = std::io::stdout();
-            let asking = cli::run(&env, &environment, command, &mut out);
-            Ok(daemon::block_on(asking)??)
-        }
+        Command::Up(args) => program::up::run(args, announce),
+        Command::Ask(command) => program::ask::run(command),
         Command::Completions { shell } => {
             // Into memory: it would panic where the reader has seen enough.
             let mut text = Vec::new();
@@ -72,14 +63,10 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn bring_up(args: UpArgs) -> Result<(), Box<dyn Error>> {
-    telemetry::init(LogFormat::default())?;
-    let json = args.json;
-    daemon::block_on(up::run(args, move |ready| {
-        let text = if json { line(ready) } else { guide(ready) };
-        // Nobody may be reading.
-        let _ = writeln!(std::io::stdout(), "{text}");
-    }))?
+fn announce(args: &UpArgs, ready: &Ready) {
+    let text = if args.json { line(ready) } else { guide(ready) };
+    // Nobody may be reading.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn line(ready: &Ready) -> String {
