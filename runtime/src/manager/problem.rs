@@ -178,7 +178,7 @@ impl Problem {
 
     /// Says which member it is about.
     pub(super) fn at(self, member: &str) -> Self {
-        let detail = self.detail.as_deref().unwrap_or(self.code.row().2);
+        let detail = self.detail.as_deref().unwrap_or_else(|| self.code.row().2);
         Self {
             detail: Some(format!("{member}: {detail}")),
             ..self

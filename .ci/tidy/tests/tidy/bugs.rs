@@ -36,9 +36,14 @@ pub(crate) fn scattered(sources: &[Source]) -> Vec<String> {
 
 /// Returns the names in the table: what stands before an equals sign.
 fn listed_in(file: &syn::File) -> Vec<String> {
-    let table = file.items.iter().find_map(|item| match item {
-        syn::Item::Macro(item) if item.mac.path.is_ident("planted") => Some(&item.mac.tokens),
-        _ => None,
+    let table = file.items.iter().find_map(|item| {
+        let syn::Item::Macro(item) = item else {
+            return None;
+        };
+        item.mac
+            .path
+            .is_ident("planted")
+            .then_some(&item.mac.tokens)
     });
     let tokens: Vec<_> = table.cloned().into_iter().flatten().collect();
     tokens
