@@ -44,7 +44,7 @@ impl PopRole {
                     let exit = engine.tunnels.get(tunnel).map(|on| on.peer().exit());
                     let flow = session.flow_mut();
                     // The node may have come back from elsewhere since it was asked.
-                    flow.exit = exit.map(Arc::clone).or(flow.exit.take());
+                    flow.exit = exit.map(Arc::clone).or_else(|| flow.exit.take());
                     flow.reply = Some(Box::new(reply));
                 }
                 engine.follow(now, id);
