@@ -268,6 +268,17 @@ fn step(choices: &mut Choices<'_>) -> Step {
         return Step::Account(accounts::step(choices, byte - 216));
     }
     match byte % 72 {
+        roll @ 0..28 => session_step(choices, roll),
+        roll @ 28..39 => frame_step(choices, roll),
+        roll @ 39..48 => greeting_step(choices, roll),
+        roll @ 48..58 => carrier_step(choices, roll),
+        roll => order_step(choices, roll),
+    }
+}
+
+/// What drivers do with sessions.
+fn session_step(choices: &mut Choices<'_>, roll: u64) -> Step {
+    match roll {
         0..6 => {
             let group = choices.small();
             let kind = choices.below(8);
@@ -282,12 +293,18 @@ fn step(choices: &mut Choices<'_>) -> Step {
             pick: choices.recent(),
             outcome: choices.outcome(),
         },
-        12..28 => Step::Session {
+        _ => Step::Session {
             at: choices.side(),
             foreign: choices.below(16) == 15,
             pick: choices.recent(),
             call: call(choices),
         },
+    }
+}
+
+/// What peers send.
+fn frame_step(choices: &mut Choices<'_>, roll: u64) -> Step {
+    match roll {
         28..34 => Step::Frame {
             way: choices.way(),
             pick: choices.recent(),
@@ -307,11 +324,17 @@ fn step(choices: &mut Choices<'_>) -> Step {
             session: choices.number(),
             payload: choices.bytes(40),
         },
-        37..39 => Step::Replay {
+        _ => Step::Replay {
             way: choices.way(),
             pick: choices.recent(),
             back: choices.below(32) as usize,
         },
+    }
+}
+
+/// What begins a carrier.
+fn greeting_step(choices: &mut Choices<'_>, roll: u64) -> Step {
+    match roll {
         39..41 => Step::Greet {
             node: choices.below(3),
             hello: frames::some_hello(choices),
@@ -328,7 +351,7 @@ fn step(choices: &mut Choices<'_>) -> Step {
             edge: choices.edge(),
             retry: choices.wait(),
         },
-        45..48 => Step::Twist {
+        _ => Step::Twist {
             way: choices.way(),
             twist: choices.pick(&[
                 Twist::Received,
@@ -343,6 +366,12 @@ fn step(choices: &mut Choices<'_>) -> Step {
             ]),
             value: choices.number(),
         },
+    }
+}
+
+/// What happens to a carrier.
+fn carrier_step(choices: &mut Choices<'_>, roll: u64) -> Step {
+    match roll {
         48..51 => Step::Cut {
             pick: choices.recent(),
             ends: choices.pick(&[Ends::Both, Ends::One(Way::ToPop), Ends::One(Way::ToEdge)]),
@@ -363,9 +392,15 @@ fn step(choices: &mut Choices<'_>) -> Step {
             pick: choices.recent(),
             payload: choices.bytes(10),
         },
-        57 => Step::Alive {
+        _ => Step::Alive {
             pick: choices.recent(),
         },
+    }
+}
+
+/// What is ordered, and the passing of time.
+fn order_step(choices: &mut Choices<'_>, roll: u64) -> Step {
+    match roll {
         58 => Step::Command {
             action: choices.below(7) as i32 - 1,
         },

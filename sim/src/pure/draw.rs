@@ -229,79 +229,116 @@ fn flows(choose: &mut Chooser, pops: usize, heal_at: u64, pressed: bool) -> Vec<
         .percent();
     // What is to fill memory has to be there at the same time, and to stay.
     let crowded = pressed && choose.chance(60);
-    let stalls = if crowded { 60 } else { stalls };
+    let manners = Manners {
+        refusals,
+        slow,
+        rude,
+        stalls: if crowded { 60 } else { stalls },
+        crowded,
+        pressed,
+        heal_at,
+    };
     let count = choose.between(5, 19);
-    (0..count)
-        .map(|_| {
-            let large = if pressed { 600_000 } else { 300_000 };
-            let size = |choose: &mut Chooser| match choose.below(6) {
-                0 => choose.below(3),
-                1 => choose.below(2_000),
-                2 => choose.below(large),
-                3.. if crowded => 80_000 + choose.below(300_000),
-                _ => choose.below(60_000),
-            };
-            let answer = |choose: &mut Chooser| match choose.below(100) {
-                roll if roll < refusals / 2 => Answer::Refuses,
-                roll if roll < refusals => Answer::Hangs,
-                _ => Answer::Connects,
-            };
-            let start = 500 + choose.below(if crowded { 2_000 } else { heal_at * 3 / 4 });
-            let up = size(choose);
-            let down = size(choose);
-            let mut habit = |incoming: u64| Habit {
-                chunk: if crowded {
-                    64 << 10
-                } else {
-                    [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize]
-                },
-                pause: if crowded {
-                    0
-                } else {
-                    [0, 2, 10, 100][choose.below(4) as usize]
-                },
-                reads_from: if choose.chance(slow) {
-                    choose.below(heal_at)
-                } else {
-                    0
-                },
-                sends_after: if choose.chance(40) { incoming } else { 0 },
-                stalls_at: choose.chance(stalls).then(|| choose.below(incoming + 1)),
-                stops_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
-                fails_at: choose.chance(rude / 2).then(|| choose.below(incoming + 1)),
-                fails_from: choose.chance(rude / 2).then(|| start + choose.below(4_000)),
-            };
-            let mut client = habit(down);
-            let mut target = habit(up);
-            if client.fails() && choose.chance(30) {
-                // Its last bytes have nowhere to go.
-                target.stalls_at = Some(choose.below(up + 1));
-            }
-            if target.sends_after > 0 {
-                // Two who wait for each other's last byte would wait for ever.
-                client.sends_after = 0;
-            }
-            if target.sends_after > 0 && target.stalls_at.is_some() {
-                // The client's idle wait is the target's doing; that is fine.
-                client.stalls_at = None;
-            }
-            Flow {
-                start,
-                pop: choose.below(pops as u64) as usize,
-                group: choose.between(1, 3) as u32,
-                up,
-                early: 0,
-                down,
-                dial: [0, 10, 300, 2_000][choose.below(4) as usize],
-                answers: (0..3).map(|_| answer(choose)).collect(),
-                private: choose.chance(2),
-                name: None,
-                strict: false,
-                client,
-                target,
-            }
-        })
-        .collect()
+    (0..count).map(|_| flow(choose, pops, &manners)).collect()
+}
+
+/// How the flows of a run behave; the first four in percent.
+struct Manners {
+    refusals: u64,
+    slow: u64,
+    rude: u64,
+    stalls: u64,
+    /// All are there at the same time.
+    crowded: bool,
+    /// Memory is short.
+    pressed: bool,
+    heal_at: u64,
+}
+
+impl Manners {
+    fn size(&self, choose: &mut Chooser) -> u64 {
+        let large = if self.pressed { 600_000 } else { 300_000 };
+        match choose.below(6) {
+            0 => choose.below(3),
+            1 => choose.below(2_000),
+            2 => choose.below(large),
+            3.. if self.crowded => 80_000 + choose.below(300_000),
+            _ => choose.below(60_000),
+        }
+    }
+
+    fn answer(&self, choose: &mut Chooser) -> Answer {
+        match choose.below(100) {
+            roll if roll < self.refusals / 2 => Answer::Refuses,
+            roll if roll < self.refusals => Answer::Hangs,
+            _ => Answer::Connects,
+        }
+    }
+
+    /// Draws how one end of a flow behaves that starts then and is sent so much.
+    fn habit(&self, choose: &mut Chooser, start: u64, incoming: u64) -> Habit {
+        let (slow, rude, crowded) = (self.slow, self.rude, self.crowded);
+        Habit {
+            chunk: if crowded {
+                64 << 10
+            } else {
+                [100, 1_500, 16 << 10, 64 << 10][choose.below(4) as usize]
+            },
+            pause: if crowded {
+                0
+            } else {
+                [0, 2, 10, 100][choose.below(4) as usize]
+            },
+            reads_from: if choose.chance(slow) {
+                choose.below(self.heal_at)
+            } else {
+                0
+            },
+            sends_after: if choose.chance(40) { incoming } else { 0 },
+            stalls_at: choose
+                .chance(self.stalls)
+                .then(|| choose.below(incoming + 1)),
+            stops_at: choose.chance(rude).then(|| choose.below(incoming + 1)),
+            fails_at: choose.chance(rude / 2).then(|| choose.below(incoming + 1)),
+            fails_from: choose.chance(rude / 2).then(|| start + choose.below(4_000)),
+        }
+    }
+}
+
+fn flow(choose: &mut Chooser, pops: usize, manners: &Manners) -> Flow {
+    let (crowded, heal_at) = (manners.crowded, manners.heal_at);
+    let start = 500 + choose.below(if crowded { 2_000 } else { heal_at * 3 / 4 });
+    let up = manners.size(choose);
+    let down = manners.size(choose);
+    let mut client = manners.habit(choose, start, down);
+    let mut target = manners.habit(choose, start, up);
+    if client.fails() && choose.chance(30) {
+        // Its last bytes have nowhere to go.
+        target.stalls_at = Some(choose.below(up + 1));
+    }
+    if target.sends_after > 0 {
+        // Two who wait for each other's last byte would wait for ever.
+        client.sends_after = 0;
+    }
+    if target.sends_after > 0 && target.stalls_at.is_some() {
+        // The client's idle wait is the target's doing; that is fine.
+        client.stalls_at = None;
+    }
+    Flow {
+        start,
+        pop: choose.below(pops as u64) as usize,
+        group: choose.between(1, 3) as u32,
+        up,
+        early: 0,
+        down,
+        dial: [0, 10, 300, 2_000][choose.below(4) as usize],
+        answers: (0..3).map(|_| manners.answer(choose)).collect(),
+        private: choose.chance(2),
+        name: None,
+        strict: false,
+        client,
+        target,
+    }
 }
 
 fn faults(choose: &mut Chooser, pops: usize, edges: usize, heal_at: u64) -> Vec<Timed> {
@@ -350,6 +387,28 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
     } else {
         Way::Down
     };
+    match kind {
+        0..=5 => link_fault(choose, kind, edge, way),
+        6..=13 | 15..=17 => process_fault(choose, kind, edge, pop),
+        _ => Fault::Forge {
+            edge,
+            way,
+            message: [
+                Forged::Garbage,
+                Forged::Overrun,
+                Forged::Overrun,
+                Forged::Ack,
+                Forged::Hello,
+                Forged::Creates,
+                Forged::Creates,
+                Forged::Stranger,
+            ][choose.below(8) as usize],
+        },
+    }
+}
+
+/// What happens to what is on its way.
+fn link_fault(choose: &mut Chooser, kind: u64, edge: usize, way: Way) -> Fault {
     let sees = |choose: &mut Chooser| {
         (!choose.chance(20)).then(|| [0, 3, 50, 1_000][choose.below(4) as usize])
     };
@@ -387,9 +446,15 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
             by: choose.between(50, 2_000),
             lasts: choose.between(100, 5_000),
         },
-        5 => Fault::Storm {
+        _ => Fault::Storm {
             sees: choose.below(300),
         },
+    }
+}
+
+/// What happens to processes, and what they do.
+fn process_fault(choose: &mut Chooser, kind: u64, edge: usize, pop: usize) -> Fault {
+    match kind {
         6 => Fault::RestartEdge {
             edge,
             down: choose.below(5_000),
@@ -428,24 +493,10 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
             edge,
             patience: [0, 1_000, 60_000][choose.below(3) as usize],
         },
-        17 => Fault::Slow {
+        _ => Fault::Slow {
             pop,
             rate: [5_000, 100_000, 1_000_000][choose.below(3) as usize],
             lasts: choose.between(200, 4_000),
-        },
-        _ => Fault::Forge {
-            edge,
-            way,
-            message: [
-                Forged::Garbage,
-                Forged::Overrun,
-                Forged::Overrun,
-                Forged::Ack,
-                Forged::Hello,
-                Forged::Creates,
-                Forged::Creates,
-                Forged::Stranger,
-            ][choose.below(8) as usize],
         },
     }
 }
