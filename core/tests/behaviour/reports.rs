@@ -100,11 +100,11 @@ fn a_dial_that_failed_everywhere_is_reported_with_the_exit_tried_last() {
 fn who_reset_a_session_is_told_apart() {
     let mut world = World::new(config(), 1);
     let (by_client, _) = world.connect();
-    let report = let_go(&mut world, by_client, Code::Reset, CloseMode::Drain);
+    let report = let_go(&mut world, by_client, Code::Reset, CloseMode::Flush);
     assert_eq!(report.code, Code::Cancelled);
     let (by_target, at_edge) = world.connect();
     let core = &mut world.edges[0].core;
-    core.close(world.now, at_edge, Code::Reset, CloseMode::Drain);
+    core.close(world.now, at_edge, Code::Reset, CloseMode::Flush);
     world.run();
     let report = let_go(&mut world, by_target, Code::Reset, CloseMode::Abort);
     assert_eq!(report.code, Code::Reset);
