@@ -1,7 +1,7 @@
 //! Who listens on this host, as Linux tells it.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The tables of this network namespace's sockets: see proc_net_tcp in the kernel's documentation.

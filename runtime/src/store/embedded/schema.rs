@@ -94,9 +94,9 @@ pub(super) fn upgrade(
     file: &str,
     steps: &[&str],
 ) -> rusqlite::Result<()> {
-    let version: usize =
+    let version: u32 =
         transaction.pragma_query_value(Some(file), "user_version", |row| row.get(0))?;
-    let Some(left) = steps.get(version..) else {
+    let Some(left) = steps.get(version as usize..) else {
         return Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA),
             Some(format!(
@@ -107,7 +107,7 @@ pub(super) fn upgrade(
     for step in left {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(Some(file), "user_version", steps.len())
+    transaction.pragma_update(Some(file), "user_version", steps.len() as u32)
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
         prepare(&mut connection).unwrap();
         prepare(&mut connection).unwrap();
         connection
-            .pragma_update(None, "user_version", STEPS.len() + 1)
+            .pragma_update(None, "user_version", STEPS.len() as u32 + 1)
             .unwrap();
         let error = prepare(&mut connection).unwrap_err();
         assert!(error.to_string().contains("newer version"), "{error}");
