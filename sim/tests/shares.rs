@@ -130,7 +130,8 @@ fn nobody_waits_beside<F: Future<Output = ()> + 'static>(greedy: impl Fn(SimEnv,
         let came = comes(&world, &mut overlay, &edges[0]).await;
         for (host, edge) in [("client", &edges[1]), (edges[2].as_str(), &edges[2])] {
             let mut tasks = JoinSet::new();
-            for _ in 0..200 {
+            // As many as there are places in all.
+            for _ in 0..64 {
                 let at = overlay.manager_config.listen;
                 tasks.spawn_local(greedy(world.env(host), at));
             }
@@ -149,12 +150,16 @@ fn nobody_waits_beside<F: Future<Output = ()> + 'static>(greedy: impl Fn(SimEnv,
     });
 }
 
+/// How long one of many sources has to wait for a port.
+const PORT_WAIT: Duration = Duration::from_millis(100);
+
 /// Connects for ever and says nothing.
 async fn stand_around(host: SimEnv, at: SocketAddr) {
     loop {
         let mut stream = host.connect(at).await.expect("it listens");
         // Until another one takes the place.
         let _ = stream.read_u8().await;
+        sleep(PORT_WAIT).await;
     }
 }
 
@@ -174,6 +179,7 @@ async fn guess(host: SimEnv, at: SocketAddr) {
             let _ = stream.write_all(head.as_bytes()).await;
             let _ = stream.read(&mut [0; 1_024]).await;
         }
+        sleep(PORT_WAIT).await;
     }
 }
 
