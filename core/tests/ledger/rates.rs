@@ -91,10 +91,10 @@ impl Pop {
     fn follow(&mut self) {
         while let Some(instruction) = self.ledger.poll_instruction() {
             match instruction {
-                Instruction::LimitRate { group, rates } => {
-                    if self.ledger.group_of(RATED) == Some(group) {
-                        self.down = rates.down;
-                    }
+                Instruction::LimitRate { group, rates }
+                    if self.ledger.group_of(RATED) == Some(group) =>
+                {
+                    self.down = rates.down;
                 }
                 Instruction::Forget { group } => {
                     let last = Some(self.carried);
