@@ -12,7 +12,6 @@ use titan_core::endpoint::{CloseMode, DialRequest, Dialled, SessionId};
 use titan_core::target::Host;
 use titan_core::time::Instant;
 use titan_proto::Code;
-use tracing::field::display;
 
 /// How long the look-up of a target's name may take once it has a place: half of what a dial has.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
