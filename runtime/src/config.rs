@@ -11,6 +11,7 @@ mod fields;
 mod load;
 mod manager;
 mod pop;
+mod records;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use error::ConfigError;
 pub use load::Source;
 pub use manager::{ManagerArgs, ManagerConfig, ProxyHeader, StaticPop};
 pub use pop::{LISTENERS_MAX, Limits, ListenerConfig, PopArgs, PopConfig};
+pub use records::RecordsConfig;
 pub use store::StoreAddress;
 
 use serde::Deserialize;

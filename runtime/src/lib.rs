@@ -28,6 +28,8 @@ pub mod manager;
 #[cfg(feature = "pop")]
 pub mod pop;
 pub mod program;
+#[cfg(feature = "pop")]
+mod records;
 #[cfg(any(feature = "edge", feature = "pop"))]
 mod shard;
 #[cfg(any(feature = "edge", feature = "auth"))]

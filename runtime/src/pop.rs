@@ -13,9 +13,11 @@ mod tunnels;
 use crate::auth::{AuthConfig, Authenticator};
 use crate::config::PopConfig;
 use crate::daemon::{Stop, Stopping, told};
+use crate::data::DataError;
 use crate::drain::{Count, Drain};
 use crate::env::Env;
 use crate::listen::listen;
+use crate::records::Records;
 use crate::shard::{Shard, Tasks};
 use crate::store::{Cursor, Holder, Store};
 use crate::telemetry::{self, NODE_EVENT};
@@ -58,6 +60,9 @@ pub enum PopError {
     /// Another process was started under the same id.
     #[error("another process runs as POP {0}: every POP needs an id of its own")]
     TakenOver(String),
+    /// Records are wanted and cannot be written.
+    #[error("records: {0}")]
+    Records(#[from] DataError),
     /// The key that verifies node tokens is broken.
     #[error("the key for node tokens: {0}")]
     Key(String),
@@ -86,6 +91,7 @@ struct Shared<E: Env, S: Store> {
     accounts: Accounts,
     blacklist: Blacklist,
     sessions: Sessions,
+    records: Records<E>,
     drain: Drain,
     /// Another process has this POP's id.
     taken_over: Notify,
@@ -131,6 +137,7 @@ pub async fn run<E: Env, S: Store>(
     census: tokio::sync::mpsc::Receiver<CensusRequest>,
     mut stopping: Stopping,
 ) -> Result<(), PopError> {
+    let records = Records::open(env.clone(), config.records_directory(), &config.records)?;
     let keys = tokio::select! {
         biased;
         () = told(&mut stopping, Stop::Drain) => return Ok(()),
@@ -175,6 +182,7 @@ pub async fn run<E: Env, S: Store>(
         accounts: Accounts::new(holder),
         blacklist: Blacklist::new(lists),
         sessions: Sessions::default(),
+        records,
         shard,
         tasks: Tasks::default(),
         config,
@@ -205,6 +213,7 @@ pub async fn run<E: Env, S: Store>(
         task = shared.tasks.failed() => Err(PopError::Task(task)),
     };
     shared.shard.farewell().await;
+    sessions::leave(&shared);
     shared.tasks.shut_down().await;
     account::leave(&shared).await;
     registrar::leave(&shared, &store).await;

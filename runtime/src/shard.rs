@@ -186,6 +186,12 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         .await
     }
 
+    /// Returns an event that nobody has waited for, at the end of the process.
+    #[cfg(feature = "pop")]
+    pub(crate) fn take_event(&self) -> Option<Event<R::Event>> {
+        self.0.events.borrow_mut().pop_front()
+    }
+
     /// Calls `handle_timeout` when it is due, for ever.
     pub(crate) async fn keep_time(self) {
         loop {

@@ -56,8 +56,8 @@ pub use pops::{GENERATIONS, POP_FORGOTTEN_AFTER, PopEntry, PopStatus, Pops};
 pub use redis::Redis;
 pub use tokens::{AdminToken, Role, Tokens};
 pub use users::{
-    ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, NewUser, ReplyMode, Route, RouteMode, User,
-    UserChange, UserSettings, Users,
+    ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, NewUser, RecordMode, ReplyMode, Route, RouteMode,
+    User, UserChange, UserSettings, Users,
 };
 
 /// The largest number of bytes or seconds that every store can count exactly: 2^53 - 1, nine

@@ -15,6 +15,7 @@ use super::{Duties, Endpoint, PopEvent, PopTimer, Role};
 use crate::account::Rates;
 use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::config::Config;
+use crate::endpoint::report::SessionReport;
 use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
 use crate::exit::lease::{Leases, Sticky};
 use crate::mark::{self, Mark};
@@ -196,6 +197,15 @@ impl Endpoint<PopRole> {
     #[must_use]
     pub fn reply(&self, session: SessionId) -> Option<&wire::Reply> {
         self.engine.sessions.get(session)?.flow().reply.as_deref()
+    }
+
+    /// Returns what would be told of a session if it were over now; `code` is why, unless it has ended. For
+    /// a driver that goes away before its sessions.
+    #[must_use]
+    pub fn report(&self, id: SessionId, code: Code) -> Option<SessionReport> {
+        let session = self.engine.sessions.get(id)?;
+        let code = session.ended().unwrap_or(code);
+        Some(session.flow().report(id, session.group(), code))
     }
 
     /// Returns the node a session runs over.

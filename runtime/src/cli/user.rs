@@ -107,6 +107,20 @@ pub struct Settings {
     /// When clients are answered.
     #[arg(long)]
     reply: Option<Reply>,
+    /// Whether POPs record the user's sessions.
+    #[arg(long)]
+    records: Option<Records>,
+}
+
+/// Whether sessions are recorded.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Records {
+    /// As each POP is configured.
+    Default,
+    /// Whatever the POP is configured.
+    On,
+    /// Never.
+    Off,
 }
 
 /// When clients are answered.
@@ -171,6 +185,7 @@ const USER_WHOLE: &[Column] = &[
     ("download rate", "download_rate", Rate),
     ("sessions at once", "sessions_max", Plain),
     ("reply", "reply", Plain),
+    ("records", "records", Plain),
     ("route", "route/mode", Plain),
     ("node", "route/node", Plain),
     ("not in force yet", "not_in_force", Plain),
@@ -332,6 +347,7 @@ impl Settings {
             download_rate,
             sessions_max,
             reply,
+            records,
         } = self;
         let mut body = Map::new();
         let time = |when: OrNone<When>| when.0.map(|when| when.at(now));
@@ -355,6 +371,14 @@ impl Settings {
                 Reply::Truthful => "truthful",
             };
             body.insert("reply".to_owned(), word.into());
+        }
+        if let Some(records) = records {
+            let word = match records {
+                Records::Default => "default",
+                Records::On => "on",
+                Records::Off => "off",
+            };
+            body.insert("records".to_owned(), word.into());
         }
         body
     }

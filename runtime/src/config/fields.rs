@@ -4,7 +4,7 @@ use core::fmt;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 
 /// The first part of every key that some program of Titan has.
-pub(super) const ALL: [&str; 36] = [
+pub(super) const ALL: [&str; 37] = [
     "allow_targets",
     "blacklist_pop",
     "ca",
@@ -32,6 +32,7 @@ pub(super) const ALL: [&str; 36] = [
     "pops",
     "proxy_header",
     "public_url",
+    "records",
     "resume_over_plaintext",
     "resume_url",
     "sessions_max",

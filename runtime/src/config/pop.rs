@@ -1,7 +1,7 @@
 //! The POP's configuration.
 
 use super::values::{check_id, check_min, check_url, duration, list};
-use super::{ConfigError, Source, StoreAddress, TlsFiles, check_protection};
+use super::{ConfigError, RecordsConfig, Source, StoreAddress, TlsFiles, check_protection};
 use crate::telemetry::LogFormat;
 use core::time::Duration;
 use serde::Deserialize;
@@ -70,6 +70,8 @@ pub struct PopConfig {
     pub drain_timeout: Duration,
     /// What the POP bounds.
     pub limits: Limits,
+    /// What it records of sessions.
+    pub records: RecordsConfig,
     /// How logs are written.
     pub log_format: LogFormat,
 }
@@ -167,6 +169,7 @@ impl PopConfig {
             check_url("resume_url", url, ["wss", "ws"], self.insecure)?;
         }
         self.check_listeners()?;
+        self.records.validate()?;
         self.limits.validate()
     }
 
@@ -195,6 +198,13 @@ impl PopConfig {
             }
         }
         Ok(())
+    }
+
+    /// Returns the directory of the records.
+    #[must_use]
+    pub fn records_directory(&self) -> PathBuf {
+        let directory = self.records.directory.clone();
+        directory.unwrap_or_else(|| self.data.join(format!("records-{}", self.id)))
     }
 
     /// Returns where applications connect: `listeners`, or else `listen_socks`, or else
@@ -228,6 +238,7 @@ impl Default for PopConfig {
             node_token_key: None,
             drain_timeout: Duration::from_secs(600),
             limits: Limits::default(),
+            records: RecordsConfig::default(),
             log_format: LogFormat::default(),
         }
     }

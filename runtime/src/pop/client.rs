@@ -13,7 +13,7 @@ use core::time::Duration;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use titan_core::endpoint::{Open, SessionId, Whose};
+use titan_core::endpoint::{Open, SessionId};
 use titan_core::ingress::username::UserName;
 use titan_core::ingress::{
     Answering, AuthMode, Credentials, Event, Kind, Outcome, Request, Rules, Wishes,
@@ -133,7 +133,7 @@ async fn open<E: Env, S: Store>(
         wishes,
     } = &asked.request;
     let login = &asked.login;
-    let trace = shared.shard.drive(|core, _| core.trace());
+    let noted = sessions::asked(shared, login, target);
     let admitted = async {
         wishes.check_in_force().map_err(|bad| bad.code())?;
         wishes.check_target(target)?;
@@ -141,7 +141,7 @@ async fn open<E: Env, S: Store>(
     };
     let place = admitted
         .await
-        .inspect_err(|&code| sessions::refused(login, trace, code, Whose::of(code)))?;
+        .inspect_err(|&code| sessions::refused(shared, &noted, code))?;
     let open = Open {
         target: target.clone(),
         group: place.group,
@@ -150,9 +150,9 @@ async fn open<E: Env, S: Store>(
         country: wishes.country,
         strict: wishes.is_strict(),
         sticky: wishes.sticky(login.record.id),
-        trace,
+        trace: noted.trace(),
     };
-    let id = sessions::open(shared, login, open)?;
+    let id = sessions::open(shared, noted, open)?;
     Ok((place, id))
 }
 

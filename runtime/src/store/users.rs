@@ -2,7 +2,7 @@
 
 mod settings;
 
-pub use settings::{ReplyMode, Route, RouteMode, UserChange, UserSettings};
+pub use settings::{RecordMode, ReplyMode, Route, RouteMode, UserChange, UserSettings};
 
 use super::{COUNT_MAX, Listing, Page, StoreError};
 

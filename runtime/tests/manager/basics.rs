@@ -101,7 +101,7 @@ async fn users_are_created_shown_listed_and_deleted() {
     let ann = json!({
         "name": "ann", "enabled": true, "created_at": created, "starts_at": null,
         "expires_at": null, "traffic_limit": null, "upload_rate": null, "download_rate": null,
-        "sessions_max": null, "reply": "fast", "route": route, "route_switched_at": null,
+        "sessions_max": null, "reply": "fast", "records": "default", "route": route, "route_switched_at": null,
         "charged": 0, "uploaded": 0, "downloaded": 0, "not_in_force": [],
     });
     assert_eq!(answer.body, ann);

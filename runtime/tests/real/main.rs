@@ -16,6 +16,7 @@ mod managers;
 mod orders;
 mod process;
 mod quota;
+mod records;
 mod refusals;
 mod relay;
 mod restarts;

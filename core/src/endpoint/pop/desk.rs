@@ -91,11 +91,11 @@ impl Desk for PopDesk {
         let group = session.group();
         // What nobody needs any more has ended.
         let code = session.ended().unwrap_or(Code::Internal);
-        let mut flow = session.into_flow();
-        self.groups.leave(id, group, &flow.meter);
-        self.ungripped.extend(flow.grip.take().map(|grip| *grip));
-        let report = flow.into_report(id, group, code);
+        let flow = session.into_flow();
+        let report = flow.report(id, group, code);
         agenda.tell(PopEvent::SessionOver(Box::new(report)));
+        self.groups.leave(id, group, &flow.meter);
+        self.ungripped.extend(flow.grip.map(|grip| *grip));
     }
 }
 

@@ -96,10 +96,11 @@ impl PopFlow {
         self.meter.carried()
     }
 
-    /// Tells what there is to know of a session that ended with this code.
-    pub(super) fn into_report(self, id: SessionId, group: u32, code: Code) -> SessionReport {
+    /// Tells what there is to know of a session that ends with this code.
+    pub(super) fn report(&self, id: SessionId, group: u32, code: Code) -> SessionReport {
         let address = self
             .reply
+            .as_ref()
             .and_then(|reply| address(reply.addresses.first()?));
         // A socket that failed is the target's only if it is not the client's.
         let code = if self.abandoned && code == Code::Reset {
@@ -112,7 +113,7 @@ impl PopFlow {
             session: id,
             trace: self.trace,
             group,
-            exit: self.exit,
+            exit: self.exit.clone(),
             address,
             carried: self.meter.carried(),
             code,

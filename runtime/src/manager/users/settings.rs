@@ -2,7 +2,7 @@
 //! that the document states and that is checked.
 
 use super::checked_route;
-use super::view::{NOT_IN_FORCE, ReplyView, RouteView};
+use super::view::{NOT_IN_FORCE, RecordsView, ReplyView, RouteView};
 use crate::env::Env;
 use crate::manager::Api;
 use crate::manager::input::present;
@@ -128,6 +128,7 @@ macro_rules! settings {
                     password_hash: None,
                     enabled: self.enabled,
                     reply: self.reply.map(Into::into),
+                    records: self.records.map(Into::into),
                     route,
                     $($limit: self.$limit,)*
                 })
@@ -160,6 +161,8 @@ settings! {
         enabled: bool,
         /// When clients are answered; `fast` unless given.
         reply: ReplyView,
+        /// Whether POPs record the user's sessions, those that begin from now on; `default` unless given.
+        records: RecordsView,
         /// How the user is routed, as a whole; `auto` unless given.
         route: RouteView,
     }

@@ -2,7 +2,7 @@
 
 use super::settings::UserView;
 use crate::manager::words;
-use crate::store::{ReplyMode, Route, RouteMode};
+use crate::store::{RecordMode, ReplyMode, Route, RouteMode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +18,19 @@ pub(in crate::manager) enum ReplyView {
     Fast,
     /// After the exit has dialled, with the dial's outcome.
     Truthful,
+}
+
+/// Whether the sessions of a user are recorded by POPs.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Records)]
+pub(in crate::manager) enum RecordsView {
+    /// As each POP is configured.
+    Default,
+    /// Whatever the POP is configured.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How the exit is chosen. Kept for every user; POPs obey only `auto` yet.
@@ -93,4 +106,5 @@ macro_rules! both_ways {
     };
 }
 both_ways!(ReplyView ReplyMode: Fast Truthful);
+both_ways!(RecordsView RecordMode: Default On Off);
 both_ways!(RouteModeView RouteMode: Auto Manual Timed Custom Polling);

@@ -49,6 +49,7 @@ pub(super) fn terms(record: &User) -> Terms {
         sessions_max,
         // Asked for when a session is opened.
         reply: _,
+        records: _,
         // Not obeyed yet.
         route: _,
     } = &record.settings;

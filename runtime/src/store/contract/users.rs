@@ -2,7 +2,7 @@
 
 use super::{NOW, user};
 use crate::store::{
-    COUNT_MAX, Page, ReplyMode, Route, RouteMode, StoreError, User, UserChange, Users,
+    COUNT_MAX, Page, RecordMode, ReplyMode, Route, RouteMode, StoreError, User, UserChange, Users,
 };
 use std::collections::BTreeSet;
 
@@ -18,6 +18,7 @@ async fn users_come_and_go<S: Users>((a, b): (S, S)) {
     let mut new = user("ann");
     new.settings.expires_at = Some(NOW + 5);
     new.settings.reply = ReplyMode::Truthful;
+    new.settings.records = RecordMode::On;
     let created = a.create_user(new.clone()).await.unwrap();
     assert_eq!(b.user("ann").await.unwrap(), Some(created.clone()));
     assert_eq!(created.password_hash, new.password_hash);
@@ -26,6 +27,7 @@ async fn users_come_and_go<S: Users>((a, b): (S, S)) {
         (created.settings.expires_at, created.settings.reply),
         (Some(NOW + 5), ReplyMode::Truthful)
     );
+    assert_eq!(created.settings.records, RecordMode::On);
     assert_eq!(b.create_user(user("ann")).await, Err(StoreError::Exists));
     assert_eq!(b.user("ann").await.unwrap(), Some(created));
     assert!(b.delete_user("ann").await.unwrap());
@@ -46,6 +48,7 @@ async fn users_change<S: Users>((a, b): (S, S)) {
         password_hash: Some("$other".to_owned()),
         expires_at: Some(Some(NOW)),
         reply: Some(ReplyMode::Truthful),
+        records: Some(RecordMode::Off),
         ..UserChange::default()
     };
     let changed = b.change_user("ann", rest).await.unwrap().unwrap();
@@ -60,6 +63,8 @@ async fn users_change<S: Users>((a, b): (S, S)) {
         (changed.settings.expires_at, changed.settings.reply),
         (Some(NOW), ReplyMode::Truthful)
     );
+    assert_eq!(before.settings.records, RecordMode::Default);
+    assert_eq!(changed.settings.records, RecordMode::Off);
     let forever = UserChange {
         expires_at: Some(None),
         ..UserChange::default()

@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/shares.sql"),
     include_str!("schema/contested.sql"),
     include_str!("schema/clock.sql"),
+    include_str!("schema/records.sql"),
 ];
 
 const TABLES: &str = "
@@ -114,7 +115,7 @@ pub(super) fn upgrade(
 mod tests {
     use super::*;
     use crate::store::embedded::{pops, users};
-    use crate::store::{NewUser, ReplyMode, Route};
+    use crate::store::{NewUser, RecordMode, ReplyMode, Route};
 
     #[test]
     fn an_older_file_keeps_its_users() {
@@ -137,6 +138,7 @@ mod tests {
         );
         assert_eq!((ann.settings.traffic_limit, ann.charged), (None, 0));
         assert_eq!(ann.settings.route, Route::default());
+        assert_eq!(ann.settings.records, RecordMode::Default);
         let bob = users::get(&connection, "bob").unwrap().unwrap();
         assert_eq!(
             (bob.id, bob.settings.enabled, bob.settings.expires_at),

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, 
 const COLUMNS: &str = "name, id, password_hash, credential_version, enabled, created_at, starts_at, \
     expires_at, traffic_limit, upload_rate, download_rate, sessions_max, truthful, route_mode, \
     route_node, route_interval_minutes, route_utc_minute, route_switched_at, charged, uploaded, \
-    downloaded";
+    downloaded, records";
 
 impl Users for Embedded {
     async fn create_user(&self, user: NewUser) -> Result<User, StoreError> {
@@ -161,6 +161,7 @@ fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
         download_rate,
         sessions_max,
         reply,
+        records,
         route,
     } = &user.settings;
     let Route {
@@ -176,7 +177,7 @@ fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
              starts_at = ?5, expires_at = ?6, traffic_limit = ?7, upload_rate = ?8,
              download_rate = ?9, sessions_max = ?10, truthful = ?11, route_mode = ?12,
              route_node = ?13, route_interval_minutes = ?14, route_utc_minute = ?15,
-             route_switched_at = ?16 WHERE name = ?1",
+             route_switched_at = ?16, records = ?17 WHERE name = ?1",
         )?
         .execute(params![
             user.name,
@@ -195,6 +196,7 @@ fn write(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
             interval_minutes,
             utc_minute_of_day,
             switched_at.map(integer),
+            word(*records),
         ])?;
     tell(transaction, &user.name)
 }
@@ -229,6 +231,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<User> {
                 1 => ReplyMode::Truthful,
                 other => return Err(rusqlite::Error::IntegralValueOutOfRange(12, other)),
             },
+            records: from_word(row.get(21)?).map_err(|error| malformed(21, error))?,
             route: Route {
                 mode: from_word(row.get(13)?).map_err(|error| malformed(13, error))?,
                 node: row.get(14)?,

@@ -6,7 +6,7 @@ use crate::store::changes::encode_change;
 use crate::store::word::{from_word, word};
 use crate::store::{
     ADJUSTMENTS_KEPT, Adjustment, AdjustmentKind, COUNT_MAX, Change, Listing, NewUser, Page,
-    ReplyMode, Route, StoreError, User, UserChange, UserSettings, Users,
+    RecordMode, ReplyMode, Route, StoreError, User, UserChange, UserSettings, Users,
 };
 
 impl Users for Redis {
@@ -111,6 +111,7 @@ fn encode_settings(change: &UserChange) -> Pairs {
         download_rate,
         sessions_max,
         reply,
+        records,
         route,
     } = change;
     set("password_hash", password_hash.clone());
@@ -122,6 +123,7 @@ fn encode_settings(change: &UserChange) -> Pairs {
     set("download_rate_limit", download_rate.map(text));
     set("sessions_max", sessions_max.map(text));
     set("reply", reply.map(word));
+    set("records", records.map(word));
     if let Some(route) = route {
         let Route {
             mode,
@@ -147,6 +149,11 @@ fn decode(mut fields: Fields) -> Result<Option<User>, StoreError> {
     }
     let all = &mut fields;
     let reply: ReplyMode = from_word(take(all, "reply")?).map_err(|_| malformed())?;
+    // Users of before have none.
+    let records = match all.remove("records") {
+        Some(word) => from_word(word).map_err(|_| malformed())?,
+        None => RecordMode::Default,
+    };
     let route = Route {
         mode: from_word(take(all, "route_mode")?).map_err(|_| malformed())?,
         node: all.remove("route_node_id"),
@@ -170,6 +177,7 @@ fn decode(mut fields: Fields) -> Result<Option<User>, StoreError> {
             download_rate: take_number(all, "download_rate_limit")?,
             sessions_max: take_number(all, "sessions_max")?,
             reply,
+            records,
             route,
         },
         charged: required(all, "current_traffic")?,

@@ -59,6 +59,8 @@ settings! {
     sessions_max: Option<u32>,
     /// When clients are answered.
     reply: ReplyMode,
+    /// Whether the user's sessions are recorded.
+    records: RecordMode,
     /// How the user is routed; a change replaces it as a whole.
     route: Route,
 }
@@ -106,6 +108,7 @@ impl UserSettings {
             enabled: _,
             sessions_max: _,
             reply: _,
+            records: _,
         } = self;
         let numbers = [
             *starts_at,
@@ -134,6 +137,7 @@ impl Default for UserSettings {
             download_rate: None,
             sessions_max: None,
             reply: ReplyMode::default(),
+            records: RecordMode::default(),
             route: Route::default(),
         }
     }
@@ -162,6 +166,19 @@ pub enum ReplyMode {
     Fast,
     /// After the exit has dialled, with the dial's outcome.
     Truthful,
+}
+
+/// Whether the sessions of a user are recorded (requirement B14).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordMode {
+    /// As the POP is configured.
+    #[default]
+    Default,
+    /// Whatever the POP is configured.
+    On,
+    /// Never.
+    Off,
 }
 
 /// How the exit of a user is chosen (requirement W17). Kept for the POP; the store gives it no meaning.
