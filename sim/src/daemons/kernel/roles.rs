@@ -103,9 +103,11 @@ async fn run_pop(
         never = look => match never {},
         never = name => match never {},
     };
-    outcome.map_err(|error| match error {
-        pop::PopError::TakenOver(_) => Failed::TakenOver,
-        error => Failed::Other(error.to_string()),
+    outcome.map_err(|error| {
+        if matches!(error, pop::PopError::TakenOver(_)) {
+            return Failed::TakenOver;
+        }
+        Failed::Other(error.to_string())
     })
 }
 

@@ -278,7 +278,9 @@ impl World {
                 self.record.tunnel_lost = true;
                 self.record.pop_detached.remove(&(pop, tunnel));
             }
-            _ => {}
+            PopEvent::NodeContested { .. }
+            | PopEvent::AllowanceLow { .. }
+            | PopEvent::SessionOver(_) => {}
         }
     }
 
