@@ -220,7 +220,7 @@ async fn tampering_is_found(it: &Manager, log: &impl Log) {
 #[tokio::test]
 async fn tampering_with_the_embedded_store_is_found() {
     let it = Manager::start().await;
-    let log = rusqlite::Connection::open(it.data.path().join("titan.db")).unwrap();
+    let log = rusqlite::Connection::open(it.data.path().join("manager.db")).unwrap();
     tampering_is_found(&it, &log).await;
     it.stop().await;
 }
