@@ -92,6 +92,9 @@ fn leases_that_end_together_are_forgotten_by_and_by() {
     assert_eq!(world.pop.usage().leases, COUNT);
     world.now = until;
     world.pop.handle_timeout(until);
+    for site in &mut world.edges {
+        site.core.handle_timeout(until);
+    }
     let left = world.pop.usage().leases;
     assert!((1..COUNT).contains(&left), "{left} of {COUNT} are left");
     let next = world.pop.poll_timeout().unwrap().at;
