@@ -85,7 +85,8 @@ impl Ledger {
         if urgent {
             return Some((since + INTERVAL_MIN, Scope::All));
         }
-        let all = self.agenda.all_at + INTERVAL;
+        // A round about some may have taken so long that the one about everybody is overdue.
+        let all = (self.agenda.all_at + INTERVAL).max(since + INTERVAL_MIN);
         let sharing = self.agenda.sharing.map(|pause| since + pause);
         Some(match sharing {
             Some(sharing) if sharing < all => (sharing, Scope::Sharing),
