@@ -27,16 +27,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// How long one operation waits for another daemon of the host to finish writing. Writes take
-/// milliseconds; five seconds is a stuck disk.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The most operations that wait for the store's thread; more fail at once as unavailable, so that a
 /// stuck disk costs a bounded amount of memory.
 const JOBS_MAX: usize = 1_024;
 
-/// How long a caller waits for an operation in a thread of its own: longer than [`BUSY_TIMEOUT`], so
-/// that a stuck disk is told as such.
+/// How long a caller waits for an operation in a thread of its own: longer than
+/// [`schema::BUSY_TIMEOUT`], so that a stuck disk is told as such.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The name of the file in the data directory.

@@ -113,9 +113,8 @@ async fn users_and_nodes_are_kept_by_commands() {
         "token whoami",
         "audit list --limit 5",
     ] {
-        let text = titan(&it, line)
-            .await
-            .unwrap_or_else(|error| panic!("{line}: {error}"));
+        let text = titan(&it, line).await;
+        let text = text.unwrap_or_else(|error| panic!("{line}: {error}"));
         assert!(!text.is_empty(), "{line}");
     }
     let refused = titan(&it, "user show carol").await.unwrap_err();

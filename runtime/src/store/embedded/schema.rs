@@ -1,6 +1,11 @@
 //! The tables of the embedded store and how older files become newer ones.
 
+use core::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// How long one operation waits for another daemon of the host to finish writing. Writes take
+/// milliseconds; five seconds is a stuck disk.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One step per version: step `n` leads from `user_version` n to n + 1. Steps are never edited once
 /// released, only added.
@@ -76,7 +81,7 @@ const DRAINING: &str = "
 /// Sets a connection up and brings its file to the current version.
 pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // First: switching to WAL and migrating already wait for other daemons of the host.
-    connection.busy_timeout(super::BUSY_TIMEOUT)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // Node entries may be lost with the machine's power; what an operator was told is done may not:
