@@ -43,7 +43,7 @@ pub(super) struct Addition {
     /// Addresses, or blocks of them such as `2001:db8::/64`, from which every node is turned away. A prefix
     /// has at least 8 bits (IPv4) or 16 (IPv6).
     #[serde(default)]
-    #[schema(value_type = Vec<words::Block>, max_items = 1000)]
+    #[schema(value_type = Vec<words::Address>, max_items = 1000)]
     ips: Vec<String>,
     /// Why, for people.
     #[schema(max_length = 256)]

@@ -17,9 +17,6 @@ pub(super) enum Password {}
 /// An address, IPv4 or IPv6, or a block of them: what [`Prefix`](crate::store::Prefix) says.
 pub(super) enum Address {}
 
-/// Addresses that share a prefix: a single one, or a block.
-pub(super) enum Block {}
-
 /// The id of a token that was made by this API.
 enum TokenId {}
 
@@ -61,8 +58,8 @@ impl PartialSchema for Address {
         let block = |pattern: String| text().pattern(Some(pattern));
         AnyOfBuilder::new()
             .description(Some(
-                "An address, or a block such as `2001:db8::/64`; also one of another length, with no bit set behind \
-                 its prefix.",
+                "An address, or a block such as `2001:db8::/64`; also one with another prefix, from 8 bits (IPv4) \
+                 or 16 (IPv6) on, with no bit set behind it.",
             ))
             .item(form(KnownFormat::Ipv4))
             .item(form(KnownFormat::Ipv6))
@@ -72,25 +69,6 @@ impl PartialSchema for Address {
             .item(block(format!(
                 "^{GROUP}(:{GROUP}){{0,1}}::/32$|^{GROUP}(:{GROUP}){{0,2}}::/48$|^{GROUP}(:{GROUP}){{0,3}}::/64$"
             )))
-            .into()
-    }
-}
-
-impl PartialSchema for Block {
-    /// No schema can say that nothing may be set beyond a prefix: these are blocks of which that is plain.
-    fn schema() -> RefOr<Schema> {
-        const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
-        let v4 = format!("^{BYTE}\\.{BYTE}\\.{BYTE}\\.0/24$");
-        let v6 = "^([0-9a-f]{1,4}:){4}:/64$".to_owned();
-        let blocks = [v4, v6].map(|pattern| text().pattern(Some(pattern)));
-        let all = "An address, or a block of them with any prefix from 8 bits (IPv4) or 16 bits (IPv6) on \
-                   and no bit set beyond it, such as `198.51.100.0/24` or `2001:db8:0:1::/64`.";
-        let [v4, v6] = blocks;
-        AnyOfBuilder::new()
-            .description(Some(all))
-            .item(Address::schema())
-            .item(v4)
-            .item(v6)
             .into()
     }
 }
@@ -114,7 +92,6 @@ impl ToSchema for Id {}
 impl ToSchema for UserName {}
 impl ToSchema for Password {}
 impl ToSchema for Address {}
-impl ToSchema for Block {}
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
