@@ -252,3 +252,29 @@ fn an_exchange_of_rates_is_no_report_of_everybody() {
     }
     assert!(pop.untold_count >= 20);
 }
+
+#[test]
+fn a_round_that_is_answered_late_leaves_no_deadline_in_the_past() {
+    let mut pop = Pop::new(Store::Says(1, RATE / 2));
+    pop.run(300, 0);
+    let due = pop.ledger.poll_timeout().unwrap();
+    pop.millis = due.as_nanos() / 1_000_000;
+    pop.ledger.handle_timeout(pop.now(), 0);
+    let ask = pop.ledger.poll_ask().expect("those who share are told of");
+    // By now it is time to tell of everybody.
+    pop.millis += 5_000;
+    let said = Standing {
+        granted: 0,
+        charged: 0,
+        limit: None,
+        sessions_elsewhere: 1,
+        held_elsewhere: 0,
+        share: Rates {
+            up: 0,
+            down: RATE / 2,
+        },
+    };
+    pop.ledger.handle_answer(pop.now(), ask.id, &[Some(said)]);
+    assert_eq!(pop.ledger.poll_ask(), None);
+    assert!(pop.ledger.poll_timeout().unwrap() > pop.now());
+}
