@@ -85,12 +85,15 @@ impl Ledger {
         if urgent {
             return Some((since + INTERVAL_MIN, Scope::All));
         }
-        // A round about some may have taken so long that the one about everybody is overdue.
-        let all = (self.agenda.all_at + INTERVAL).max(since + INTERVAL_MIN);
-        let sharing = self.agenda.sharing.map(|pause| since + pause);
-        Some(match sharing {
-            Some(sharing) if sharing < all => (sharing, Scope::Sharing),
-            Some(_) | None => (all, Scope::All),
+        let pause = self.agenda.sharing.unwrap_or(INTERVAL_MIN);
+        let next = since + pause;
+        // A round about some may have been answered after the one about everybody was due: that follows
+        // after the pause then, and not sooner.
+        let all = (self.agenda.all_at + INTERVAL).max(next);
+        Some(if self.agenda.sharing.is_some() && next < all {
+            (next, Scope::Sharing)
+        } else {
+            (all, Scope::All)
         })
     }
 
