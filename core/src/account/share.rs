@@ -194,7 +194,7 @@ mod tests {
             // Who gets less than it wants gets as much as anybody.
             let largest = pops.stakes.iter().map(|stake| stake.has).max();
             for stake in &pops.stakes {
-                let short = stake.has + 1 < stake.wants.clamp(idle, rate);
+                let short = stake.has + (count as u64) < stake.wants.clamp(idle, rate);
                 let last = largest.is_none_or(|largest| stake.has + count as u64 >= largest);
                 assert!(!short || last, "{stake:?} of {:?}", pops.stakes);
             }
