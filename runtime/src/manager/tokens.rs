@@ -113,7 +113,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
         .act(
             Operation::new(
                 Method::Delete,
-                "/v1/tokens/{token}",
+                "/v1/tokens/{token_id}",
                 "token.revoke",
                 "Revokes an admin token, for good",
                 ADMIN,

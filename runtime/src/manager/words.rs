@@ -26,7 +26,7 @@ pub(super) fn in_path(name: &str) -> RefOr<Schema> {
         "name" => UserName::schema(),
         "id" | "pop" => Id::schema(),
         "ip" => Address::schema(),
-        "token" => TokenId::schema(),
+        "token_id" => TokenId::schema(),
         other => unreachable!("`{other}` in a path is described here"),
     }
 }
