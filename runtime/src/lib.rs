@@ -27,6 +27,8 @@ mod listen;
 pub mod manager;
 #[cfg(feature = "pop")]
 pub mod pop;
+// Nothing in it is for unit tests, which would compile all daemons once more.
+#[cfg(not(test))]
 pub mod program;
 #[cfg(feature = "pop")]
 mod records;
