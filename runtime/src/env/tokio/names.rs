@@ -14,7 +14,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Hosts, Resolver, TokioResolver};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant as StdInstant, SystemTime};
@@ -218,6 +218,12 @@ fn failure(error: NetError) -> io::Error {
         && let Some(code) = system.raw_os_error()
     {
         return io::Error::from_raw_os_error(code);
+    }
+    // The resolver says no more if no name server could be asked; a socket tells whether this host has any.
+    if matches!(error, NetError::NoConnections)
+        && let Err(want) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+    {
+        return want;
     }
     let kind = if error.is_no_records_found() {
         ErrorKind::NotFound
