@@ -295,12 +295,14 @@ fn of_two_edges_with_one_id_the_newcomer_stays() {
         is_reset(transfer, seconds(1)).await;
         sleep(seconds(1)).await;
         let generation = site.overlay.generation("edge-1").await;
-        // The replaced one was asked to stay away for ten minutes.
+        // The replaced one asks now and then whether it may have its place back.
+        let mut asked = 0;
         for _ in 0..590 {
             sleep(seconds(1)).await;
             assert_eq!(site.overlay.generation("edge-1").await, generation);
-            assert_eq!(site.network.stream_count("edge-1"), 0);
+            asked += site.network.stream_count("edge-1");
         }
+        assert!(asked <= 590 / 5, "{asked} of 590 seconds connected");
         assert_eq!(site.overlay.edge_census("edge-1").await.usage.tunnels, 0);
         let before = site.targets.visits().len();
         site.works().await;

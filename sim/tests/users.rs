@@ -164,10 +164,6 @@ fn what_a_file_gets_wrong_about_users_is_told() {
     let fault = |what: &str| format!("{plain}[[faults]]\nat = \"1s\"\n{what}");
     wrong(&fault("store = { away = true }"), "has to be mended");
     wrong(
-        &fault("clock = { host = \"pops\", jump = \"+1s\", lasts = \"1s\" }"),
-        "may jump",
-    );
-    wrong(
         &fault("store = { lost_answers_percent = 60, lost_requests_percent = 60, lasts = \"1s\" }"),
         "at most 100",
     );

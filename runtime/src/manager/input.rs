@@ -20,6 +20,9 @@ use utoipa::{IntoParams, ToSchema};
 /// long as it may be, which is 120 000.
 const BODY_MAX: usize = 128 * 1024;
 
+/// The longest form, in bytes: with the `/?` before it, it is read as a URI, and no URI is longer.
+const FORM_MAX: usize = 65_532;
+
 /// How many entries a page has unless the client says.
 pub(super) const PAGE_DEFAULT: u32 = 100;
 
@@ -114,7 +117,7 @@ impl Input for () {
 
 impl<T: DeserializeOwned + ToSchema + Send + 'static> Input for Body<T> {
     async fn take(_: &mut Parts, body: &mut Option<HttpBody>) -> Result<Self, Problem> {
-        let bytes = read(body).await?;
+        let bytes = read(body, BODY_MAX).await?;
         let value = serde_json::from_slice::<Document>(&bytes);
         let Document(value) = value.map_err(|error| Problem::bad_request(error.to_string()))?;
         // Members would also be read from an array, by their order: without names, secrets among them
@@ -133,9 +136,9 @@ impl<T: DeserializeOwned + ToSchema + Send + 'static> Input for Body<T> {
     }
 }
 
-/// Reads a body that is not longer than bodies may be.
-async fn read(body: &mut Option<HttpBody>) -> Result<Bytes, Problem> {
-    let body = Limited::new(body.take().unwrap_or_default(), BODY_MAX);
+/// Reads a body of at most `max` bytes.
+async fn read(body: &mut Option<HttpBody>, max: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(body.take().unwrap_or_default(), max);
     let bytes = body.collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             Problem::new(ApiCode::TooLarge)
@@ -152,7 +155,7 @@ impl<T: DeserializeOwned + IntoParams + Send + 'static> Input for Form<T> {
         let kind = parts.headers.get(header::CONTENT_TYPE);
         if parts.uri.query().is_none() && kind.is_some_and(|kind| kind.as_bytes().starts_with(FORM))
         {
-            let form = read(body).await?;
+            let form = read(body, FORM_MAX).await?;
             // A form is written as a query is.
             let uri = [b"/?".as_slice(), &form].concat();
             parts.uri = Uri::try_from(uri)

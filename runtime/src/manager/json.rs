@@ -6,7 +6,8 @@ use core::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The largest number below which every whole one has a floating point number of its own.
+/// The largest number below which every whole one has a floating point number of its own. That each is read as that
+/// number takes the feature `float_roundtrip` of serde_json, which rounds otherwise.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// A text of JSON, read strictly.
@@ -99,6 +100,10 @@ mod tests {
             ("6e1", json!(60)),
             ("-2.0", json!(-2)),
             ("9007199254740991.0", json!(9_007_199_254_740_991_u64)),
+            ("-9007199254740991.00", json!(-9_007_199_254_740_991_i64)),
+            ("90071992547409910e-1", json!(9_007_199_254_740_991_u64)),
+            ("9007199254740992.0", json!(9_007_199_254_740_992.0)),
+            ("4503599627370495.5", json!(4_503_599_627_370_495.5)),
             ("18446744073709551615", json!(u64::MAX)),
             ("0.5", json!(0.5)),
             ("1e300", json!(1e300)),

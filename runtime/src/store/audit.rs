@@ -92,6 +92,16 @@ impl NewAudit {
     }
 }
 
+impl AuditRecord {
+    /// Returns the end of a chain of which this is the last record.
+    pub(super) const fn head(&self) -> AuditHead {
+        AuditHead {
+            seq: self.seq,
+            hash: self.hash,
+        }
+    }
+}
+
 impl AuditHead {
     /// The head of a chain without a record.
     pub const EMPTY: Self = Self {
@@ -126,7 +136,7 @@ impl AuditHead {
             if right != *record {
                 return Err(BrokenChain { at: self.seq + 1 });
             }
-            (self.seq, self.hash) = (right.seq, right.hash);
+            *self = right.head();
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod accounts;
 mod address;
 mod audit;
 mod blacklist;
+mod chain;
 mod changes;
 mod dial;
 mod failure;
@@ -26,12 +27,12 @@ mod tests;
 mod tokens;
 mod users;
 
-use super::{AuditHead, Page, StoreError};
+use super::{Page, StoreError};
 use ::redis::{Script, ToRedisArgs, Value};
 use address::Address;
+use chain::Chain;
 use link::{Link, Manner};
 use std::sync::Arc;
-use tokio::sync::Mutex;
 
 /// The arguments of a script that takes none.
 const NOTHING: &[&str] = &[];
@@ -45,9 +46,8 @@ const NOTHING: &[&str] = &[];
 #[derive(Clone)]
 pub struct Redis {
     link: Link,
-    /// The end of the audit log as it was last seen. Who appends holds it, so that those of one process
-    /// wait for each other instead of refusing each other.
-    chain: Arc<Mutex<Option<AuditHead>>>,
+    /// Acts that are to be recorded go one after another, and together.
+    chain: Arc<Chain>,
 }
 
 impl Redis {

@@ -221,7 +221,7 @@ async fn nodes_are_listed_by_pages() {
     let page = it.get("/v1/nodes?limit=1").await.body;
     let edge = json!({
         "id": "edge-1", "pop": "pop-1", "ip": "203.0.113.9", "os": "linux", "version": "0.1",
-        "online_since": 1_700_000_000, "rtt_ms": 12,
+        "online_since": 1_700_000_000, "rtt_ms": 12, "contested_at": null, "warning": null,
     });
     assert_eq!(page, json!({ "nodes": [edge], "next_cursor": "edge-1" }));
     let page = it.get("/v1/nodes?cursor=edge-1").await.body;

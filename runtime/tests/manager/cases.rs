@@ -179,7 +179,7 @@ fn cases() -> Vec<Case> {
             "token.revoke",
             "admin",
             Method::DELETE,
-            ("/v1/tokens/{token}", NONE, 200),
+            ("/v1/tokens/{token_id}", NONE, 200),
         )
         .bad("/v1/tokens/admin.token", NONE)
         .unknown("/v1/tokens/0000", NONE),
@@ -461,7 +461,7 @@ async fn every_operation_succeeds_refuses_nonsense_and_knows_what_there_is_not()
             let answer = ask(&it, &case, (case.good.0, &case.good.1), None).await;
             check(&answer, 401, "unauthorized");
         }
-        let path = case.good.0.replace("{token}", &tokens[0].0);
+        let path = case.good.0.replace("{token_id}", &tokens[0].0);
         let answer = ask(&it, &case, (&path, &case.good.1), token.as_deref()).await;
         check(&answer, case.good.2, "");
         it.stop().await;
@@ -475,7 +475,7 @@ async fn each_role_may_do_what_it_may_and_nothing_else() {
             continue;
         };
         let (it, tokens) = prepared().await;
-        let path = case.good.0.replace("{token}", &tokens[0].0);
+        let path = case.good.0.replace("{token_id}", &tokens[0].0);
         // From the least role on, so that what succeeds has not been done before.
         for (rank, (id, token)) in tokens.iter().enumerate() {
             let head = it.store_head().await;

@@ -65,7 +65,7 @@ impl Random {
 
     fn text(&mut self, name: &str) -> String {
         match self.below(10) {
-            0..=2 if name == "id" && !self.token.is_empty() => self.token.clone(),
+            0..=2 if name == "token_id" && !self.token.is_empty() => self.token.clone(),
             0..=6 => self.pick(likely(name)).to_owned(),
             7 => self.pick(&KNOWN).to_owned(),
             8 if self.one_in(2) => "x".repeat(self.pick(&[0, 1, 64, 65, 255, 256, 5_000])),

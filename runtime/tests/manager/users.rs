@@ -123,9 +123,11 @@ async fn traffic_is_charted_without_gaps() {
         sessions: 3,
         ..Totals::new("ann".to_owned(), id)
     };
-    let report = |totals, at| it.store.report(holder.clone(), vec![totals], Some(at));
-    report(totals(600_000, 0), now - 600).await.unwrap();
-    report(totals(600_000, 3_000_000), now).await.unwrap();
+    let report = |totals, journal| it.store.report(holder.clone(), vec![totals], journal);
+    report(totals(600_000, 0), Some(now - 600)).await.unwrap();
+    report(totals(600_000, 3_000_000), Some(now)).await.unwrap();
+    // A journal does not say how many sessions there are.
+    report(totals(600_000, 3_000_000), None).await.unwrap();
 
     let from = now - 900;
     let path = format!("/v1/users/ann/traffic?from={from}&until={now}");

@@ -150,15 +150,13 @@ async fn checked<E: Env, S: Store>(
         return Err(Problem::bad_request("ip_list is empty"));
     }
     if body.ip_list.len() > ADDRESSES_MAX {
-        return Err(Problem::bad_request("ip_list: too many ips, max is 100"));
+        return Err(Problem::bad_request("too many ips, max is 100"));
     }
     let pop = body.pop_id.as_slice();
     if pop != [""] {
         check_pops(&call.api, pop).await?;
     }
-    let ips = body.ip_list.iter().map(|ip| subject_ip(ip));
-    let ips = ips.collect::<Result<_, _>>();
-    ips.map_err(|problem: Problem| problem.at("ip_list"))
+    body.ip_list.iter().map(|ip| subject_ip(ip)).collect()
 }
 
 async fn get<E: Env, S: Store>(

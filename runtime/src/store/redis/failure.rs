@@ -14,8 +14,8 @@ pub(super) enum Failure {
     Server(RedisError),
     /// The connection was of no use any more before anything was asked.
     Stale(RedisError),
-    /// There was no time left.
-    Late,
+    /// There was no time left; and why it was tried again before, if it was.
+    Late(Option<String>),
     /// It happened, and no replica has it although there is one.
     Unconfirmed,
 }
@@ -51,7 +51,7 @@ impl Failure {
         let error = match self {
             Self::Away(text) => return unavailable(text, false, Again::Never),
             Self::NotReady(text) => return unavailable(text, false, Again::Always),
-            Self::Late => return unavailable("no answer in time".to_owned(), true, Again::Never),
+            late @ Self::Late(_) => return unavailable(late.into_text(), true, Again::Never),
             Self::Unconfirmed => {
                 let text = "no replica confirms it, though one is connected: it would be lost if the \
                             replica took over; try again";
@@ -110,7 +110,7 @@ impl Failure {
             Self::NotReady(text) => Self::NotReady(text.clone()),
             Self::Away(text) => Self::Away(text.clone()),
             Self::Server(error) | Self::Stale(error) => Self::Away(describe(error)),
-            Self::Late | Self::Unconfirmed => Self::Away("it does not answer".to_owned()),
+            Self::Late(_) | Self::Unconfirmed => Self::Away("it does not answer".to_owned()),
         }
     }
 
@@ -119,7 +119,8 @@ impl Failure {
         match self {
             Self::Away(text) | Self::NotReady(text) => text,
             Self::Server(error) | Self::Stale(error) => describe(&error),
-            Self::Late => "no answer in time".to_owned(),
+            Self::Late(None) => "no answer in time".to_owned(),
+            Self::Late(Some(before)) => format!("no answer in time, and before that: {before}"),
             Self::Unconfirmed => "no replica confirms it".to_owned(),
         }
     }
@@ -135,7 +136,11 @@ pub(super) fn describe(error: &RedisError) -> String {
                 docs/store.md lists"
             .to_owned();
     }
-    error.to_string()
+    match (error.code(), error.detail()) {
+        // As the server writes it, and operators look it up.
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -181,7 +186,9 @@ mod tests {
             let Value::ServerError(error) = said else {
                 panic!("{text} is no error");
             };
-            let verdict = Failure::Server(error.into()).judge();
+            let failure = Failure::Server(error.into());
+            assert_eq!(failure.remembered().into_text(), text);
+            let verdict = failure.judge();
             assert_eq!((verdict.lost, verdict.again), (lost, again), "{text}");
             let moved = text.starts_with("READONLY") || text.starts_with("MASTERDOWN");
             assert_eq!(verdict.moved, moved, "{text}");

@@ -107,14 +107,16 @@ impl Link {
             (&self.0.plain, &self.0.kept)
         };
         let deadline = Instant::now() + OPERATION_TIMEOUT;
+        let mut before = None;
         loop {
             let (began, mut used) = (Instant::now(), None);
             let attempt = self.attempt(lane, &invocation, manner, &mut used);
             let failure = match timeout_at(deadline, attempt).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(failure)) => failure,
-                Err(_) => Failure::Late,
+                Err(_) => Failure::Late(before.take()),
             };
+            before = Some(failure.remembered().into_text());
             let verdict = failure.judge();
             if let Some(number) = used.filter(|_| verdict.lost) {
                 lane.lose(number);

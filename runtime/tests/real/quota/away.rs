@@ -63,7 +63,8 @@ fn users_and_sessions_outlive_an_outage_of_the_store() {
     let moved = of_free.moved().received - before;
     let (at_return, away) = (of_limited.moved().received, gone.elapsed());
     println!("{moved} without a limit in {away:?}; {at_return} with one");
-    assert!(moved > 4 * RATE * (away.as_secs() - 1), "{moved}");
+    // Both ways at both POPs together: the last shares stay.
+    assert!(moved > 3 * RATE / 2 * (away.as_secs() - 1), "{moved}");
     assert!(!of_free.are_cut() && !of_limited.are_cut());
 
     region.redis.restart();

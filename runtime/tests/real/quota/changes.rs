@@ -66,9 +66,11 @@ fn a_new_password_ends_sessions_of_the_old_one_within_a_second() {
 }
 
 #[test]
-fn a_rate_counts_within_a_second_of_its_change() {
+fn a_rate_counts_at_all_pops_together_soon_after_its_change() {
     const RATE: u64 = 500_000;
-    const MEASURED: Duration = Duration::from_secs(2);
+    /// Until each POP has its share of the rate.
+    const SETTLED: Duration = Duration::from_secs(3);
+    const MEASURED: Duration = Duration::from_secs(4);
     let region = Region::start(1);
     let user = region.user("ann", &json!({}));
     let transfers = Transfers::start(user, &region.proxies, SESSIONS);
@@ -76,19 +78,20 @@ fn a_rate_counts_within_a_second_of_its_change() {
     let rates = |rate: Value| json!({ "upload_rate": rate, "download_rate": rate });
     let begun = Instant::now();
     region.change(user, &rates(json!(RATE)));
-    thread::sleep(SOON.saturating_sub(begun.elapsed()));
+    thread::sleep(SETTLED.saturating_sub(begun.elapsed()));
     let moved = |proxy| transfers.over(|other| other == proxy).received;
     let (start, before) = (Instant::now(), [moved(0), moved(1)]);
     thread::sleep(MEASURED);
     let seconds = start.elapsed().as_secs_f64();
-    for proxy in [0, 1] {
-        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-        let rate = (moved(proxy) - before[proxy]) as f64 / seconds;
-        println!("{rate:.0} B/s at POP {proxy}, both ways, at {RATE} each way");
-        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
-        let ratio = rate / (2 * RATE) as f64;
-        assert!((0.85..1.15).contains(&ratio), "{ratio}");
-    }
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let [first, second] =
+        [0, 1].map(|proxy| (moved(proxy) - before[proxy]) as f64 / (2 * RATE) as f64 / seconds);
+    println!("{first:.2} and {second:.2} of the rate at the two POPs");
+    assert!(
+        (0.85..1.1).contains(&(first + second)),
+        "{first} + {second}"
+    );
+    assert!(first > 0.3 && second > 0.3, "{first} and {second}");
 
     // And back.
     region.change(user, &rates(Value::Null));

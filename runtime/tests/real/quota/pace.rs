@@ -108,7 +108,7 @@ fn a_slow_store_slows_no_transfer() {
     let measure = || {
         let start = Instant::now();
         let moved = transfers.moved_in(MEASURED);
-        ratio(moved, start.elapsed(), 4 * RATE)
+        ratio(moved, start.elapsed(), 2 * RATE)
     };
     let before = measure();
     delay.store(500, Ordering::SeqCst);

@@ -81,11 +81,19 @@ async fn five_hundred_acts_at_once_are_one_chain() {
         let store = managers[index % 2].clone();
         acts.spawn(async move { store.audit_append(act(&index.to_string())).await });
     }
+    let mut answers = Vec::new();
     while let Some(record) = acts.join_next().await {
-        record.unwrap().unwrap();
+        answers.push(record.unwrap().unwrap());
     }
+    answers.sort_by_key(|record| record.seq);
     let records = managers[0].audit(0, 999).await.unwrap();
     assert_eq!(records.len(), 500);
+    assert!(records == answers, "what was answered is not what is there");
     let mut head = AuditHead::EMPTY;
     head.verify(&records).unwrap();
+    // They went together: a slow server takes few steps for them.
+    let told: String = command(&server.url(0), &["INFO", "commandstats"]).await;
+    let (_, steps) = told.split_once("cmdstat_evalsha:calls=").unwrap();
+    let (steps, _) = steps.split_once(',').unwrap();
+    assert!(steps.parse::<u32>().unwrap() < 100, "{steps} steps");
 }
