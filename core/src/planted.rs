@@ -2,7 +2,7 @@
 //!
 //! Compiled in with the feature `planted` only; without it `on` is `false` at compile time and the
 //! branch is gone. Each bug is one call, where what it spoils is decided: [`on`] in a condition, or
-//! [`bend`] around a value. What a bug needs beyond that is kept apart, in files called `sabotage`.
+//! `bend` around a value. What a bug needs beyond that is kept apart, in files called `sabotage`.
 
 /// Declares [`Planted`], its list and what is told of each from one table.
 macro_rules! planted {
