@@ -384,7 +384,7 @@ impl Ledger {
         self.users.get(&group).map(User::totals)
     }
 
-    /// Tells whether the store has heard of every user since [`reassert`](Self::reassert).
+    /// Tells whether the store has heard, since [`reassert`](Self::reassert), of every user that there was then.
     #[must_use]
     pub fn is_told(&self) -> bool {
         self.users.values().all(User::is_known)

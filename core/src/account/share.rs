@@ -40,7 +40,9 @@ pub fn divide(rate: u64, wants: u64, others: &[Stake]) -> u64 {
         .map(|other| other.has.min(rate))
         .fold(0, u64::saturating_add);
     let free = rate.saturating_sub(held);
-    let least = rate / NEWCOMER_PART / count;
+    // Half of what is left of the part beyond the rate: however many come, they stay within it.
+    let beyond = (rate / NEWCOMER_PART).saturating_sub(held.saturating_sub(rate));
+    let least = (rate / NEWCOMER_PART / count).min(beyond / 2);
     target(rate, wants, others).min(free.max(least)).max(1)
 }
 
@@ -116,6 +118,23 @@ mod tests {
         assert_eq!(divide(1_600, ALL, &[has(1_000)]), 600);
         assert_eq!(divide(1_600, ALL, &[has(800)]), 800);
         assert_eq!(divide(1_600, ALL, &[has(0)]), 800);
+    }
+
+    #[test]
+    fn however_many_come_while_one_holds_all_they_stay_within_a_quarter_beyond() {
+        for rate in [1, 100, 1_600, ALL / 64] {
+            let mut stakes = Vec::from([Stake {
+                wants: ALL,
+                has: rate,
+            }]);
+            for _ in 0..32 {
+                let has = divide(rate, ALL, &stakes);
+                stakes.push(Stake { wants: ALL, has });
+                let sum: u128 = stakes.iter().map(|stake| u128::from(stake.has)).sum();
+                let most = u128::from(rate) + u128::from(rate / 4) + stakes.len() as u128;
+                assert!(sum <= most, "{stakes:?}");
+            }
+        }
     }
 
     /// POPs that are answered one by one, as a store does it.

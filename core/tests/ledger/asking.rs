@@ -151,12 +151,36 @@ fn what_was_asked_before_the_store_forgot_is_told_again() {
     let (ask, ..) = desk.lease().unwrap();
     desk.ledger.reassert(desk.now());
     assert!(!desk.ledger.is_told());
+    desk.wait(3_000);
+    assert!(desk.ledger.is_told());
     // The answer is from the store that is no more: its grant is good, and nobody else knows of it.
     desk.answer(&ask, stands(2 * MIB, 0, Some(100 * MIB)));
-    assert_eq!(desk.instructions(), [granted(2 * MIB, MIB)]);
+    let grant = Grant {
+        total: Some(MIB),
+        low: MIB / 2,
+    };
+    assert_eq!(
+        desk.instructions(),
+        [Instruction::Recall { group: 7, grant }],
+        "nothing has moved meanwhile: half of it goes back"
+    );
     assert!(!desk.ledger.is_told());
+    let now = desk.now();
+    desk.ledger.handle_recalled(now, 7, Carried::default());
+    desk.tell();
+    desk.wait(3_000);
+    assert!(desk.ledger.is_told());
+}
+
+#[test]
+fn who_comes_after_the_store_forgot_keeps_nobody_waiting() {
+    let mut desk = Desk::new(&terms(None));
+    desk.ledger.reassert(desk.now());
     desk.wait(1_000);
     assert!(desk.ledger.is_told());
+    let now = desk.now();
+    desk.ledger.admit(now, 0, 8, &terms(None)).unwrap();
+    assert!(desk.ledger.is_told(), "there was nothing of it to forget");
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Ledger {
             return Err(Code::SessionLimit);
         }
         user.may(terms.password)?;
-        let number = user.take_place(now);
+        let number = user.take_place();
         let room = look(user, now, number, now < self.count_again_at);
         let place = PlaceId(self.place_next);
         self.place_next += 1;

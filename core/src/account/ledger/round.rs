@@ -62,6 +62,9 @@ pub(super) struct Agenda {
     scope: Scope,
     /// When the last round about everybody was over.
     all_at: Instant,
+    /// Whether the round tells of all who share a rate, and when one did last.
+    sharers: bool,
+    shared_at: Instant,
     /// How soon after a round those who share a rate are told of; none if nobody does.
     sharing: Option<Duration>,
 }
@@ -71,6 +74,8 @@ impl Agenda {
         Self {
             scope: Scope::All,
             all_at: now,
+            sharers: true,
+            shared_at: now,
             sharing: None,
         }
     }
@@ -132,6 +137,8 @@ impl Ledger {
             return;
         }
         self.agenda.scope = scope;
+        // One about a newcomer, which may follow another, is about those alone who wait.
+        self.agenda.sharers = scope == Scope::All || now.since(self.agenda.shared_at) >= SHARING;
         self.users.values_mut().for_each(|user| user.measure(now));
         if scope == Scope::All {
             self.tidy_users();
@@ -154,7 +161,10 @@ impl Ledger {
     /// Returns the groups of whom the round tells.
     fn groups_told(&self) -> VecDeque<u32> {
         let all = self.agenda.scope == Scope::All;
-        let told = |user: &User| user.is_sharing() || (all && user.is_unreported());
+        let sharers = self.agenda.sharers;
+        let told = |user: &User| {
+            user.awaits_share() || (sharers && user.is_sharing()) || (all && user.is_unreported())
+        };
         let users = self.users.iter().filter(|(_, user)| told(user));
         users.map(|(&group, _)| group).collect()
     }
@@ -218,7 +228,15 @@ impl Ledger {
         // Somebody may have come while the round was under way.
         let awaits = told && self.users.values().any(User::awaits_share);
         let shares = self.users.values().any(User::is_sharing);
-        let pause = if awaits { INTERVAL_MIN } else { SHARING };
+        if self.agenda.sharers || !told {
+            self.agenda.shared_at = self.now;
+        }
+        let rest = SHARING.saturating_sub(self.now.since(self.agenda.shared_at));
+        let pause = if awaits {
+            INTERVAL_MIN
+        } else {
+            rest.max(INTERVAL_MIN)
+        };
         self.agenda.sharing = shares.then_some(pause);
         let all = self.agenda.scope == Scope::All;
         if all {

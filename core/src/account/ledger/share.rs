@@ -89,10 +89,11 @@ impl Share {
         matches!(self.told, Told::Untold)
     }
 
-    /// Somebody comes to where nobody was: others may have taken the rest.
-    pub(super) fn come_back(&mut self, now: Instant, carried: Carried) {
+    /// Somebody comes to where nobody was: others may have taken the rest. What was used and wanted counts on,
+    /// or whoever comes and goes would want everything each time.
+    pub(super) const fn come_back(&mut self) {
         if self.is_part() {
-            *self = Self::new(now, carried);
+            self.told = Told::Untold;
         }
     }
 
@@ -103,9 +104,10 @@ impl Share {
         } else {
             Told::Part(standing.share)
         };
-        if told != self.told {
+        let old = core::mem::replace(&mut self.told, told);
+        if old != told && old != Told::Untold {
             // What was measured under another share says nothing of this one.
-            (self.told, self.since, self.carried) = (told, now, carried);
+            (self.since, self.carried) = (now, carried);
         }
     }
 

@@ -47,8 +47,10 @@ enum Presence {
 /// What the store has taken over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Known {
-    /// Nothing, or it may have forgotten it.
+    /// Nothing yet.
     Nothing,
+    /// It may have forgotten whatever it was told.
+    Forgotten,
     /// These totals, since then. The number of sessions is in doubt if another message may have come
     /// after it with another.
     Totals {
@@ -243,9 +245,9 @@ impl User {
     // --- Sessions ---------------------------------------------------------------------------------
 
     /// Takes one more place; returns how many there are with it.
-    pub(super) fn take_place(&mut self, now: Instant) -> u32 {
+    pub(super) fn take_place(&mut self) -> u32 {
         if self.sessions() == 0 {
-            self.share.come_back(now, self.books.carried());
+            self.share.come_back();
         }
         let sessions = self.sessions().saturating_add(1);
         self.presence = Presence::Here { sessions };
@@ -426,12 +428,12 @@ impl User {
 
     /// The store may have forgotten everything.
     pub(super) fn reassert(&mut self) {
-        self.known = Known::Nothing;
+        self.known = Known::Forgotten;
     }
 
-    /// Tells whether the store has heard of the user since it may have forgotten everything.
+    /// Tells whether there is nothing of the user that the store may have forgotten.
     pub(super) const fn is_known(&self) -> bool {
-        self.is_gone() || !matches!(self.known, Known::Nothing)
+        self.is_gone() || !matches!(self.known, Known::Forgotten)
     }
 
     /// Tells whether the store does not know the totals as they stand. What was granted the store
@@ -440,7 +442,7 @@ impl User {
         let now = self.totals();
         match self.known {
             _ if self.is_gone() => false,
-            Known::Nothing => true,
+            Known::Nothing | Known::Forgotten => true,
             Known::Totals {
                 totals,
                 sessions_sure,
@@ -460,7 +462,7 @@ impl User {
     /// Tells whether the store knows everything for so long that it does not forget it when it fails.
     fn is_settled(&self, now: Instant) -> bool {
         let since = match self.known {
-            Known::Nothing => return false,
+            Known::Nothing | Known::Forgotten => return false,
             Known::Totals { at, .. } => at,
         };
         !self.is_unreported() && now.since(since) >= FORGETS

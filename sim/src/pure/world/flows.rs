@@ -80,6 +80,7 @@ impl World {
                 let fails_from = client.fails_from;
                 id.hash(&mut self.trace);
                 let host = &mut self.pops[pop];
+                host.unreported.insert(id);
                 if let Some(core) = &mut host.core {
                     client.begin(now, core, id, flow.early);
                 }

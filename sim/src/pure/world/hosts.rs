@@ -8,7 +8,7 @@ use super::charges::Books;
 use super::desk::Desk;
 use super::{Action, World};
 use core::hash::Hash as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use titan_core::endpoint::{
     CarrierId, Edge, EdgeEvent, Endpoint, Event, Pop, PopEvent, Rates, Role, SessionId, UplinkId,
 };
@@ -30,6 +30,8 @@ pub(super) struct PopHost {
     pub(super) core: Option<Box<Pop>>,
     pub(super) life: u64,
     pub(super) clients: Sockets,
+    /// Sessions that were opened and of whose end it has not told.
+    pub(super) unreported: BTreeSet<SessionId>,
     pub(super) ready: Vec<CarrierId>,
     pub(super) touched: bool,
     pub(super) draining: bool,

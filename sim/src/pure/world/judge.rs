@@ -284,8 +284,14 @@ impl World {
         }
     }
 
-    /// A session is reported when it is gone, and its bytes are its group's.
-    pub(super) fn judge_report(&self, pop: usize, report: &SessionReport) {
+    /// A session is reported once, when it is gone, and its bytes are its group's.
+    pub(super) fn judge_report(&mut self, pop: usize, report: &SessionReport) {
+        if !self.pops[pop].unreported.remove(&report.session) {
+            violated(
+                6,
+                format_args!("{report:?} is of no session, or told again"),
+            );
+        }
         let Some(core) = &self.pops[pop].core else {
             return;
         };
@@ -536,6 +542,13 @@ impl World {
             self.judge_pop(pop, &core);
             self.record.counters.push(core.counters());
             judge_leaks(Host::Pop(pop), core.usage(), 0);
+            let untold = &self.pops[pop].unreported;
+            if !untold.is_empty() {
+                violated(
+                    6,
+                    format_args!("pop {pop} never told of the end of {untold:?}"),
+                );
+            }
         }
         for edge in 0..self.edges.len() {
             let Some(core) = self.edges[edge].core.take() else {

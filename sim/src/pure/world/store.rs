@@ -101,12 +101,12 @@ impl Store {
             parts.map(|(_, part)| part.granted).sum()
         };
         let before = granted(self);
-        while let Some(&(at, key, part)) = self.history.last()
-            && at + FORGOTTEN > now
-        {
-            self.history.pop();
-            self.parts.insert(key, part);
+        for &(at, key, part) in self.history.iter().rev() {
+            if key.0 == account && at + FORGOTTEN > now {
+                self.parts.insert(key, part);
+            }
         }
+        self.history.retain(|&(_, (of, _), _)| of != account);
         *self.forgotten.entry(account).or_default() += before - granted(self);
     }
 
