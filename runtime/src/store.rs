@@ -8,10 +8,10 @@
 //! a clock of its own. What an operator reads has the times that are handed in, as Unix seconds.
 //!
 //! # Lost answers
-//! An operation that failed as unavailable may have happened. All but four may simply be repeated:
+//! An operation that failed as unavailable may have happened. All but five may simply be repeated:
 //! what POPs report are totals, written as maxima; adjustments have ids; everything else sets a state.
 //! Repeating [`Users::create_user`] or [`Tokens::create_token`] says [`StoreError::Exists`], repeating
-//! [`Meta::swap_meta`] says that it did nothing, and repeating [`AuditLog::audit_append`] records the
+//! [`Users::delete_user`] or [`Meta::swap_meta`] says that it did nothing, and repeating [`AuditLog::audit_append`] records the
 //! act twice.
 
 #[macro_use]

@@ -50,8 +50,8 @@ subject! {
         /// [`Cursor`](super::Cursor) names.
         ///
         /// A server that is new may have forgotten its last moments. It answers no [`lease`](Self::lease)
-        /// before every POP that is registered has said this, or its registration has lapsed: it would
-        /// grant again what they hold.
+        /// before every POP that is registered has said this, its registration has lapsed, or 90 s have
+        /// passed since it was first asked for one: it would grant again what they hold.
         fn retold(&self, holder: Holder, run: &str) -> ();
 
         /// Lists who holds or held what of a user's quota, by POP and incarnation. None if there is no

@@ -268,7 +268,7 @@ fn connect(location: &Location) -> Result<Connection, StoreError> {
     let own = match location {
         Location::Data(data) | Location::Apart { data, .. } => {
             let path = data.join(secrets::FILE_NAME);
-            create_file(data, &path)?;
+            create_file(data, &path, false)?;
             Some(path)
         }
         Location::Memory => None,
@@ -282,7 +282,7 @@ fn open_shared(location: &Location) -> Result<Connection, StoreError> {
     let mut connection = match location {
         Location::Data(shared) | Location::Apart { shared, .. } => {
             let path = shared.join(FILE_NAME);
-            create_file(shared, &path)?;
+            create_file(shared, &path, true)?;
             Connection::open_with_flags(
                 &path,
                 OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -294,10 +294,10 @@ fn open_shared(location: &Location) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes a database's file if there is none: for its owner alone, and for the group of its directory as far
-/// as that may write there. SQLite gives its companion files the rights of the main one, so it must have them
-/// first.
-fn create_file(directory: &Path, path: &Path) -> Result<(), StoreError> {
+/// Makes a database's file if there is none: for its owner alone, and if it is shared for the group of its
+/// directory as far as that may write there. SQLite gives its companion files the rights of the main one, so
+/// it must have them first.
+fn create_file(directory: &Path, path: &Path, is_shared: bool) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| unavailable(&format!("{}: {error}", path.display()));
     crate::token::create_private(directory).map_err(failed)?;
     let mut options = fs::OpenOptions::new();
@@ -305,7 +305,8 @@ fn create_file(directory: &Path, path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Ok(file) => share(directory, &file).map_err(failed),
+        Ok(file) if is_shared => share(directory, &file).map_err(failed),
+        Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
@@ -402,8 +403,11 @@ mod tests {
             directory.path().join("shared"),
             directory.path().join("data"),
         );
-        fs::create_dir(&shared).unwrap();
-        fs::set_permissions(&shared, fs::Permissions::from_mode(0o770)).unwrap();
+        // The group may write both: that says which file it may write only of what is shared.
+        for directory in [&shared, &data] {
+            fs::create_dir(directory).unwrap();
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o770)).unwrap();
+        }
         let location = Location::Apart {
             shared: shared.clone(),
             data: data.clone(),

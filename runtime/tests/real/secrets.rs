@@ -69,6 +69,10 @@ fn a_pop_serves_as_a_user_who_can_read_nothing_of_the_managers() {
         files.iter().any(|file| file.ends_with("titan.db")),
         "{files:?}"
     );
+    assert!(
+        files.iter().all(|file| !file.ends_with("manager.db")),
+        "{files:?}"
+    );
     let astray = files.iter().find(|file| file.starts_with(&managers));
     assert_eq!(astray, None);
     for secret in [

@@ -83,7 +83,7 @@ impl RedisServer {
         let ready = lines
             .by_ref()
             .map_while(Result::ok)
-            .any(|line| line.contains("ready to accept connections"));
+            .any(|line| line.contains("eady to accept connections"));
         assert!(ready, "redis-server ended before it was ready");
         // It goes on logging; nobody may leave it with a full pipe.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));

@@ -14,8 +14,9 @@ use tokio::time;
 /// How long an operation waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a server that is new waits for POPs to tell it again: their leases last no longer.
-const UNTOLD_MAX: Duration = Duration::from_secs(30);
+/// How long a server that is new waits for POPs to tell it again: those that have not by then are gone, as are
+/// their leases.
+const UNTOLD_MAX: Duration = Duration::from_secs(90);
 
 /// The store of all daemons of a run: in memory, behind the weather.
 pub(super) type FaultyStore = Gated<Embedded, Weather>;
@@ -74,17 +75,20 @@ impl Weather {
         self.state().replica = Some(replica);
     }
 
-    /// Refuses a grant of a server that waits for POPs, and counts the POPs that have told it everything.
+    /// Refuses a grant of a server that waits for POPs.
     fn wait_for_pops(&self, operation: &str) -> Result<(), StoreError> {
-        let mut state = self.state();
-        let (left, until) = &mut state.untold;
-        match operation {
-            "lease" if *left > 0 && clock::now() < *until => Err(failed()),
-            "retold" => {
-                *left = left.saturating_sub(1);
-                Ok(())
-            }
-            _ => Ok(()),
+        let (left, until) = self.state().untold;
+        if operation == "lease" && left > 0 && clock::now() < until {
+            return Err(failed());
+        }
+        Ok(())
+    }
+
+    /// Counts a POP that has told everything; whoever heard no answer says so again.
+    fn hear_of_pops(&self, operation: &str) {
+        if operation == "retold" {
+            let (left, _) = &mut self.state().untold;
+            *left = left.saturating_sub(1);
         }
     }
 
@@ -163,15 +167,19 @@ impl Gate for Weather {
         self.wait_for_pops(operation)
     }
 
-    async fn after(&self, _operation: &'static str) -> Result<(), StoreError> {
-        self.pass(Way::Back).await
+    async fn after(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.pass(Way::Back).await?;
+        self.hear_of_pops(operation);
+        Ok(())
     }
 }
 
-/// The second server of a store takes over.
+/// The second server of a store takes over, if it has not yet.
 pub(super) fn take_over(store: &FaultyStore) {
     let mut state = store.gate.state();
-    let replica = state.replica.take().expect("it fell behind before");
+    let Some(replica) = state.replica.take() else {
+        return;
+    };
     store.store.fail_over(&replica).expect("both are in memory");
     let registered = at_once(store.store.pops()).expect("memory can be read");
     let now = clock::now();

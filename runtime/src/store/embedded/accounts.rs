@@ -321,7 +321,7 @@ fn count(
     Ok(())
 }
 
-/// Forgets which part old processes of a POP have in an account; the sums stay.
+/// Forgets which part old processes of a POP have in an account and in its rate; the sums stay.
 fn fold(transaction: &Transaction<'_>, user_id: i64, pop: &str) -> Result<(), StoreError> {
     let newest_folded: Option<i64> = transaction
         .prepare_cached(
@@ -335,6 +335,9 @@ fn fold(transaction: &Transaction<'_>, user_id: i64, pop: &str) -> Result<(), St
     };
     transaction
         .prepare_cached("DELETE FROM usage WHERE user_id = ?1 AND pop = ?2 AND incarnation <= ?3")?
+        .execute(params![user_id, pop, incarnation])?;
+    transaction
+        .prepare_cached("DELETE FROM shares WHERE user_id = ?1 AND pop = ?2 AND incarnation <= ?3")?
         .execute(params![user_id, pop, incarnation])?;
     transaction
         .prepare_cached(

@@ -36,6 +36,22 @@ pub(super) fn attach(connection: &mut Connection, path: Option<&Path>) -> rusqli
             transaction.execute_batch(&format!(
                 "INSERT OR IGNORE INTO manager.{table} SELECT * FROM main.{table}"
             ))?;
+            // Equal rows are of a move that was broken off.
+            let differs: bool = transaction.query_row(
+                &format!(
+                    "SELECT EXISTS (SELECT * FROM main.{table} EXCEPT SELECT * FROM manager.{table})"
+                ),
+                [],
+                |row| row.get(0),
+            )?;
+            if differs {
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT),
+                    Some(format!(
+                        "{table} of the shared file and of {name} are two different ones: put one of the files aside"
+                    )),
+                ));
+            }
         }
     }
     transaction.commit()?;

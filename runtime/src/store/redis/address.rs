@@ -30,7 +30,7 @@ pub(super) struct Address {
 pub(super) enum Place {
     Host(Host),
     Socket(PathBuf),
-    /// Wherever the primary of this service is, by the word of the first sentinel that answers.
+    /// Wherever the primary of this service is, as most of the sentinels say.
     Sentinels {
         hosts: Vec<Host>,
         service: String,

@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Late(Option<String>),
     /// It happened, and no replica has it although there is one.
     Unconfirmed,
+    /// The server was the primary when it was asked, and is none any more: what it has will be dropped.
+    Demoted,
 }
 
 /// What to do about a failure.
@@ -56,6 +58,13 @@ impl Failure {
                 let text = "no replica confirms it, though one is connected: it would be lost if the \
                             replica took over; try again";
                 return unavailable(text.to_owned(), false, Again::Never);
+            }
+            Self::Demoted => {
+                let text = "the server became a replica before another one had it; try again";
+                return Verdict {
+                    moved: true,
+                    ..unavailable(text.to_owned(), true, Again::IfRepeatable)
+                };
             }
             Self::Stale(error) => return unavailable(describe(&error), true, Again::Always),
             Self::Server(error) => error,
@@ -110,7 +119,9 @@ impl Failure {
             Self::NotReady(text) => Self::NotReady(text.clone()),
             Self::Away(text) => Self::Away(text.clone()),
             Self::Server(error) | Self::Stale(error) => Self::Away(describe(error)),
-            Self::Late(_) | Self::Unconfirmed => Self::Away("it does not answer".to_owned()),
+            Self::Late(_) | Self::Unconfirmed | Self::Demoted => {
+                Self::Away("it does not answer".to_owned())
+            }
         }
     }
 
@@ -122,6 +133,7 @@ impl Failure {
             Self::Late(None) => "no answer in time".to_owned(),
             Self::Late(Some(before)) => format!("no answer in time, and before that: {before}"),
             Self::Unconfirmed => "no replica confirms it".to_owned(),
+            Self::Demoted => "the server is a replica now".to_owned(),
         }
     }
 }

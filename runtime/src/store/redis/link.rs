@@ -184,9 +184,17 @@ async fn confirm(connected: &mut Connected) -> Result<(), Failure> {
                 return Ok(());
             }
         }
-        // It was the primary when it was asked, and is none any more: what it has will be dropped.
-        _ => return Err(Failure::Unconfirmed),
+        _ => return Err(Failure::Demoted),
     }
+    // A server of 7.2 or later waits for what this connection wrote, and an act that is repeated over another
+    // one finds itself done and writes nothing. So something is written behind it.
+    redis::cmd("HSET")
+        .arg("titan:run")
+        .arg("kept")
+        .arg(1)
+        .exec_async(connection)
+        .await
+        .map_err(Failure::Server)?;
     let mut wait = redis::cmd("WAIT");
     wait.arg(1).arg(CONFIRM_MILLIS);
     let confirmed: u64 = wait

@@ -68,7 +68,7 @@ impl Users for Redis {
 
     async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {
         let args = (name, user_changed(name));
-        Ok(count(self.keep(script!("user_delete"), args).await?)? > 0)
+        Ok(count(self.keep_once(script!("user_delete"), args).await?)? > 0)
     }
 }
 

@@ -103,7 +103,8 @@ pub enum Fault {
     },
     /// The store is two servers, of which the second hears nothing any more of what the first is told.
     /// Mended: the first is gone and the second takes over, without what it has not heard. It grants
-    /// nothing until every POP that was registered has told it everything again, or for half a minute.
+    /// nothing until every POP that was registered has told it everything again, or for 90 s. One that begins
+    /// before another is mended takes its place.
     Failover {
         /// How much it has not heard.
         lasts: Span,

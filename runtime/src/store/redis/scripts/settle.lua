@@ -48,8 +48,8 @@ local function add_traffic(name, uploaded, downloaded)
   end
 end
 
--- Forgets which part old processes of this POP have in an account; the sums stay.
-local function fold(account, all)
+-- Forgets which part old processes of this POP have in an account and in its rate; the sums stay.
+local function fold(name, account, all)
   local known = {}
   for other, _ in pairs(all) do
     local of, at_pop = holder_of(other)
@@ -58,6 +58,7 @@ local function fold(account, all)
   table.sort(known, function(one, two) return one > two end)
   for i = num(ARGV[5]) + 1, #known do
     redis.call('HDEL', account, str(known[i]) .. '@' .. pop)
+    redis.call('HDEL', 'titan:shares:' .. name, str(known[i]) .. '@' .. pop)
     local folded = math.max(num(all['folded@' .. pop]), known[i])
     all['folded@' .. pop] = folded
     redis.call('HSET', account, 'folded@' .. pop, str(folded))
@@ -113,7 +114,7 @@ local function settle(name, id, want, totals)
   end
   if not all[field] then
     all[field] = ''
-    fold(account, all)
+    fold(name, account, all)
   end
   local is_here = not is_journal and part[6] > 0
   local share = share_rates(name, field, rates, is_here, { totals[6], totals[7] }, here_too, now)

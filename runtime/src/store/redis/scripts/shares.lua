@@ -19,7 +19,8 @@ local function divide(rate, wants, others)
     if wanted == own and not target then target = given end
   end
   target = target + math.floor(left / count)
-  local least = math.floor(rate / (NEWCOMER_PART * count))
+  local beyond = math.max(math.floor(rate / NEWCOMER_PART) - math.max(held - rate, 0), 0)
+  local least = math.min(math.floor(rate / (NEWCOMER_PART * count)), math.floor(beyond / 2))
   return math.max(math.min(target, math.max(rate - held, least)), 1)
 end
 
