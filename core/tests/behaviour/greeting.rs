@@ -474,6 +474,25 @@ fn a_herd_of_clones_is_told_to_stay_away_for_longer_and_longer() {
 }
 
 #[test]
+fn processes_that_are_no_more_keep_nobody_away_for_longer() {
+    let mut world = World::new(config(), 0);
+    let takes_over = |world: &mut World, epoch| {
+        let process = world.raw_edge("node-0");
+        world.inject(process, ToPop, Frame::Hello(hello(epoch, 1)));
+        world.inject(process, ToPop, Frame::Ack { received: 0 });
+    };
+    for epoch in 1..=8 {
+        takes_over(&mut world, epoch);
+    }
+    // As a node that crashes and is started again does.
+    let edge = world.add_edge("node-0");
+    world.wait(secs(1_300));
+    assert!(world.edges[edge].core.is_attached(world.edges[edge].uplink));
+    takes_over(&mut world, 9);
+    assert_eq!(world.byes().last(), Some(&(Code::DuplicateNode, 5_000)));
+}
+
+#[test]
 fn an_edge_never_waits_for_ever() {
     for retry_after_ms in [u64::MAX, u64::from(u32::MAX) * 1000] {
         let mut world = World::new(config(), 1);

@@ -33,7 +33,15 @@ pub(crate) struct NodeEntry {
     /// The tunnel of another process, until its first acknowledgement.
     pub(super) pending: Option<TunnelId>,
     /// Processes that were taken over from. They are turned away as long as the node has a tunnel.
-    replaced: VecDeque<u64>,
+    replaced: VecDeque<Replaced>,
+}
+
+/// A process that was taken over from.
+#[derive(Debug)]
+struct Replaced {
+    epoch: u64,
+    /// When it was last heard of.
+    heard_at: Instant,
 }
 
 impl NodeEntry {
@@ -42,8 +50,11 @@ impl NodeEntry {
     }
 
     /// Returns how long a process that was replaced is asked to stay away.
-    fn duplicate_retry(&self) -> Duration {
-        let others = u32::try_from(self.replaced.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    fn duplicate_retry(&self, now: Instant) -> Duration {
+        // One that is silent for longer than it was asked to be is no more.
+        let lives = |one: &&Replaced| now.since(one.heard_at) <= DUPLICATE_RETRY_MAX * 2;
+        let count = self.replaced.iter().filter(lives).count();
+        let others = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
         (DUPLICATE_RETRY * 2_u32.saturating_pow(others)).min(DUPLICATE_RETRY_MAX)
     }
 }
@@ -137,7 +148,7 @@ impl PopRole {
     /// Refuses nodes that were told to stay away, and processes that another one of the same node has
     /// replaced.
     fn turn_away(
-        &self,
+        &mut self,
         engine: &mut Engine<PopDesk>,
         now: Instant,
         node: &str,
@@ -147,12 +158,13 @@ impl PopRole {
             mark::hit(Mark::Barred);
             return Err(Refusal { code, retry });
         }
-        let Some(entry) = self.nodes.get(node) else {
+        let Some(entry) = self.nodes.get_mut(node) else {
             return Ok(());
         };
-        if !entry.replaced.contains(&epoch) {
+        let Some(again) = entry.replaced.iter_mut().find(|one| one.epoch == epoch) else {
             return Ok(());
-        }
+        };
+        again.heard_at = now;
         // It lives beside the one that replaced it: two have one id.
         mark::hit(Mark::DuplicateNode);
         if let Some(id) = entry.tunnel {
@@ -167,7 +179,7 @@ impl PopRole {
             .tell(PopEvent::NodeContested { node: node.into() });
         Err(Refusal {
             code: Code::DuplicateNode,
-            retry: entry.duplicate_retry(),
+            retry: entry.duplicate_retry(now),
         })
     }
 
@@ -309,8 +321,11 @@ impl PopRole {
                     entry.replaced.pop_front();
                 }
                 mark::hit(Mark::Takeover);
-                entry.replaced.push_back(tunnel.peer().epoch());
-                engine.end_tunnel(now, old, Code::DuplicateNode, entry.duplicate_retry());
+                let epoch = tunnel.peer().epoch();
+                let heard_at = now;
+                entry.replaced.push_back(Replaced { epoch, heard_at });
+                let retry = entry.duplicate_retry(now);
+                engine.end_tunnel(now, old, Code::DuplicateNode, retry);
             }
         }
         self.refresh(engine, now, id);
