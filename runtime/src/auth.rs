@@ -87,7 +87,7 @@ struct Inner<E, S> {
     unknown_user: String,
     fingerprints: Hmac<Sha256>,
     state: Mutex<State>,
-    flights: Flights<Fingerprint, Result<Login, Code>>,
+    flights: Flights<(Fingerprint, IpAddr), Result<Login, Code>>,
     throttle: Throttle,
     /// Places by address: for whoever is under way, for reading a record, and for verifying a chosen password.
     waiting: Shares<IpAddr>,
@@ -134,8 +134,8 @@ impl<E: Env, S: Users> Authenticator<E, S> {
     }
 
     /// Verifies a user and password for a client at `client`, from memory or else with a read of the
-    /// store and, unless the password was drawn and is right, one run of Argon2id. Callers that ask for the
-    /// same share one run. After failures it takes longer. Dropping the future leaves every queue.
+    /// store and, unless the password was drawn and is right, one run of Argon2id. Callers from one network that
+    /// ask for the same share one run. After failures it takes longer. Dropping the future leaves every queue.
     ///
     /// # Errors
     /// [`Code::BadCredentials`] if there is no such user or the password is wrong, which take equally
@@ -148,7 +148,10 @@ impl<E: Env, S: Users> Authenticator<E, S> {
             return answer;
         }
         let verify = || inner.verify(user, password, &fingerprint, client);
-        inner.flights.join(fingerprint, verify).await
+        inner
+            .flights
+            .join((fingerprint, network(client)), verify)
+            .await
     }
 
     /// Makes the next login of a user read its record again, as when a change is announced.
@@ -214,9 +217,13 @@ impl<E: Env, S: Users> Inner<E, S> {
             Some((Glance::Wrong, _)) | None => self.unknown_user.clone(),
         };
         let password = password.to_owned();
-        let _checking = self.checking.place(from).await;
+        let checking = self.checking.place(from).await;
         self.env
-            .work(move || password::is_right(&password, &hash))
+            .work(move || {
+                // It goes on if whoever asked gives up, and so does its place.
+                let _checking = checking;
+                password::is_right(&password, &hash)
+            })
             .await
     }
 
@@ -238,6 +245,7 @@ impl<E: Env, S: Users> Inner<E, S> {
         }
         // Meanwhile others get the answer of the old record: a busy user does not queue up here.
         self.state().users.refreshing(name, self.env.now());
+        let _refreshing = Refreshing { inner: self, name };
         let found = self.read(name).await;
         self.state().users.refreshed(name, found, self.env.now());
         match self.sight(name, fingerprint) {
@@ -295,5 +303,17 @@ impl<E: Env, S: Users> Inner<E, S> {
     fn state(&self) -> MutexGuard<'_, State> {
         // No invariant spans a panic: each update is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A record that is being read; dropping it, as when the client hangs up, lets the next one read it.
+struct Refreshing<'a, E: Env, S: Users> {
+    inner: &'a Inner<E, S>,
+    name: &'a str,
+}
+
+impl<E: Env, S: Users> Drop for Refreshing<'_, E, S> {
+    fn drop(&mut self) {
+        self.inner.state().users.not_refreshing(self.name);
     }
 }

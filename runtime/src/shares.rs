@@ -1,7 +1,7 @@
 //! Places that are shared out among users, addresses or whoever else may take all it can.
 
 use core::fmt;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -12,6 +12,7 @@ pub(crate) enum Greed {
     /// half of the places, two with a third each, and whoever comes next finds one free: for places that are
     /// held for long.
     Half,
+    #[cfg(any(test, feature = "auth"))]
     /// Places that nobody else waits for are anybody's: for places that are soon given back.
     All,
 }
@@ -29,6 +30,9 @@ struct State<K: Clone + Ord> {
     free: usize,
     /// Those that hold a place or wait for one.
     sharers: BTreeMap<K, Sharer<K>>,
+    /// Those that wait, in the order in which they are served: how many places each holds, and when it was
+    /// granted one last.
+    queue: BTreeSet<(usize, u64, K)>,
     /// How many places were granted so far.
     grants: u64,
 }
@@ -51,6 +55,7 @@ impl<K: Clone + Ord> Shares<K> {
         let state = State {
             free: places,
             sharers: BTreeMap::new(),
+            queue: BTreeSet::new(),
             grants: 0,
         };
         Self(Arc::new(Inner {
@@ -60,6 +65,7 @@ impl<K: Clone + Ord> Shares<K> {
     }
 
     /// Takes a place, if this sharer may have another one now.
+    #[cfg(any(test, feature = "auth"))]
     pub(crate) fn try_place(&self, key: K) -> Option<Place<K>> {
         self.0.enter(key, |sharer, may| {
             (may && sharer.waiting.is_empty()).then_some(())
@@ -107,22 +113,22 @@ impl<K: Clone + Ord> Inner<K> {
         take: impl FnOnce(&mut Sharer<K>, bool) -> Option<()>,
     ) -> Option<Place<K>> {
         let mut state = self.lock();
-        let free = state.free;
-        let sharer = state.sharers.entry(key.clone()).or_insert_with(Sharer::new);
-        let may = sharer.may_have_another(self.greed, free);
-        if take(sharer, may).is_some() {
-            return Some(self.grant(&mut state, key));
-        }
-        state.forget_idle();
-        None
+        let (greed, free) = (self.greed, state.free);
+        let taken = state.change(&key, |sharer| {
+            let may = sharer.may_have_another(greed, free);
+            take(sharer, may)
+        });
+        taken.map(|()| self.grant(&mut state, key))
     }
 
     fn grant(self: &Arc<Self>, state: &mut State<K>, key: K) -> Place<K> {
         state.free -= 1;
         state.grants += 1;
-        let sharer = state.sharers.entry(key.clone()).or_insert_with(Sharer::new);
-        sharer.held += 1;
-        sharer.served = state.grants;
+        let served = state.grants;
+        state.change(&key, |sharer| {
+            sharer.held += 1;
+            sharer.served = served;
+        });
         let shares = Arc::clone(self);
         Place { shares, key }
     }
@@ -132,14 +138,11 @@ impl<K: Clone + Ord> Inner<K> {
         let mut undelivered = Vec::new();
         let mut state = self.lock();
         state.free += 1;
-        if let Some(sharer) = state.sharers.get_mut(key) {
-            sharer.held -= 1;
-        }
+        state.change(key, |sharer| sharer.held -= 1);
         while let Some((key, next)) = state.next(self.greed) {
             let place = self.grant(&mut state, key);
             undelivered.extend(next.send(place).err());
         }
-        state.forget_idle();
         drop(state);
         // What reached nobody is given back, now that the lock is free.
         drop(undelivered);
@@ -152,33 +155,47 @@ impl<K: Clone + Ord> Inner<K> {
 }
 
 impl<K: Clone + Ord> State<K> {
-    /// Takes whoever is to be served next out of the queue.
-    fn next(&mut self, greed: Greed) -> Option<(K, oneshot::Sender<Place<K>>)> {
-        let free = self.free;
-        for sharer in self.sharers.values_mut() {
-            // Those who gave up.
-            while sharer
-                .waiting
-                .front()
-                .is_some_and(oneshot::Sender::is_closed)
-            {
-                sharer.waiting.pop_front();
-            }
+    /// Changes a sharer: the only way to do so. One that holds nothing and waits for nothing is forgotten.
+    fn change<T>(&mut self, key: &K, change: impl FnOnce(&mut Sharer<K>) -> T) -> T {
+        let sharer = self.sharers.entry(key.clone()).or_insert_with(Sharer::new);
+        if !sharer.waiting.is_empty() {
+            self.queue
+                .remove(&(sharer.held, sharer.served, key.clone()));
         }
-        let waiting = self
-            .sharers
-            .iter_mut()
-            .filter(|(_, sharer)| !sharer.waiting.is_empty());
-        let (key, sharer) = waiting.min_by_key(|(_, sharer)| (sharer.held, sharer.served))?;
-        if !sharer.may_have_another(greed, free) {
-            return None;
+        let out = change(sharer);
+        if !sharer.waiting.is_empty() {
+            self.queue.insert((sharer.held, sharer.served, key.clone()));
+        } else if sharer.held == 0 {
+            self.sharers.remove(key);
         }
-        Some((key.clone(), sharer.waiting.pop_front()?))
+        out
     }
 
-    fn forget_idle(&mut self) {
-        self.sharers
-            .retain(|_, sharer| sharer.held > 0 || !sharer.waiting.is_empty());
+    /// Takes whoever is to be served next out of the queue.
+    fn next(&mut self, greed: Greed) -> Option<(K, oneshot::Sender<Place<K>>)> {
+        loop {
+            let free = self.free;
+            let key = self.queue.first()?.2.clone();
+            let (all_gone, next) = self.change(&key, |sharer| {
+                // Those who gave up.
+                while sharer
+                    .waiting
+                    .front()
+                    .is_some_and(oneshot::Sender::is_closed)
+                {
+                    sharer.waiting.pop_front();
+                }
+                let all_gone = sharer.waiting.is_empty();
+                let may = sharer.may_have_another(greed, free);
+                let next = may.then(|| sharer.waiting.pop_front());
+                (all_gone, next.flatten())
+            });
+            match next {
+                Some(next) => return Some((key, next)),
+                None if all_gone => {}
+                None => return None,
+            }
+        }
     }
 }
 
@@ -194,6 +211,7 @@ impl<K: Clone + Ord> Sharer<K> {
     const fn may_have_another(&self, greed: Greed, free: usize) -> bool {
         match greed {
             Greed::Half => self.held < free,
+            #[cfg(any(test, feature = "auth"))]
             Greed::All => free > 0,
         }
     }

@@ -100,6 +100,13 @@ impl KnownUsers {
         }
     }
 
+    /// Notes that nobody reads the record of a user any more.
+    pub(super) fn not_refreshing(&mut self, name: &str) {
+        if let Some((_, _, known)) = self.0.get(name) {
+            known.refreshing_since = None;
+        }
+    }
+
     /// Takes in what reading a record again has found.
     pub(super) fn refreshed(
         &mut self,

@@ -430,3 +430,20 @@ async fn fifteen_hundred_users_with_drawn_passwords_are_back_within_ten_seconds(
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+#[tokio::test]
+async fn who_hangs_up_while_a_record_is_read_keeps_no_old_one_alive() {
+    let it = setting().await;
+    it.login("ann", "ann's").await.unwrap();
+    it.store.store.delete_user("ann").await.unwrap();
+    it.env.advance(RECORD_AGE_MAX + STEP);
+    it.store.gate.hang();
+    let auth = it.auth.clone();
+    let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
+    it.store.gate.asked(2).await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    it.store.gate.recover();
+    assert_eq!(it.cached("ann", "ann's"), None);
+    assert_eq!(it.login("ann", "ann's").await, Err(Code::BadCredentials));
+}
