@@ -28,7 +28,10 @@ pub fn check(directory: &Path) -> Result<(), DataError> {
         path: directory.to_owned(),
         error,
     };
-    create_private(directory).map_err(failed)?;
+    match create_private(directory) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+        made => made.map_err(failed)?,
+    }
     // Processes of two containers that share a directory have one id, as it may be.
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(|error| failed(io::Error::other(error.to_string())))?;

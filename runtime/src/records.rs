@@ -75,17 +75,6 @@ impl<E: Env> Records<E> {
         self.start();
     }
 
-    /// Waits until everything is written, but not for long. What is not by then is lost.
-    pub(crate) fn close(&self) {
-        let thread = self.lock().take();
-        if let Some(thread) = thread
-            && self.desk.close(CLOSE_TIMEOUT)
-        {
-            // It has said that it ends; a panic is in the log.
-            let _ = thread.join();
-        }
-    }
-
     /// Starts the thread that writes, if none does.
     fn start(&self) {
         let mut thread = self.lock();
@@ -103,9 +92,29 @@ impl<E: Env> Records<E> {
             Err(error) => tracing::warn!(%error, "no thread writes records"),
         }
     }
+}
+
+impl<E> Records<E> {
+    /// Waits until everything is written, but not for long. What is not by then is lost.
+    pub(crate) fn close(&self) {
+        let thread = self.lock().take();
+        if let Some(thread) = thread
+            && self.desk.close(CLOSE_TIMEOUT)
+        {
+            // It has said that it ends; a panic is in the log.
+            let _ = thread.join();
+        }
+    }
 
     fn lock(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
         // What panicked while it started a thread has left none.
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A POP that failed to start leaves no thread behind.
+impl<E> Drop for Records<E> {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::token::create_private;
 use core::time::Duration;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ const SUFFIX: &str = ".jsonl";
 pub(super) struct Bounds {
     /// In bytes.
     pub(super) bytes_max: u64,
-    /// No line gets older.
+    /// No line gets older but for one part of this, an hour at most, until which its removal may wait.
     pub(super) age_max: Duration,
 }
 
@@ -124,7 +124,6 @@ impl Files {
         }
         let path = self.directory.join(format!("{PREFIX}{number}{SUFFIX}"));
         let file = options().create_new(true).open(path)?;
-        // A file system without locks has one writer, or two files.
         let _ = file.try_lock();
         Ok(Current {
             file,
@@ -158,7 +157,8 @@ impl Files {
 /// Opens a file again, unless another process writes it.
 fn go_on(last: &Found) -> io::Result<Option<Current>> {
     let mut file = options().read(true).open(&last.path)?;
-    if file.try_lock().is_err() {
+    // A file system without locks has one writer, or lines of two in one file.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
         return Ok(None);
     }
     let about = file.metadata()?;
