@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// The connections there are, at most `max`. An address is given another place while it holds fewer than are
 /// free. Beyond, and when there is none, the newest connection takes the place of the oldest that asks for
-/// nothing: of its own address, or of the one that holds the most.
+/// nothing: of its own address, or of the one that holds the most and more than its own.
 #[derive(Debug)]
 pub(super) struct Guests {
     max: usize,
@@ -55,7 +55,7 @@ impl Guests {
         let held = seats.taken.get(&address).map_or(0, VecDeque::len);
         if held >= free {
             let unseated = seats.unseat(address);
-            let unseated = unseated || free == 0 && seats.unseat_of_most();
+            let unseated = unseated || free == 0 && seats.unseat_of_most(held);
             if !unseated {
                 return None;
             }
@@ -83,8 +83,8 @@ impl Seats {
         let Some(taken) = self.taken.get_mut(&address) else {
             return false;
         };
-        let idle = |seat: &Arc<Seat>| !seat.busy.load(Ordering::Relaxed);
-        let Some(seat) = taken.iter().position(idle).and_then(|at| taken.remove(at)) else {
+        let idle = taken.iter().position(|seat| seat.is_idle());
+        let Some(seat) = idle.and_then(|at| taken.remove(at)) else {
             return false;
         };
         self.count -= 1;
@@ -92,8 +92,14 @@ impl Seats {
         true
     }
 
-    fn unseat_of_most(&mut self) -> bool {
-        let most = self.taken.iter().max_by_key(|(_, taken)| taken.len());
+    /// Has one go of the address that holds the most, of those that hold more than so many and have one that
+    /// asks for nothing.
+    fn unseat_of_most(&mut self, held: usize) -> bool {
+        let may_lose_one = |taken: &VecDeque<Arc<Seat>>| {
+            taken.len() > held && taken.iter().any(|seat| seat.is_idle())
+        };
+        let all = self.taken.iter().filter(|(_, taken)| may_lose_one(taken));
+        let most = all.max_by_key(|(_, taken)| taken.len());
         let most = most.map(|(address, _)| *address);
         most.is_some_and(|address| self.unseat(address))
     }
@@ -111,6 +117,10 @@ impl Seat {
     pub(super) fn rest(&self) -> Rest<'_> {
         self.busy.store(false, Ordering::Relaxed);
         Rest(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.busy.load(Ordering::Relaxed)
     }
 
     /// Waits until the place is somebody else's.
@@ -197,6 +207,21 @@ mod tests {
         drop(busy);
         let next = guests.admit(address(1)).unwrap();
         assert!(has_gone(&asking[0]) && !has_gone(&asking[1]) && !has_gone(&next));
+    }
+
+    #[test]
+    fn who_asks_all_the_time_keeps_nobody_out() {
+        let guests = Guests::new(MAX);
+        let asking: Vec<_> = (0..4).map(|_| guests.admit(address(1)).unwrap()).collect();
+        let _busy: Vec<_> = asking.iter().map(|guest| guest.seat.busy()).collect();
+        let idle: Vec<_> = [2, 2, 3, 4]
+            .map(|last| guests.admit(address(last)).unwrap())
+            .into();
+        // Who holds as many as whoever has one to lose displaces nobody but itself.
+        let _second = guests.admit(address(5)).unwrap();
+        assert!(has_gone(&idle[0]) && !has_gone(&idle[1]));
+        assert!(guests.admit(address(1)).is_none());
+        assert!(idle[1..].iter().all(|guest| !has_gone(guest)));
     }
 
     #[test]
