@@ -99,6 +99,7 @@ mod tests {
     use super::*;
     use crate::env::tokio::{TcpStream, TokioEnv};
     use socket2::{Domain, Socket, Type};
+    use tokio::time::timeout;
 
     #[tokio::test]
     async fn a_port_that_a_connection_holds_is_waited_for() {
@@ -115,7 +116,7 @@ mod tests {
 
         let listening = listen(&env, at, "a test");
         tokio::pin!(listening);
-        let early = tokio::time::timeout(Duration::from_millis(50), &mut listening);
+        let early = timeout(Duration::from_millis(50), &mut listening);
         assert!(early.await.is_err(), "the port is held");
         // A reset leaves nothing behind that would hold it longer.
         near.set_linger(Some(Duration::ZERO)).unwrap();
@@ -129,7 +130,8 @@ mod tests {
         let env = TokioEnv::new();
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = other.local_addr().unwrap();
-        let error = listen(&env, at, "a test").await.map(drop).unwrap_err();
+        let told = timeout(Duration::from_secs(10), listen(&env, at, "a test"));
+        let error = told.await.unwrap().map(drop).unwrap_err();
         assert!(
             error.to_string().contains("another process listens"),
             "{error}"

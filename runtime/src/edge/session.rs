@@ -98,20 +98,19 @@ async fn resolve<E: Env>(shared: &Shared<E>, request: &DialRequest) -> Result<Ve
         Host::Name(name) => name,
     };
     let env = &shared.env;
-    let look_up = async {
-        let _place = shared.lookups.place(request.group).await;
-        let limit = env.now() + LOOKUP_TIMEOUT;
-        tokio::select! {
-            biased;
-            found = env.resolve(name) => found.map_err(|error| dial::lookup_code(&error)),
-            () = env.sleep_until(limit) => Err(Code::NotResolved),
-        }
+    let place = tokio::select! {
+        biased;
+        place = shared.lookups.place(request.group) => place,
+        // Nobody was asked for the name.
+        () = env.sleep_until(request.deadline) => return Err(Code::Overloaded),
     };
+    let limit = (env.now() + LOOKUP_TIMEOUT).min(request.deadline);
     let found = tokio::select! {
         biased;
-        found = look_up => found?,
-        () = env.sleep_until(request.deadline) => return Err(Code::NotResolved),
+        found = env.resolve(name) => found.map_err(|error| dial::lookup_code(&error))?,
+        () = env.sleep_until(limit) => return Err(Code::NotResolved),
     };
+    drop(place);
     shared
         .shard
         .with_core(|core| core.judge(request.family, found))

@@ -41,6 +41,8 @@ pub(super) struct Registrar {
     picture: Picture,
     /// The store may have forgotten that this POP is registered.
     forgotten: Cell<bool>,
+    /// Another process is registered under this POP's id.
+    superseded: Cell<bool>,
 }
 
 impl Registrar {
@@ -56,6 +58,7 @@ impl Registrar {
             },
             picture: Picture::new(number),
             forgotten: Cell::new(false),
+            superseded: Cell::new(false),
         }
     }
 
@@ -248,6 +251,7 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>, store: S) {
 /// One that drains was announced to go, and does so in its own time.
 fn give_way<E: Env, S: Store>(shared: &Shared<E, S>) {
     let pop = &shared.registrar.entry.id;
+    shared.registrar.superseded.set(true);
     if shared.drain.is_begun() {
         tracing::info!(
             pop,
@@ -264,6 +268,10 @@ fn give_way<E: Env, S: Store>(shared: &Shared<E, S>) {
 
 /// Tells the store that this POP is leaving. If it cannot be told, the lease tells it.
 pub(super) async fn leave<E: Env, S: Store>(shared: &Shared<E, S>, store: &S) {
+    if shared.registrar.superseded.get() {
+        // What is registered is the other process's, which may have the same number.
+        return;
+    }
     let entry = &shared.registrar.entry;
     if let Err(error) = store.pop_gone(&entry.id, entry.incarnation).await {
         tracing::warn!(%error, "the store was not told");
@@ -287,6 +295,7 @@ pub(super) async fn compare<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     let mut before = BTreeSet::new();
     loop {
         env.sleep_until(env.now() + COMPARISON).await;
+        picture.settle(env.unix_time().as_secs());
         let carrying: BTreeSet<String> = shared.shard.with_core(|core| {
             let nodes = core.nodes().into_iter();
             nodes.map(|view| view.node.to_owned()).collect()

@@ -64,7 +64,8 @@ mod tests {
         if std::env::var_os(ABORTS).is_some() {
             init(LogFormat::Compact).unwrap();
             let _again = Again;
-            panic!("the first word");
+            // More than a pipe holds, so that it is not written by chance before the end.
+            panic!("{} the first word", "-".repeat(512 << 10));
         }
         let name = "telemetry::last::tests::the_last_words_of_a_process_that_aborts_are_written";
         let output = Command::new(std::env::current_exe().unwrap())

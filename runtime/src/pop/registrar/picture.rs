@@ -11,6 +11,10 @@ use tokio::sync::Notify;
 /// How often the store hears that a node's id is contested, in seconds.
 const CONTEST_INTERVAL: u64 = 60;
 
+/// After how long without it a node's id is contested no more, in seconds: whoever is turned away comes again
+/// within ten minutes.
+const CONTEST_OVER: u64 = 900;
+
 /// Nodes seen here, and those of them that the store is to hear of. As long as the list of nodes, whatever
 /// happens to the store.
 #[derive(Debug)]
@@ -130,6 +134,17 @@ impl Picture {
         {
             known.contested_at = Some(unix_time);
             self.mark(node);
+        }
+    }
+
+    /// Notes which nodes' ids are contested no more.
+    pub(super) fn settle(&self, unix_time: u64) {
+        for (node, known) in self.nodes.borrow_mut().iter_mut() {
+            let at = known.contested_at;
+            if at.is_some_and(|at| unix_time >= at.saturating_add(CONTEST_OVER)) {
+                known.contested_at = None;
+                self.mark(node);
+            }
         }
     }
 
@@ -379,6 +394,13 @@ mod tests {
             let at = tell(&picture).map(|(_, known)| known.contested_at);
             assert_eq!(at, told.then_some(Some(NOW + later)), "{later} s later");
         }
+        // Whoever was turned away has not come again.
+        picture.settle(NOW + 60 + 899);
+        assert!(tell(&picture).is_none());
+        picture.settle(NOW + 60 + 900);
+        assert_eq!(tell(&picture).unwrap().1.contested_at, None);
+        picture.contested(NOW + 2_000, "n");
+        assert!(tell(&picture).unwrap().1.contested_at.is_some());
         // Another process of it has come.
         picture.attached(NOW, "n", false);
         assert_eq!(tell(&picture).unwrap().1.contested_at, None);
