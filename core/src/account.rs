@@ -7,6 +7,7 @@ pub mod ledger;
 pub(crate) mod quota;
 pub(crate) mod rate;
 mod share;
+mod way;
 
 use crate::time::Instant;
 use quota::Quota;
@@ -15,19 +16,7 @@ use titan_proto::Code;
 
 pub use quota::{Carried, Grant};
 pub use share::{Stake, divide};
-
-/// The direction of bytes, as the client sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
-    /// Taken from the client.
-    Up,
-    /// Written to the client.
-    Down,
-}
-
-impl Way {
-    pub(crate) const BOTH: [Self; 2] = [Self::Up, Self::Down];
-}
+pub(crate) use way::Way;
 
 /// Rates of a group in bytes per second, all of its sessions together; zero is no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,6 +1,6 @@
 //! Bytes granted and carried: totals that only grow.
 
-use super::Way;
+use super::way::Way;
 use crate::planted::{self, Planted};
 
 /// What a group has carried in all: totals that only grow.
