@@ -29,6 +29,8 @@
 //! | `share` | `Untold`, `Whole`, `Part` | how fast, of what all POPs may together |
 //! | `round` | `Asleep`, `Resting`, `Due`, `Open` | reporting, all users together |
 //!
+//! What the ledger does with them is in `admit`, `grant`, `report` and `terms`.
+//!
 //! A grant is asked for when the endpoint warns that half of it is used ([`Config`] bounds its size, a
 //! quarter of what is left does too), and what the user would not need at its pace is given back, all of
 //! it when nobody has been there for 3 s. Giving back has two steps: the endpoint is told to lower what
@@ -53,16 +55,23 @@
 //! - Every byte carried is told, by this process or, from what [`Ledger::unreported`] says, by the next.
 //! - Whoever has no group in the endpoint holds nothing.
 
+mod admit;
 mod asking;
 mod audit;
 mod books;
+mod grant;
+mod known;
 mod line;
 mod message;
 mod need;
 mod place;
+mod post;
+mod report;
 mod round;
 mod share;
+mod terms;
 mod user;
+mod users;
 mod window;
 
 pub use message::{
@@ -72,14 +81,13 @@ pub use message::{
 pub use round::BATCH_MAX;
 
 use super::quota::Carried;
-use crate::mark::{self, Mark};
-use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use books::Books;
-use place::Place;
-use round::{Agenda, Round};
+use alloc::collections::{BTreeSet, VecDeque};
+use place::Places;
+use post::{Open, Post, Wanted};
+use round::Agenda;
 use user::User;
+use users::Users;
 use window::Windows;
 
 /// The users of one process of a POP. See the [module](self).
@@ -89,30 +97,12 @@ pub struct Ledger {
     /// The latest time seen.
     now: Instant,
     stage: Stage,
-    users: BTreeMap<u32, User>,
-    by_id: BTreeMap<u64, u32>,
-    /// Users of whom nothing is left to be told, by id: what comes next counts on from here. 48 bytes
-    /// for each user whom the process has had.
-    past: BTreeMap<u64, Books>,
-    group_next: u32,
-    places: BTreeMap<PlaceId, Place>,
-    place_next: u64,
-    /// Until when the store is not asked for the number of sessions.
-    count_again_at: Instant,
-    round: Round,
+    users: Users,
+    places: Places,
     agenda: Agenda,
-    /// Something urgent came while a report was under way: the next one follows soon.
-    hurried: bool,
     windows: Windows,
-    /// Messages to the store: about to be told, and without an answer.
-    wanted: VecDeque<Wanted>,
-    open: BTreeMap<AskId, Open>,
-    ask_next: u64,
-    /// The last message before the store may have forgotten: who answers it may be one that is no more.
-    reasserted: AskId,
+    post: Post,
     deadlines: BTreeSet<(Instant, Due)>,
-    /// Groups of which the endpoint may have to be told something.
-    changed: BTreeSet<u32>,
     events: VecDeque<Event>,
 }
 
@@ -131,45 +121,6 @@ enum Due {
     Place(PlaceId),
 }
 
-/// A message that is about to be told. Its numbers are those of the moment when it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wanted {
-    Grant(u32),
-    Place(PlaceId),
-    Round,
-}
-
-/// A message without an answer yet.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Open {
-    Grant {
-        group: u32,
-        sessions: u32,
-    },
-    Place {
-        place: PlaceId,
-        group: u32,
-        sessions: u32,
-    },
-    Round(alloc::vec::Vec<(u32, Totals)>),
-}
-
-impl Open {
-    /// Returns whom it is about, and the numbers of sessions that it tells.
-    fn about(&self) -> alloc::vec::Vec<(u32, u32)> {
-        match self {
-            Self::Grant { group, sessions }
-            | Self::Place {
-                group, sessions, ..
-            } => alloc::vec![(*group, *sessions)],
-            Self::Round(batch) => {
-                let sessions = |(group, totals): &(u32, Totals)| (*group, totals.sessions);
-                batch.iter().map(sessions).collect()
-            }
-        }
-    }
-}
-
 impl Ledger {
     /// Creates the ledger of a process. The first user's group has the number `group_first`; several
     /// ledgers can share an endpoint that way.
@@ -179,23 +130,12 @@ impl Ledger {
             config,
             now: Instant::EPOCH,
             stage: Stage::Running,
-            users: BTreeMap::new(),
-            by_id: BTreeMap::new(),
-            past: BTreeMap::new(),
-            group_next: group_first,
-            places: BTreeMap::new(),
-            place_next: 0,
-            count_again_at: Instant::EPOCH,
-            round: Round::Asleep,
+            users: Users::new(group_first),
+            places: Places::new(),
             agenda: Agenda::new(Instant::EPOCH),
-            hurried: false,
             windows: Windows::default(),
-            wanted: VecDeque::new(),
-            open: BTreeMap::new(),
-            ask_next: 0,
-            reasserted: AskId(0),
+            post: Post::new(),
             deadlines: BTreeSet::new(),
-            changed: BTreeSet::new(),
             events: VecDeque::new(),
         }
     }
@@ -204,7 +144,7 @@ impl Ledger {
 
     /// Takes over what the endpoint has counted for a group: totals since it knows the group.
     pub fn handle_carried(&mut self, group: u32, carried: Carried) {
-        if let Some(user) = self.users.get_mut(&group) {
+        if let Some(user) = self.users.get_mut(group) {
             user.carried(carried);
         }
     }
@@ -219,7 +159,8 @@ impl Ledger {
     /// is what it had carried by then.
     pub fn handle_recalled(&mut self, now: Instant, group: u32, carried: Carried) {
         self.enter(now);
-        if self.change(group, |user| user.recalled(carried)) == Some(true) {
+        let returned = self.users.change(group, |user| user.recalled(carried));
+        if returned == Some(true) {
             // Others may be waiting for it.
             self.hurry();
         }
@@ -229,7 +170,9 @@ impl Ledger {
     /// it; none if it still has sessions of it.
     pub fn handle_forgotten(&mut self, now: Instant, group: u32, last: Option<Carried>) {
         self.enter(now);
-        let returned = self.change(group, |user| user.forgotten(last) && user.sessions() > 0);
+        let returned = self
+            .users
+            .change(group, |user| user.forgotten(last) && user.sessions() > 0);
         if returned == Some(true) {
             // Somebody has come meanwhile.
             self.seat(group);
@@ -246,7 +189,7 @@ impl Ledger {
     /// know. An answer to a message that has been answered means nothing.
     pub fn handle_answer(&mut self, now: Instant, ask: AskId, said: &[Option<Standing>]) {
         self.enter(now);
-        let Some(open) = self.open.remove(&ask) else {
+        let Some(open) = self.post.take(ask) else {
             return;
         };
         let first = said.first().map(Option::as_ref);
@@ -259,9 +202,9 @@ impl Ledger {
             Open::Round(batch) => self.reported(batch, said),
         }
         self.land(&open);
-        if ask <= self.reasserted {
+        if self.post.is_forgotten(ask) {
             for (group, _) in open.about() {
-                self.change(group, User::reassert);
+                self.users.change(group, User::reassert);
             }
             self.hurry();
         }
@@ -270,7 +213,7 @@ impl Ledger {
     /// The store has not answered and is not going to. What it was told it may have taken.
     pub fn handle_failure(&mut self, now: Instant, ask: AskId) {
         self.enter(now);
-        let Some(open) = self.open.remove(&ask) else {
+        let Some(open) = self.post.take(ask) else {
             return;
         };
         match &open {
@@ -302,8 +245,8 @@ impl Ledger {
     /// Has everything be told again, to a store that may have forgotten it.
     pub fn reassert(&mut self, now: Instant) {
         self.enter(now);
-        self.reasserted = AskId(self.ask_next);
-        self.users.values_mut().for_each(User::reassert);
+        self.post.reassert();
+        self.users.iter_mut().for_each(User::reassert);
         self.hurry();
     }
 
@@ -316,31 +259,22 @@ impl Ledger {
         self.places.clear();
         self.deadlines.clear();
         self.windows = Windows::default();
-        self.open.clear();
-        self.wanted.clear();
-        self.users.values_mut().for_each(|user| user.leave(now));
-        self.agenda = Agenda::new(now);
-        self.round = Round::Due(None);
-        self.wanted.push_back(Wanted::Round);
+        self.post.clear();
+        self.users.iter_mut().for_each(|user| user.leave(now));
+        self.agenda.begin_last(now);
+        self.post.want(Wanted::Round);
     }
 
     // --- What is due ------------------------------------------------------------------------------
 
     /// Returns what the endpoint is to do next.
     pub fn poll_instruction(&mut self) -> Option<Instruction> {
-        while let Some(&group) = self.changed.first() {
-            let user = self.users.get_mut(&group);
-            if let Some(instruction) = user.and_then(|user| user.instruct(group)) {
-                return Some(instruction);
-            }
-            self.changed.pop_first();
-        }
-        None
+        self.users.instruct()
     }
 
     /// Returns the next message to the store.
     pub fn poll_ask(&mut self) -> Option<Ask> {
-        while let Some(wanted) = self.wanted.pop_front() {
+        while let Some(wanted) = self.post.next_wanted() {
             let ask = match wanted {
                 Wanted::Grant(group) => self.ask_for_more(group),
                 Wanted::Place(place) => self.count(place),
@@ -362,7 +296,7 @@ impl Ledger {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        let round = self.round_due().map(|(due, _)| due);
+        let round = self.agenda.due().map(|(due, _)| due);
         let others = [round, self.windows.due()];
         deadline
             .into_iter()
@@ -375,19 +309,19 @@ impl Ledger {
     /// Returns the group of a user, by its id.
     #[must_use]
     pub fn group_of(&self, user: u64) -> Option<u32> {
-        self.by_id.get(&user).copied()
+        self.users.group_of(user)
     }
 
     /// Returns a user's totals as they stand.
     #[must_use]
     pub fn totals(&self, group: u32) -> Option<Totals> {
-        self.users.get(&group).map(User::totals)
+        self.users.get(group).map(User::totals)
     }
 
     /// Tells whether the store has heard, since [`reassert`](Self::reassert), of every user that there was then.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        self.users.values().all(User::is_known)
+        self.users.iter().all(|(_, user)| user.is_known())
     }
 
     /// Returns the totals that the store does not know, by group. What this process does not get told,
@@ -395,14 +329,14 @@ impl Ledger {
     pub fn unreported(&self) -> impl Iterator<Item = (u32, Totals)> {
         let users = self.users.iter();
         let unreported = users.filter(|(_, user)| user.is_unreported());
-        unreported.map(|(&group, user)| (group, user.totals()))
+        unreported.map(|(group, user)| (group, user.totals()))
     }
 
     /// Returns groups of users whose terms were not read for so long.
     pub fn aged(&self, now: Instant, age: Duration) -> impl Iterator<Item = u32> {
         let users = self.users.iter();
         let old = users.filter(move |(_, user)| user.is_older(now, age));
-        old.map(|(&group, _)| group)
+        old.map(|(group, _)| group)
     }
 
     /// Returns what the ledger holds.
@@ -410,9 +344,9 @@ impl Ledger {
     pub fn usage(&self) -> Usage {
         Usage {
             users: self.users.len(),
-            past: self.past.len(),
+            past: self.users.past_count(),
             places: self.places.len(),
-            asks: self.open.len(),
+            asks: self.post.open_count(),
         }
     }
 
@@ -423,79 +357,37 @@ impl Ledger {
         self.now
     }
 
-    /// Changes a user; what the endpoint is to be told of it follows from its state then. The only way
-    /// in for whatever the endpoint may have to hear of.
-    fn change<T>(&mut self, group: u32, step: impl FnOnce(&mut User) -> T) -> Option<T> {
-        let user = self.users.get_mut(&group)?;
-        let out = step(user);
-        self.changed.insert(group);
-        Some(out)
-    }
-
     /// Notes that a message is under way.
-    fn send(&mut self, id: AskId, open: Open) {
+    fn send(&mut self, open: Open) -> AskId {
         for (group, _) in open.about() {
-            if let Some(user) = self.users.get_mut(&group) {
+            if let Some(user) = self.users.get_mut(group) {
                 user.sent();
             }
         }
-        self.open.insert(id, open);
+        self.post.send(open)
     }
 
     /// Notes that a message is under way no more.
     fn land(&mut self, open: &Open) {
         for (group, sessions) in open.about() {
-            if let Some(user) = self.users.get_mut(&group) {
+            if let Some(user) = self.users.get_mut(group) {
                 user.landed(sessions);
             }
         }
     }
 
-    const fn next_ask(&mut self) -> AskId {
-        self.ask_next += 1;
-        AskId(self.ask_next)
-    }
-
     /// Finds the group of a user, or gives it one that nobody has.
     fn number(&mut self, unix_time: u64, id: u64, terms: &Terms) -> u32 {
-        if let Some(&group) = self.by_id.get(&id) {
+        if let Some(group) = self.users.group_of(id) {
             return group;
         }
-        while self.users.contains_key(&self.group_next) {
-            self.group_next = self.group_next.wrapping_add(1);
-        }
-        let group = self.group_next;
-        self.group_next = self.group_next.wrapping_add(1);
-        let past = self.past.remove(&id);
-        if past.is_some() {
-            mark::hit(Mark::UserReturned);
-        }
-        let (now, terms) = (self.now, terms.clone());
-        self.windows.watch(now, group, &terms);
-        let user = User::new(now, unix_time, id, terms, past, &self.config);
-        self.users.insert(group, user);
-        self.by_id.insert(id, group);
-        if self.round == Round::Asleep && self.stage == Stage::Running {
-            self.round = Round::Resting {
-                since: now,
-                urgent: false,
-            };
-            self.agenda = Agenda::new(now);
+        let now = self.now;
+        let config = &self.config;
+        let group = self.users.add(now, unix_time, id, terms.clone(), config);
+        self.windows.watch(now, group, terms);
+        if self.stage == Stage::Running {
+            self.agenda.wake(now);
         }
         group
-    }
-
-    /// Lets a user go of whom nothing is left to be told.
-    fn release(&mut self, group: u32) {
-        let Some(user) = self.users.remove(&group) else {
-            return;
-        };
-        self.by_id.remove(&user.id());
-        self.windows.unwatch(group, user.terms());
-        if !planted::on(Planted::TotalsBegunAnew) {
-            // Also of one that the store says is no more: it may have said so for a moment only.
-            self.past.insert(user.id(), user.books());
-        }
-        self.events.push_back(Event::Released { group });
     }
 }

@@ -1,6 +1,5 @@
 //! Checks of everything that must always hold, from the inside.
 
-use super::asking::Asking;
 use super::{Due, Ledger};
 
 impl Ledger {
@@ -9,25 +8,23 @@ impl Ledger {
     /// # Panics
     /// Panics if something does not.
     pub fn audit(&self) {
-        for (group, user) in &self.users {
-            user.audit();
-            assert_eq!(self.by_id.get(&user.id()), Some(group), "found by its id");
-            if let Asking::Paused { until, .. } = user.asking {
-                let due = (until, Due::Grant(*group));
+        self.users.audit();
+        for (group, user) in self.users.iter() {
+            if let Some(until) = user.asks_again_at() {
+                let due = (until, Due::Grant(group));
                 assert!(
                     self.deadlines.contains(&due),
                     "group {group} waits for ever"
                 );
             }
         }
-        assert_eq!(self.by_id.len(), self.users.len(), "every id has its user");
-        for place in self.places.values() {
-            assert!(self.users.contains_key(&place.group), "a place of nobody");
+        for group in self.places.groups() {
+            assert!(self.users.get(group).is_some(), "a place of nobody");
         }
         let sessions: usize = self
             .users
-            .values()
-            .map(|user| user.sessions() as usize)
+            .iter()
+            .map(|(_, user)| user.sessions() as usize)
             .sum();
         assert_eq!(sessions, self.places.len(), "every session has a place");
     }

@@ -1,16 +1,12 @@
-//! Letting sessions of users in, no more than there may be.
-//!
-//! A session is told to the store before the store says how many there are elsewhere. So of two POPs
-//! that ask for the last place one at least knows of the other.
+//! Places among the sessions of users, and whether there is one more.
 
-use super::message::{Admission, Ask, Event, PlaceId, Question, Standing, Terms};
+use super::message::PlaceId;
 use super::user::{Elsewhere, User};
-use super::{Due, Ledger, Open, Wanted};
 use crate::time::{Duration, Instant};
-use titan_proto::Code;
+use alloc::collections::BTreeMap;
 
 /// How long a session waits for the store to say how many there are at other POPs.
-const STORE_WAIT: Duration = Duration::from_millis(500);
+pub(super) const STORE_WAIT: Duration = Duration::from_millis(500);
 
 /// How long the store is not asked for that after it did not say.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -28,12 +24,12 @@ const FEWER: u64 = 32;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     pub(super) group: u32,
-    stand: Stand,
+    pub(super) stand: Stand,
 }
 
 /// Whether the session is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stand {
+pub(super) enum Stand {
     /// The store is asked whether there is room.
     Waiting {
         /// The session's number among those here.
@@ -48,7 +44,7 @@ enum Stand {
 }
 
 /// What is known of the number of sessions.
-enum Room {
+pub(super) enum Room {
     Enough,
     None,
     /// The store has to be asked; without it the guess counts.
@@ -57,183 +53,73 @@ enum Room {
     },
 }
 
-impl Ledger {
-    /// Lets one more session of a user in. For users whose sessions are limited the store may have to be
-    /// asked; [`Event::Admitted`] tells within half a second what has come of it. Terms are those of the
-    /// login.
-    ///
-    /// # Errors
-    /// [`Code::UserDisabled`] if the user is off by now, [`Code::BadCredentials`] if the password was
-    /// changed, [`Code::SessionLimit`] if there are as many sessions as there may be.
-    pub fn admit(
-        &mut self,
-        now: Instant,
-        unix_time: u64,
-        user: u64,
-        terms: &Terms,
-    ) -> Result<Admission, Code> {
-        let now = self.enter(now);
-        let group = self.number(unix_time, user, terms);
-        let known = self
-            .users
-            .get(&group)
-            .map_or(0, |user| user.terms().password);
-        if terms.password > known {
-            // Sessions of the old password end before the first one of the new password begins.
-            self.reread(unix_time, group, Some(terms.clone()));
+/// Places taken or waited for.
+#[derive(Debug)]
+pub(super) struct Places {
+    by_id: BTreeMap<PlaceId, Place>,
+    next: u64,
+    /// Until when the store is not asked for the number of sessions.
+    count_again_at: Instant,
+}
+
+impl Places {
+    pub(super) const fn new() -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            next: 0,
+            count_again_at: Instant::EPOCH,
         }
-        let user = self.users.get_mut(&group).ok_or(Code::Internal)?;
-        let max = user.terms().sessions_max;
-        if max.is_some_and(|max| user.sessions() >= max) {
-            return Err(Code::SessionLimit);
-        }
-        user.may(terms.password)?;
-        let number = user.take_place();
-        let room = look(user, now, number, now < self.count_again_at);
-        let place = PlaceId(self.place_next);
-        self.place_next += 1;
+    }
+
+    /// Takes a place for a session that is in.
+    pub(super) fn take(&mut self, group: u32) -> PlaceId {
+        let place = PlaceId(self.next);
+        self.next += 1;
         let stand = Stand::In;
-        self.places.insert(place, Place { group, stand });
-        if max.is_some() {
-            self.hurry();
-        }
-        self.hurry_share(group);
-        let waits = match room {
-            Room::Enough => {
-                self.seat(group);
-                false
-            }
-            Room::None => {
-                self.leave(now, place);
-                return Err(Code::SessionLimit);
-            }
-            Room::Unsure { guess } => {
-                let until = now + STORE_WAIT;
-                let stand = Stand::Waiting {
-                    number,
-                    guess,
-                    until,
-                    password: terms.password,
-                };
-                self.places.insert(place, Place { group, stand });
-                self.deadlines.insert((until, Due::Place(place)));
-                self.wanted.push_back(Wanted::Place(place));
-                true
-            }
-        };
-        Ok(Admission {
-            place,
-            group,
-            waits,
-        })
+        self.by_id.insert(place, Place { group, stand });
+        place
     }
 
-    /// Frees a place; nothing if it is free.
-    pub fn leave(&mut self, now: Instant, place: PlaceId) {
-        let now = self.enter(now);
-        let Some(Place { group, stand }) = self.places.remove(&place) else {
-            return;
-        };
-        if let Stand::Waiting { until, .. } = stand {
-            self.deadlines.remove(&(until, Due::Place(place)));
-        }
-        let counted = self.change(group, |user| {
-            user.free_place(now);
-            user.terms().sessions_max.is_some()
-        });
-        if counted == Some(true) {
-            self.hurry();
+    /// Notes how the session of a place stands.
+    pub(super) fn stand(&mut self, place: PlaceId, stand: Stand) {
+        if let Some(place) = self.by_id.get_mut(&place) {
+            place.stand = stand;
         }
     }
 
-    /// Lets the endpoint know of a user who has a session.
-    pub(super) fn seat(&mut self, group: u32) {
-        let now = self.now;
-        if self.change(group, |user| user.enter(now)) == Some(true) {
-            self.ask(group);
-        }
+    pub(super) fn get(&self, place: PlaceId) -> Option<Place> {
+        self.by_id.get(&place).copied()
     }
 
-    /// Notes that the store is asked how many sessions there are elsewhere; none if nobody waits.
-    pub(super) fn count(&mut self, place: PlaceId) -> Option<Ask> {
-        let Place { group, stand } = *self.places.get(&place)?;
-        let Stand::Waiting { .. } = stand else {
-            return None;
-        };
-        let totals = self.users.get(&group)?.totals();
-        let id = self.next_ask();
-        let sessions = totals.sessions;
-        let open = Open::Place {
-            place,
-            group,
-            sessions,
-        };
-        self.send(id, open);
-        let question = Question::Report(alloc::vec![(group, totals)]);
-        Some(Ask { id, question })
+    pub(super) fn free(&mut self, place: PlaceId) -> Option<Place> {
+        self.by_id.remove(&place)
     }
 
-    /// Takes in how many sessions there are elsewhere; none if the store did not say.
-    pub(super) fn counted(&mut self, place: PlaceId, group: u32, said: Option<Option<&Standing>>) {
-        let now = self.now;
-        self.change(group, |user| match said {
-            Some(Some(standing)) => user.stand(now, standing),
-            Some(None) => user.lose(),
-            None => {}
-        });
-        if said.is_none() {
-            self.count_again_at = now + STORE_RETRY;
-        }
-        self.decide(place, said.is_some());
+    /// The store did not say how many sessions there are elsewhere.
+    pub(super) fn store_failed(&mut self, now: Instant) {
+        self.count_again_at = now + STORE_RETRY;
     }
 
-    /// A session has waited long enough.
-    pub(super) fn overdue(&mut self, place: PlaceId) {
-        if self.places.contains_key(&place) {
-            self.count_again_at = self.now + STORE_RETRY;
-            self.decide(place, false);
-        }
+    /// Tells whether it did not say a moment ago.
+    pub(super) fn store_fails(&self, now: Instant) -> bool {
+        now < self.count_again_at
     }
 
-    /// Lets a session in that has waited, or turns it away.
-    fn decide(&mut self, place: PlaceId, is_told: bool) {
-        let Some(&Place { group, stand }) = self.places.get(&place) else {
-            return;
-        };
-        let Stand::Waiting {
-            number,
-            guess,
-            until,
-            password,
-        } = stand
-        else {
-            return;
-        };
-        let Some(user) = self.users.get(&group) else {
-            return;
-        };
-        let room = if is_told {
-            user.has_room(number)
-        } else {
-            guess
-        };
-        // Much may have changed meanwhile.
-        let may = user.may(password);
-        let outcome = may.and_then(|()| room.then_some(()).ok_or(Code::SessionLimit));
-        if outcome.is_ok() {
-            self.deadlines.remove(&(until, Due::Place(place)));
-            let stand = Stand::In;
-            self.places.insert(place, Place { group, stand });
-            self.seat(group);
-        } else {
-            self.leave(self.now, place);
-        }
-        self.events.push_back(Event::Admitted { place, outcome });
+    pub(super) fn groups(&self) -> impl Iterator<Item = u32> {
+        self.by_id.values().map(|place| place.group)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_id.clear();
     }
 }
 
 /// Tells whether session `number` of a user is not one too many.
-fn look(user: &User, now: Instant, number: u32, store_fails: bool) -> Room {
+pub(super) fn look(user: &User, now: Instant, number: u32, store_fails: bool) -> Room {
     let Some(max) = user.terms().sessions_max.map(u64::from) else {
         return Room::Enough;
     };

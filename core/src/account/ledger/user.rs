@@ -2,10 +2,11 @@
 
 mod audit;
 
-use super::asking::Asking;
+use super::asking::{Asking, Patience};
 use super::books::Books;
+use super::known::Knowledge;
 use super::line::{Gate, Line, Told, Wish};
-use super::message::{Config, Instruction, Standing, Terms, Totals};
+use super::message::{AskId, Config, Instruction, Standing, Terms, Totals};
 use super::need::Need;
 use super::share::Share;
 use crate::account::{Carried, Grant};
@@ -13,11 +14,11 @@ use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use titan_proto::Code;
 
+/// For how long it is believed that nothing is left of a limit.
+const DRY_AGE_MAX: Duration = Duration::from_millis(200);
+
 /// How long a user without sessions keeps the rest of a grant for the next one.
 const LINGER: Duration = Duration::from_secs(3);
-
-/// What a store that fails may forget of its last words, amply.
-const FORGETS: Duration = Duration::from_secs(5);
 
 /// Whether the user may have sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +32,7 @@ enum Permission {
 
 /// Whether the store has something for the user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Supply {
+enum Supply {
     Flowing,
     /// Everything is spent, or held by nobody who would give it back.
     Dry,
@@ -42,32 +43,6 @@ pub(super) enum Supply {
 enum Presence {
     Here { sessions: u32 },
     Away { since: Instant },
-}
-
-/// What the store has taken over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Known {
-    /// Nothing yet.
-    Nothing,
-    /// It may have forgotten whatever it was told.
-    Forgotten,
-    /// These totals, since then. The number of sessions is in doubt if another message may have come
-    /// after it with another.
-    Totals {
-        totals: Totals,
-        sessions_sure: bool,
-        at: Instant,
-    },
-}
-
-/// Messages about the user that are under way. In which order the store takes them is unknown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Flight {
-    count: u32,
-    /// The number of sessions that the last one tells.
-    sessions: u32,
-    /// Not all of them tell the same.
-    mixed: bool,
 }
 
 /// What the store said of sessions at other POPs, and when.
@@ -98,11 +73,10 @@ pub(super) struct User {
     supply: Supply,
     elsewhere: Elsewhere,
     books: Books,
-    known: Known,
-    flight: Flight,
+    knowledge: Knowledge,
     need: Need,
     share: Share,
-    pub(super) asking: Asking,
+    asking: Asking,
     line: Line,
     /// The endpoint is warned below this, in bytes.
     low: u64,
@@ -144,8 +118,7 @@ impl User {
             },
             elsewhere: Elsewhere::Untold,
             books,
-            known: Known::Nothing,
-            flight: Flight::default(),
+            knowledge: Knowledge::default(),
             need: Need::new(
                 now,
                 limit.saturating_sub(terms.charged),
@@ -271,7 +244,7 @@ impl User {
         }
         let dry = self.supply == Supply::Dry;
         let told = match self.elsewhere {
-            Elsewhere::Told { at, .. } => now.since(at) < super::asking::DRY_AGE_MAX,
+            Elsewhere::Told { at, .. } => now.since(at) < DRY_AGE_MAX,
             Elsewhere::Untold => false,
         };
         // Somebody else may have given something back, or an operator.
@@ -343,9 +316,76 @@ impl User {
 
     // --- The store --------------------------------------------------------------------------------
 
-    /// Returns how much to be granted in all.
-    pub(super) fn want(&mut self, now: Instant, config: &Config) -> u64 {
-        self.books.want(self.need.ask(now, config))
+    /// Returns how much is to be granted in all, if the store is to be asked now; nothing if nothing is
+    /// needed any more.
+    pub(super) fn want(&mut self, now: Instant, config: &Config) -> Option<u64> {
+        if !self.asking.is_due() {
+            return None;
+        }
+        if !self.is_needy() {
+            self.asking = Asking::Idle;
+            return None;
+        }
+        Some(self.books.want(self.need.ask(now, config)))
+    }
+
+    /// Begins to ask for more. True if the store is to be asked now.
+    pub(super) fn ask(&mut self) -> bool {
+        self.asking.begin()
+    }
+
+    /// Asks again, if it is time. True if the store is to be asked now.
+    pub(super) fn ask_again(&mut self, now: Instant) -> bool {
+        self.asking.resume(now)
+    }
+
+    /// Returns when the store is asked again, if that is to wait.
+    pub(super) const fn asks_again_at(&self) -> Option<Instant> {
+        self.asking.paused_until()
+    }
+
+    /// Notes that the store is asked for more by this message.
+    pub(super) const fn asked(&mut self, ask: AskId) {
+        self.asking.sent(ask);
+    }
+
+    /// Takes in what the store says to a message that asked for more; none if it knows no such user.
+    /// Returns when to ask again, if it is worth while.
+    pub(super) fn granted(
+        &mut self,
+        now: Instant,
+        ask: AskId,
+        standing: Option<&Standing>,
+    ) -> Option<Instant> {
+        let patience = self.asking.answered(ask)?;
+        match standing {
+            Some(standing) => self.stand(now, standing),
+            None => self.lose(),
+        }
+        self.settle(now, patience, standing?)
+    }
+
+    /// The store has not answered a message that asked for more. Returns when to ask again.
+    pub(super) fn not_granted(&mut self, now: Instant, ask: AskId) -> Option<Instant> {
+        self.asking.failed(now, ask)
+    }
+
+    /// Makes of an answer what there is to be made of it. Returns when to ask again, if it is worth
+    /// while.
+    fn settle(&mut self, now: Instant, patience: Patience, said: &Standing) -> Option<Instant> {
+        if !self.is_needy() {
+            // Without a limit any more there is nothing that could be used up.
+            return None;
+        }
+        let dry = self.is_empty();
+        if dry && self.supply != Supply::Dry && may_others_give(said) {
+            let again = self.asking.await_others(now, patience);
+            if again.is_some() {
+                return again;
+            }
+        }
+        self.supplied(if dry { Supply::Dry } else { Supply::Flowing });
+        None
     }
 
     /// Takes in how the user stands, with what was granted in an answer that was lost.
@@ -366,21 +406,17 @@ impl User {
     }
 
     /// Returns what may still be spent when what is surplus is given back.
-    pub(super) const fn usable(&self) -> u64 {
+    const fn usable(&self) -> u64 {
         self.books.rest().saturating_sub(self.surplus)
     }
 
     /// Tells whether nothing is left of a limit here.
-    pub(super) const fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.usable() == 0 && self.is_limited()
     }
 
-    pub(super) fn is_dry(&self) -> bool {
-        self.supply == Supply::Dry
-    }
-
     /// An answer came that counts: there is something to spend, or there is nothing.
-    pub(super) fn supplied(&mut self, supply: Supply) {
+    fn supplied(&mut self, supply: Supply) {
         self.supply = supply;
         // Half of it is the time to get the next one. With nothing more to be had only the end counts.
         let low = if self.need.has_left() {
@@ -395,77 +431,37 @@ impl User {
     /// Notes what the store has taken over, and when it said so.
     pub(super) fn known(&mut self, now: Instant, totals: Totals) {
         let totals = planted::bend(Planted::LaterTold, totals, |_| self.totals());
-        self.known = Known::Totals {
-            totals,
-            sessions_sure: !self.flight.mixed,
-            at: now,
-        };
+        self.knowledge.take(now, totals);
     }
 
     /// A message with the totals as they stand is under way.
-    pub(super) fn sent(&mut self) {
-        let sessions = self.sessions();
-        self.flight = Flight {
-            count: self.flight.count + 1,
-            sessions,
-            mixed: self.flight.count > 0 && (self.flight.mixed || self.flight.sessions != sessions),
-        };
+    pub(super) const fn sent(&mut self) {
+        self.knowledge.sent(self.sessions());
     }
 
     /// A message is under way no more; the store may have taken it, with this number of sessions.
     pub(super) fn landed(&mut self, sessions: u32) {
-        self.flight.count = self.flight.count.saturating_sub(1);
-        self.flight.mixed &= self.flight.count > 0;
-        if let Known::Totals {
-            totals,
-            sessions_sure,
-            ..
-        } = &mut self.known
-        {
-            *sessions_sure &= totals.sessions == sessions;
-        }
+        self.knowledge.landed(sessions);
     }
 
     /// The store may have forgotten everything.
-    pub(super) fn reassert(&mut self) {
-        self.known = Known::Forgotten;
+    pub(super) const fn reassert(&mut self) {
+        self.knowledge.forget();
     }
 
     /// Tells whether there is nothing of the user that the store may have forgotten.
     pub(super) const fn is_known(&self) -> bool {
-        self.is_gone() || !matches!(self.known, Known::Forgotten)
+        self.is_gone() || !self.knowledge.is_forgotten()
     }
 
-    /// Tells whether the store does not know the totals as they stand. What was granted the store
-    /// knows better.
+    /// Tells whether the store does not know the totals as they stand.
     pub(super) fn is_unreported(&self) -> bool {
-        let now = self.totals();
-        match self.known {
-            _ if self.is_gone() => false,
-            Known::Nothing | Known::Forgotten => true,
-            Known::Totals {
-                totals,
-                sessions_sure,
-                ..
-            } => {
-                let Totals { granted, wants, .. } = totals;
-                let known = Totals {
-                    granted,
-                    wants,
-                    ..now
-                };
-                !sessions_sure || totals != known
-            }
-        }
+        !self.is_gone() && self.knowledge.lacks(self.totals())
     }
 
     /// Tells whether the store knows everything for so long that it does not forget it when it fails.
     fn is_settled(&self, now: Instant) -> bool {
-        let since = match self.known {
-            Known::Nothing | Known::Forgotten => return false,
-            Known::Totals { at, .. } => at,
-        };
-        !self.is_unreported() && now.since(since) >= FORGETS
+        !self.is_unreported() && self.knowledge.is_lasting(now)
     }
 
     // --- The rate ---------------------------------------------------------------------------------
@@ -524,7 +520,7 @@ impl User {
             Presence::Away { since } => self.is_gone() || now.since(since) >= LINGER,
         };
         self.idle = over && self.line.is_up();
-        let at_rest = !self.line.is_up() && self.flight.count == 0;
+        let at_rest = !self.line.is_up() && !self.knowledge.is_under_way();
         over && at_rest && (self.is_gone() || self.is_settled(now))
     }
 
@@ -600,7 +596,13 @@ impl User {
     pub(super) fn leave(&mut self, now: Instant) {
         self.presence = Presence::Away { since: now };
         self.asking = Asking::Idle;
-        self.flight = Flight::default();
+        self.knowledge.abandon();
         self.close(Carried::default());
     }
+}
+
+/// Tells whether there would be something left if other POPs gave back what they hold.
+fn may_others_give(standing: &Standing) -> bool {
+    let spent = standing.charged.saturating_sub(standing.held_elsewhere);
+    standing.held_elsewhere > 0 && standing.limit.is_none_or(|limit| spent < limit)
 }
