@@ -13,6 +13,7 @@
 //!
 //! A turn of a driver is: hand in what was received, [`Endpoint::settle`], then drain the polls.
 
+mod agenda;
 mod allowed;
 mod audit;
 mod batch;

@@ -1,6 +1,6 @@
 //! What the engine asks of a role in passing.
 
-use super::engine::Agenda;
+use super::agenda::Agenda;
 use super::report::Whose;
 use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};
@@ -37,7 +37,7 @@ pub(crate) trait Desk: Debug + Default {
     fn carry(
         &mut self,
         now: Instant,
-        agenda: &mut Agenda<Self>,
+        agenda: &mut Agenda<Self::Event, Self::Timer>,
         session: &mut Session<Self::Flow>,
         way: Way,
         bytes: u64,
@@ -47,7 +47,7 @@ pub(crate) trait Desk: Debug + Default {
     fn queue_up(
         &mut self,
         now: Instant,
-        agenda: &mut Agenda<Self>,
+        agenda: &mut Agenda<Self::Event, Self::Timer>,
         id: SessionId,
         session: &mut Session<Self::Flow>,
         way: Way,
@@ -63,8 +63,18 @@ pub(crate) trait Desk: Debug + Default {
     fn adopt(&mut self, id: SessionId, code: Code) -> bool;
 
     /// Learns that a session is reset because of the memory that is held, and whose share that is.
-    fn shed(&mut self, agenda: &mut Agenda<Self>, session: &mut Session<Self::Flow>, whose: Whose);
+    fn shed(
+        &mut self,
+        agenda: &mut Agenda<Self::Event, Self::Timer>,
+        session: &mut Session<Self::Flow>,
+        whose: Whose,
+    );
 
     /// Learns that a session is gone.
-    fn over(&mut self, agenda: &mut Agenda<Self>, id: SessionId, session: Session<Self::Flow>);
+    fn over(
+        &mut self,
+        agenda: &mut Agenda<Self::Event, Self::Timer>,
+        id: SessionId,
+        session: Session<Self::Flow>,
+    );
 }

@@ -3,8 +3,9 @@
 mod part;
 mod uplink;
 
+use super::agenda::Agenda;
 use super::desk::Desk;
-use super::engine::{Agenda, Engine};
+use super::engine::Engine;
 use super::report::Whose;
 use super::{Duties, EdgeEvent, EdgeTimer, Endpoint, Role};
 use crate::account::Way;
@@ -194,7 +195,7 @@ impl Desk for EdgeDesk {
     fn carry(
         &mut self,
         _: Instant,
-        _: &mut Agenda<Self>,
+        _: &mut Agenda<EdgeEvent, EdgeTimer>,
         _: &mut Session<EdgeFlow>,
         _: Way,
         _: u64,
@@ -204,7 +205,7 @@ impl Desk for EdgeDesk {
     fn queue_up(
         &mut self,
         _: Instant,
-        _: &mut Agenda<Self>,
+        _: &mut Agenda<EdgeEvent, EdgeTimer>,
         _: SessionId,
         _: &mut Session<EdgeFlow>,
         _: Way,
@@ -221,7 +222,12 @@ impl Desk for EdgeDesk {
         false
     }
 
-    fn shed(&mut self, agenda: &mut Agenda<Self>, session: &mut Session<EdgeFlow>, whose: Whose) {
+    fn shed(
+        &mut self,
+        agenda: &mut Agenda<EdgeEvent, EdgeTimer>,
+        session: &mut Session<EdgeFlow>,
+        whose: Whose,
+    ) {
         agenda.tell(EdgeEvent::Denied {
             trace: session.flow().trace,
             group: session.group(),
@@ -230,7 +236,7 @@ impl Desk for EdgeDesk {
         });
     }
 
-    fn over(&mut self, _: &mut Agenda<Self>, _: SessionId, _: Session<EdgeFlow>) {}
+    fn over(&mut self, _: &mut Agenda<EdgeEvent, EdgeTimer>, _: SessionId, _: Session<EdgeFlow>) {}
 }
 
 impl EdgeRole {

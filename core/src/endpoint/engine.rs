@@ -13,8 +13,9 @@
 //! Sessions and tunnels own their state and know nothing of this module. Whoever changes one says what
 //! happened; what follows is computed here from the state, and nowhere else.
 
+use super::agenda::Agenda;
 use super::desk::Desk;
-use super::event::{Counters, Event};
+use super::event::Counters;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::Carrier;
 use crate::config::Config;
@@ -23,7 +24,7 @@ use crate::planted::{self, Planted};
 use crate::rng::Rng;
 use crate::session::{CloseMode, Session};
 use crate::time::Instant;
-use crate::timer::{Armed, Timer, Timers};
+use crate::timer::{Armed, Timer};
 use crate::tunnel::Tunnel;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -36,7 +37,7 @@ pub(crate) struct Engine<D: Desk> {
     pub(super) carriers: Arena<CarrierId, Carrier<D::Caller>>,
     pub(super) tunnels: Arena<TunnelId, Tunnel<D::Peer>>,
     pub(super) sessions: Arena<SessionId, Session<D::Flow>>,
-    pub(super) agenda: Agenda<D>,
+    pub(super) agenda: Agenda<D::Event, D::Timer>,
     pub(super) memory: Memory,
     pub(super) memory_timer: Armed,
     pub(super) unsettled: Vec<SessionId>,
@@ -51,15 +52,6 @@ pub(crate) struct Engine<D: Desk> {
     pub(super) owing: usize,
     pub(super) life: Life,
     pub(super) desk: D,
-}
-
-/// What the driver is to do.
-#[derive(Debug)]
-pub(crate) struct Agenda<D: Desk> {
-    pub(super) events: VecDeque<Event<D::Event>>,
-    pub(super) timers: Timers<D::Timer>,
-    ready: VecDeque<CarrierId>,
-    woken: VecDeque<SessionId>,
 }
 
 /// How far an endpoint is with its end.
@@ -84,13 +76,6 @@ pub(crate) struct Lost<C> {
     pub(crate) code: Code,
 }
 
-impl<D: Desk> Agenda<D> {
-    /// Queues an event of the role.
-    pub(super) fn tell(&mut self, event: D::Event) {
-        self.events.push_back(Event::Role(event));
-    }
-}
-
 impl<D: Desk> Engine<D> {
     pub(super) fn new(config: Config, seed: [u8; 32]) -> Self {
         let memory = Memory::new(config.memory_budget);
@@ -100,12 +85,7 @@ impl<D: Desk> Engine<D> {
             carriers: Arena::new(),
             tunnels: Arena::new(),
             sessions: Arena::new(),
-            agenda: Agenda {
-                events: VecDeque::new(),
-                timers: Timers::new(),
-                ready: VecDeque::new(),
-                woken: VecDeque::new(),
-            },
+            agenda: Agenda::new(),
             memory,
             memory_timer: None,
             unsettled: Vec::new(),
@@ -184,7 +164,7 @@ impl<D: Desk> Engine<D> {
             }
         }
         if session.call_driver() {
-            self.agenda.woken.push_back(id);
+            self.agenda.wake(id);
         }
         if session.is_forgotten() {
             self.forget(id);
@@ -267,7 +247,7 @@ impl<D: Desk> Engine<D> {
 
     pub(super) fn next_ready(&mut self) -> Option<CarrierId> {
         loop {
-            let id = self.agenda.ready.pop_front()?;
+            let id = self.agenda.next_ready()?;
             if let Some(carrier) = self.carriers.get_mut(id) {
                 carrier.take_ready();
                 return Some(id);
@@ -277,22 +257,12 @@ impl<D: Desk> Engine<D> {
 
     pub(super) fn next_woken(&mut self) -> Option<SessionId> {
         loop {
-            let id = self.agenda.woken.pop_front()?;
+            let id = self.agenda.next_woken()?;
             if let Some(session) = self.sessions.get_mut(id)
                 && session.driver_looks()
             {
                 return Some(id);
             }
-        }
-    }
-}
-
-impl<D: Desk> Agenda<D> {
-    fn call<C: Clone>(&mut self, carriers: &mut Arena<CarrierId, Carrier<C>>, id: CarrierId) {
-        if let Some(carrier) = carriers.get_mut(id)
-            && carrier.make_ready()
-        {
-            self.ready.push_back(id);
         }
     }
 }

@@ -5,8 +5,8 @@ use super::node::Node;
 use super::part::{Grip, PopFlow};
 use crate::account::Way;
 use crate::arena::{SessionId, TunnelId};
+use crate::endpoint::agenda::Agenda;
 use crate::endpoint::desk::Desk;
-use crate::endpoint::engine::Agenda;
 use crate::endpoint::event::{PopEvent, PopTimer};
 use crate::endpoint::report::Whose;
 use crate::session::Session;
@@ -51,7 +51,7 @@ impl Desk for PopDesk {
     fn carry(
         &mut self,
         now: Instant,
-        agenda: &mut Agenda<Self>,
+        agenda: &mut Agenda<PopEvent, PopTimer>,
         session: &mut Session<PopFlow>,
         way: Way,
         bytes: u64,
@@ -62,7 +62,7 @@ impl Desk for PopDesk {
     fn queue_up(
         &mut self,
         now: Instant,
-        agenda: &mut Agenda<Self>,
+        agenda: &mut Agenda<PopEvent, PopTimer>,
         id: SessionId,
         session: &mut Session<PopFlow>,
         way: Way,
@@ -83,11 +83,21 @@ impl Desk for PopDesk {
         true
     }
 
-    fn shed(&mut self, _: &mut Agenda<Self>, session: &mut Session<PopFlow>, whose: Whose) {
+    fn shed(
+        &mut self,
+        _: &mut Agenda<PopEvent, PopTimer>,
+        session: &mut Session<PopFlow>,
+        whose: Whose,
+    ) {
         session.flow_mut().shed = Some(whose);
     }
 
-    fn over(&mut self, agenda: &mut Agenda<Self>, id: SessionId, session: Session<PopFlow>) {
+    fn over(
+        &mut self,
+        agenda: &mut Agenda<PopEvent, PopTimer>,
+        id: SessionId,
+        session: Session<PopFlow>,
+    ) {
         let group = session.group();
         // What nobody needs any more has ended.
         let code = session.ended().unwrap_or(Code::Internal);

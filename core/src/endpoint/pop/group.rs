@@ -11,7 +11,8 @@ use super::desk::PopDesk;
 use super::part::PopFlow;
 use crate::account::{Account, Carried, Way};
 use crate::arena::SessionId;
-use crate::endpoint::engine::{Agenda, Engine};
+use crate::endpoint::agenda::Agenda;
+use crate::endpoint::engine::Engine;
 use crate::endpoint::event::{PopEvent, PopTimer};
 use crate::mark::{self, Mark};
 use crate::session::Session;
@@ -242,7 +243,7 @@ impl Groups {
     pub(super) fn queue_up(
         &mut self,
         now: Instant,
-        agenda: &mut Agenda<PopDesk>,
+        agenda: &mut Agenda<PopEvent, PopTimer>,
         id: SessionId,
         session: &mut Session<PopFlow>,
         way: Way,
@@ -268,7 +269,7 @@ impl Groups {
     pub(super) fn carry(
         &mut self,
         now: Instant,
-        agenda: &mut Agenda<PopDesk>,
+        agenda: &mut Agenda<PopEvent, PopTimer>,
         session: &mut Session<PopFlow>,
         way: Way,
         bytes: u64,
@@ -306,7 +307,7 @@ impl Group {
     }
 
     /// Tells the driver once that little is left.
-    fn warn_if_low(&mut self, agenda: &mut Agenda<PopDesk>, number: u32) {
+    fn warn_if_low(&mut self, agenda: &mut Agenda<PopEvent, PopTimer>, number: u32) {
         if self.account.quota.is_newly_low() {
             mark::hit(Mark::AllowanceLow);
             agenda.tell(PopEvent::AllowanceLow { group: number });
