@@ -6,8 +6,10 @@ mod desk;
 mod failover;
 mod greet;
 mod group;
+mod meter;
 mod node;
 mod part;
+mod serve;
 mod sticky;
 
 use super::engine::Engine;

@@ -7,12 +7,11 @@
 
 mod audit;
 
-use super::desk::PopDesk;
+use super::meter::Meter;
 use super::part::PopFlow;
 use crate::account::{Account, Carried, Way};
 use crate::arena::SessionId;
 use crate::endpoint::agenda::Agenda;
-use crate::endpoint::engine::Engine;
 use crate::endpoint::event::{PopEvent, PopTimer};
 use crate::mark::{self, Mark};
 use crate::session::Session;
@@ -29,9 +28,6 @@ const TURN_MIN: u64 = 1 << 10;
 
 /// Time between two rounds of calls, and between two batches of sessions that are ended.
 const GAP: Duration = Duration::from_millis(2);
-
-/// Sessions of a group ended at once at most when its account is shut.
-const ENDS_MAX: usize = 64;
 
 /// All groups by number.
 #[derive(Debug, Default)]
@@ -64,50 +60,6 @@ pub(super) struct Group {
 struct Queue {
     next: u64,
     waiting: BTreeMap<u64, SessionId>,
-}
-
-/// A POP's session as its group sees it.
-#[derive(Debug, Default)]
-pub(crate) struct Meter {
-    /// What this session has carried.
-    carried: Carried,
-    up: Place,
-    down: Place,
-}
-
-/// Where a session stands in one direction.
-#[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    ticket: Option<u64>,
-    /// The ticket it was last called with, until it has moved something.
-    called: Option<u64>,
-    /// Bytes it was called for and has not moved yet.
-    turn: u64,
-}
-
-impl Meter {
-    pub(super) const fn carried(&self) -> Carried {
-        self.carried
-    }
-
-    /// Tells whether the session waits for a call, either way.
-    pub(super) const fn waits(&self) -> bool {
-        self.up.ticket.is_some() || self.down.ticket.is_some()
-    }
-
-    const fn place(&self, way: Way) -> &Place {
-        match way {
-            Way::Up => &self.up,
-            Way::Down => &self.down,
-        }
-    }
-
-    const fn place_mut(&mut self, way: Way) -> &mut Place {
-        match way {
-            Way::Up => &mut self.up,
-            Way::Down => &mut self.down,
-        }
-    }
 }
 
 impl Group {
@@ -197,12 +149,12 @@ impl Groups {
         group.sessions.remove(&id);
         group.ending.remove(&id);
         for way in Way::BOTH {
-            if let Some(ticket) = meter.place(way).ticket {
+            if let Some(ticket) = meter.ticket(way) {
                 group.queue_mut(way).waiting.remove(&ticket);
             }
         }
-        group.past.add(Way::Up, meter.carried.up);
-        group.past.add(Way::Down, meter.carried.down);
+        group.past.add(Way::Up, meter.carried().up);
+        group.past.add(Way::Down, meter.carried().down);
     }
 
     /// Forgets a group without sessions.
@@ -227,15 +179,15 @@ impl Groups {
         let Some(group) = self.by_number.get(&session.group()) else {
             return u64::MAX;
         };
-        let place = session.flow().meter.place(way);
-        if place.ticket.is_some() {
+        let meter = &session.flow().meter;
+        if meter.ticket(way).is_some() {
             return 0;
         }
         let allowance = group.account.allowance(now, way, wanted as u64);
         if group.queue(way).waiting.is_empty() {
             allowance
         } else {
-            allowance.min(place.turn)
+            allowance.min(meter.turn(way))
         }
     }
 
@@ -252,15 +204,10 @@ impl Groups {
         let Some(group) = self.by_number.get_mut(&number) else {
             return;
         };
-        let place = session.flow_mut().meter.place_mut(way);
-        place.turn = 0;
-        if place.ticket.is_none() {
-            let queue = group.queue_mut(way);
-            // Who was called and found that others had been faster keeps his place.
-            let ticket = place.called.take().unwrap_or(queue.next);
+        let queue = group.queue_mut(way);
+        if let Some(ticket) = session.flow_mut().meter.take_ticket(way, queue.next) {
             queue.next = queue.next.max(ticket + 1);
             queue.waiting.insert(ticket, id);
-            place.ticket = Some(ticket);
             group.plan(now, &mut agenda.timers, number);
         }
     }
@@ -281,17 +228,78 @@ impl Groups {
         let Some(group) = self.by_number.get_mut(&number) else {
             return;
         };
-        let meter = &mut session.flow_mut().meter;
-        meter.carried.add(way, bytes);
-        let place = meter.place_mut(way);
-        place.called = None;
-        place.turn = place.turn.saturating_sub(bytes);
+        session.flow_mut().meter.carry(way, bytes);
         group.account.carry(now, way, bytes);
         if !core::mem::replace(&mut group.dirty, true) {
             self.dirty.push_back(number);
         }
         group.warn_if_low(agenda, number);
         group.plan(now, &mut agenda.timers, number);
+    }
+
+    /// Bars a group until its next grant; all of its sessions are going to be ended.
+    pub(super) fn shut(&mut self, number: u32, code: Code) {
+        let group = self.by_number.entry(number).or_default();
+        group.account.barred = Some(code);
+        group.end_code = Some(code);
+        let mut sessions = core::mem::take(&mut group.sessions);
+        group.ending.append(&mut sessions);
+    }
+
+    /// Returns how many sessions of a group are to be called now, and each to how much.
+    pub(super) fn calls(&self, now: Instant, number: u32, way: Way) -> Option<(usize, u64)> {
+        let group = self.by_number.get(&number)?;
+        let waiting = group.queue(way).waiting.len();
+        let worth = group.account.worth_at(now, way).is_some_and(|at| at <= now);
+        if waiting == 0 || !worth {
+            return None;
+        }
+        let available = group.account.allowance(now, way, u64::MAX);
+        let turns = usize::try_from(available / TURN_MIN).unwrap_or(usize::MAX);
+        let calls = waiting.min(CALLS_MAX).min(turns.max(1));
+        Some((calls, available.div_ceil(calls as u64)))
+    }
+
+    /// Takes who has waited longest, and its ticket.
+    pub(super) fn next_called(&mut self, number: u32, way: Way) -> Option<(u64, SessionId)> {
+        let group = self.by_number.get_mut(&number)?;
+        group.queue_mut(way).waiting.pop_first()
+    }
+
+    /// Takes a session that is to be ended, and why. It belongs to the group until its driver has let go.
+    pub(super) fn next_ended(&mut self, number: u32) -> Option<(SessionId, Code)> {
+        let group = self.by_number.get_mut(&number)?;
+        let id = group.ending.pop_first()?;
+        group.sessions.insert(id);
+        Some((id, group.end_code.unwrap_or(Code::QuotaExceeded)))
+    }
+
+    /// Notes that a round of calls and ends is over, and plans the next.
+    pub(super) fn served(&mut self, now: Instant, timers: &mut Timers<PopTimer>, number: u32) {
+        if let Some(group) = self.by_number.get_mut(&number) {
+            group.served_at = Some(now);
+            group.plan(now, timers, number);
+        }
+    }
+
+    /// Notes that a group's timer is due; false if there is no such group.
+    pub(super) fn expire(&mut self, number: u32) -> bool {
+        let group = self.by_number.get_mut(&number);
+        group.map(|group| group.timer = None).is_some()
+    }
+
+    /// Tells the driver once that little is left.
+    pub(super) fn warn_if_low(&mut self, agenda: &mut Agenda<PopEvent, PopTimer>, number: u32) {
+        if let Some(group) = self.by_number.get_mut(&number) {
+            group.warn_if_low(agenda, number);
+        }
+    }
+
+    /// Arms a group's timer for the next time there is something to do for it.
+    pub(super) fn plan(&mut self, now: Instant, timers: &mut Timers<PopTimer>, number: u32) {
+        if let Some(group) = self.by_number.get_mut(&number) {
+            group.plan(now, timers, number);
+        }
     }
 
     /// Returns the timers of groups.
@@ -306,7 +314,6 @@ impl Group {
         &self.account
     }
 
-    /// Tells the driver once that little is left.
     fn warn_if_low(&mut self, agenda: &mut Agenda<PopEvent, PopTimer>, number: u32) {
         if self.account.quota.is_newly_low() {
             mark::hit(Mark::AllowanceLow);
@@ -314,7 +321,6 @@ impl Group {
         }
     }
 
-    /// Arms the group's timer for the next time there is something to do for it.
     fn plan(&mut self, now: Instant, timers: &mut Timers<PopTimer>, number: u32) {
         let due = self.due(now);
         timers.arm(timer(number), &mut self.timer, due);
@@ -323,122 +329,4 @@ impl Group {
 
 const fn timer(number: u32) -> Timer<PopTimer> {
     Timer::Role(PopTimer::Group(number))
-}
-
-impl Engine<PopDesk> {
-    /// Draws the conclusions of a change to a group's account: those who may move something are called.
-    pub(super) fn follow_account(&mut self, now: Instant, number: u32) {
-        self.serve(now, number);
-        self.warn_if_low(number);
-    }
-
-    /// Draws the conclusions of a grant that was taken back.
-    pub(super) fn follow_recall(&mut self, now: Instant, number: u32) {
-        self.warn_if_low(number);
-        self.plan(now, number);
-    }
-
-    fn warn_if_low(&mut self, number: u32) {
-        if let Some(group) = self.desk.groups.by_number.get_mut(&number) {
-            group.warn_if_low(&mut self.agenda, number);
-        }
-    }
-
-    fn plan(&mut self, now: Instant, number: u32) {
-        if let Some(group) = self.desk.groups.by_number.get_mut(&number) {
-            group.plan(now, &mut self.agenda.timers, number);
-        }
-    }
-
-    /// Does what is due for a group.
-    pub(super) fn expire_group(&mut self, now: Instant, number: u32) {
-        if let Some(group) = self.desk.groups.by_number.get_mut(&number) {
-            group.timer = None;
-            self.serve(now, number);
-        }
-    }
-
-    /// Calls those whose turn it is, and ends some of those who are to end.
-    pub(super) fn serve(&mut self, now: Instant, number: u32) {
-        for way in Way::BOTH {
-            self.call(now, number, way);
-        }
-        self.end_some(now, number);
-        if let Some(group) = self.desk.groups.by_number.get_mut(&number) {
-            group.served_at = Some(now);
-        }
-        self.plan(now, number);
-    }
-
-    fn call(&mut self, now: Instant, number: u32, way: Way) {
-        let Some(group) = self.desk.groups.by_number.get(&number) else {
-            return;
-        };
-        let waiting = group.queue(way).waiting.len();
-        let worth = group.account.worth_at(now, way).is_some_and(|at| at <= now);
-        if waiting == 0 || !worth {
-            return;
-        }
-        let available = group.account.allowance(now, way, u64::MAX);
-        let turns = usize::try_from(available / TURN_MIN).unwrap_or(usize::MAX);
-        let calls = waiting.min(CALLS_MAX).min(turns.max(1));
-        let share = available.div_ceil(calls as u64);
-        for _ in 0..calls {
-            let Some(group) = self.desk.groups.by_number.get_mut(&number) else {
-                return;
-            };
-            let Some((ticket, id)) = group.queue_mut(way).waiting.pop_first() else {
-                return;
-            };
-            self.call_one(now, id, way, (ticket, share));
-        }
-    }
-
-    fn call_one(&mut self, now: Instant, id: SessionId, way: Way, (ticket, share): (u64, u64)) {
-        let deadline = self.rest_deadline(now);
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        // Its remaining bytes were held up by us and not by a socket.
-        session.prolong(deadline);
-        *session.flow_mut().meter.place_mut(way) = Place {
-            ticket: None,
-            called: Some(ticket),
-            turn: share,
-        };
-        if way == Way::Up {
-            self.pay(now, id);
-        }
-        self.change(now, id, |session| {
-            // One that still waits for more would only look in vain.
-            if session.flow().meter.place(way).ticket.is_none() {
-                session.tell_driver();
-            }
-        });
-    }
-
-    /// Bars a group until its next grant and begins to end its sessions.
-    pub(super) fn shut_group(&mut self, now: Instant, number: u32, code: Code) {
-        let group = self.desk.groups.by_number.entry(number).or_default();
-        group.account.barred = Some(code);
-        group.end_code = Some(code);
-        let mut sessions = core::mem::take(&mut group.sessions);
-        group.ending.append(&mut sessions);
-        self.serve(now, number);
-    }
-
-    fn end_some(&mut self, now: Instant, number: u32) {
-        for _ in 0..ENDS_MAX {
-            let Some(group) = self.desk.groups.by_number.get_mut(&number) else {
-                return;
-            };
-            let code = group.end_code.unwrap_or(Code::QuotaExceeded);
-            let Some(id) = group.ending.pop_first() else {
-                return;
-            };
-            // It belongs to the group until its driver has let go.
-            group.sessions.insert(id);
-            self.reset(now, id, code);
-        }
-    }
 }

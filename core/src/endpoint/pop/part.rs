@@ -1,6 +1,6 @@
 //! The POP's part of a session: what it needs to try another exit, and whose bytes they are.
 
-use super::group::Meter;
+use super::meter::Meter;
 use crate::account::Carried;
 use crate::arena::SessionId;
 use crate::config::EXITS_MAX;

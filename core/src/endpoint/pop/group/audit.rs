@@ -20,11 +20,11 @@ impl Engine<PopDesk> {
                 "I9: {id:?} is of no group"
             );
             let (sum, count) = sums.entry(session.group()).or_default();
-            sum.add(Way::Up, meter.carried.up);
-            sum.add(Way::Down, meter.carried.down);
+            sum.add(Way::Up, meter.carried().up);
+            sum.add(Way::Down, meter.carried().down);
             *count += 1;
             for way in Way::BOTH {
-                if let Some(ticket) = meter.place(way).ticket {
+                if let Some(ticket) = meter.ticket(way) {
                     tickets += 1;
                     assert!(
                         group.queue(way).waiting.get(&ticket) == Some(&id),
@@ -34,15 +34,15 @@ impl Engine<PopDesk> {
             }
             let (taken, given) = session.counted();
             assert!(
-                taken.is_none_or(|taken| taken == meter.carried.up),
+                taken.is_none_or(|taken| taken == meter.carried().up),
                 "I9: {id:?} counts what its client sent once"
             );
             assert!(
-                given.is_none_or(|given| given == meter.carried.down),
+                given.is_none_or(|given| given == meter.carried().down),
                 "I9: {id:?} counts what its client got once"
             );
             assert!(
-                session.unpaid() == 0 || meter.place(Way::Up).ticket.is_some(),
+                session.unpaid() == 0 || meter.ticket(Way::Up).is_some(),
                 "I6: {id:?} owes and does not wait"
             );
         }
