@@ -44,11 +44,8 @@ pub(crate) fn run(bytes: &[u8]) {
                 ledger.handle_terms(now, choices.below(200) as u64, group, terms);
             }
             8 if !asks.is_empty() => {
-                let (ask, about) = asks[choices.below(asks.len())];
-                // Also too many and too few answers.
-                let count = [about, 0, about + 1][choices.below(3)];
-                let said: Vec<_> = (0..count).map(|_| standing(&mut choices)).collect();
-                ledger.handle_answer(now, ask, &said);
+                let ask = asks[choices.below(asks.len())];
+                answer(&mut ledger, now, ask, &mut choices);
             }
             9 if !asks.is_empty() => {
                 let (ask, _) = asks[choices.below(asks.len())];
@@ -64,15 +61,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 );
             }
             11 => drop(ledger.poll_instruction()),
-            12 => {
-                while let Some(ask) = ledger.poll_ask() {
-                    let about = match &ask.question {
-                        Question::Grant { .. } => 1,
-                        Question::Report(batch) => batch.len(),
-                    };
-                    asks.push((ask.id, about));
-                }
-            }
+            12 => asks.extend(core::iter::from_fn(|| asked(&mut ledger))),
             13 if choices.below(8) == 0 => {
                 ledger.close(now);
                 places.clear();
@@ -82,6 +71,28 @@ pub(crate) fn run(bytes: &[u8]) {
         }
         ledger.audit();
     }
+}
+
+/// Returns the next message to the store, and how many users it is about.
+fn asked(ledger: &mut Ledger) -> Option<(AskId, usize)> {
+    let ask = ledger.poll_ask()?;
+    let about = match &ask.question {
+        Question::Grant { .. } => 1,
+        Question::Report(batch) => batch.len(),
+    };
+    Some((ask.id, about))
+}
+
+/// Answers a message about so many users; also with too many and too few answers.
+fn answer(
+    ledger: &mut Ledger,
+    now: Instant,
+    (ask, about): (AskId, usize),
+    choices: &mut Choices<'_>,
+) {
+    let count = [about, 0, about + 1][choices.below(3)];
+    let said: Vec<_> = (0..count).map(|_| standing(choices)).collect();
+    ledger.handle_answer(now, ask, &said);
 }
 
 fn terms(choices: &mut Choices<'_>) -> Terms {
