@@ -13,7 +13,8 @@ mod serve;
 mod sticky;
 
 use super::engine::Engine;
-use super::{Duties, Endpoint, PopEvent, PopTimer, Role};
+use super::role::{Duties, Role};
+use super::{Endpoint, PopEvent, PopTimer};
 use crate::account::Rates;
 use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::config::Config;
