@@ -1,15 +1,17 @@
 //! What only an edge does: it keeps tunnels to POPs and dials what they ask for.
 
+mod desk;
+mod greet;
+mod link;
+mod order;
 mod part;
+mod reach;
 mod uplink;
 
-use super::agenda::Agenda;
-use super::desk::Desk;
 use super::engine::Engine;
 use super::report::Whose;
 use super::role::{Duties, Role};
 use super::{EdgeEvent, EdgeTimer, Endpoint};
-use crate::account::Way;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
 use crate::config::Config;
 use crate::exit::candidate::{Family, interleave};
@@ -25,9 +27,10 @@ use crate::trace::TraceId;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::IpAddr;
+use desk::EdgeDesk;
 use part::{EdgeAttempt, EdgeFlow};
 use titan_proto::{Code, Frame, Party, wire};
-use uplink::{Call, Link, Uplink};
+use uplink::Uplink;
 
 /// The edge's part of an [`Endpoint`].
 #[derive(Debug)]
@@ -176,68 +179,6 @@ impl Dialled {
             upload_limit: 0,
         }
     }
-}
-
-/// What the engine asks of an edge in passing. Nobody counts bytes here.
-#[derive(Debug, Default)]
-pub(crate) struct EdgeDesk;
-
-impl Desk for EdgeDesk {
-    type Flow = EdgeFlow;
-    type Peer = Link;
-    type Caller = Call;
-    type Event = EdgeEvent;
-    type Timer = EdgeTimer;
-
-    fn allowance(&self, _: Instant, _: &Session<EdgeFlow>, _: Way, _: usize) -> u64 {
-        u64::MAX
-    }
-
-    fn carry(
-        &mut self,
-        _: Instant,
-        _: &mut Agenda<EdgeEvent, EdgeTimer>,
-        _: &mut Session<EdgeFlow>,
-        _: Way,
-        _: u64,
-    ) {
-    }
-
-    fn queue_up(
-        &mut self,
-        _: Instant,
-        _: &mut Agenda<EdgeEvent, EdgeTimer>,
-        _: SessionId,
-        _: &mut Session<EdgeFlow>,
-        _: Way,
-    ) {
-    }
-
-    fn is_held_up(_: &Session<EdgeFlow>) -> bool {
-        false
-    }
-
-    fn left(&mut self, _: TunnelId) {}
-
-    fn adopt(&mut self, _: SessionId, _: Code) -> bool {
-        false
-    }
-
-    fn shed(
-        &mut self,
-        agenda: &mut Agenda<EdgeEvent, EdgeTimer>,
-        session: &mut Session<EdgeFlow>,
-        whose: Whose,
-    ) {
-        agenda.tell(EdgeEvent::Denied {
-            trace: session.flow().trace,
-            group: session.group(),
-            code: Code::Memory,
-            whose: Some(whose),
-        });
-    }
-
-    fn over(&mut self, _: &mut Agenda<EdgeEvent, EdgeTimer>, _: SessionId, _: Session<EdgeFlow>) {}
 }
 
 impl EdgeRole {
