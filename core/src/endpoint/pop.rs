@@ -2,7 +2,9 @@
 
 mod account;
 mod away;
+mod bars;
 mod desk;
+mod entry;
 mod failover;
 mod greet;
 mod group;
@@ -36,11 +38,11 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use away::Bars;
+use bars::Bars;
 use bytes::Bytes;
 use core::net::IpAddr;
 use desk::{Guest, PopDesk};
-use greet::NodeEntry;
+use entry::NodeEntry;
 use node::{Node, Taking};
 use part::{Exits, Grip, PopAttempt, PopFlow};
 use titan_proto::{Code, Frame, Party, wire};

@@ -5,7 +5,6 @@ use super::node::Node;
 use super::{PopRole, exit_state, key_of};
 use crate::account::Rates;
 use crate::arena::{CarrierId, TunnelId};
-use crate::config::{DUPLICATE_RETRY, DUPLICATE_RETRY_MAX};
 use crate::endpoint::engine::Engine;
 use crate::endpoint::event::PopEvent;
 use crate::endpoint::hello::{own_limits, peer_limits};
@@ -14,50 +13,12 @@ use crate::time::{Duration, Instant};
 use crate::tunnel::numbering::Contradiction;
 use crate::tunnel::proof::{Claim, verify};
 use crate::tunnel::{Identity, PeerLimits, Tunnel};
-use alloc::collections::VecDeque;
 use bytes::Bytes;
 use titan_proto::{Code, limits, wire};
 
 /// What a node without a tunnel is asked to wait by a draining POP: long enough that whoever sends
 /// nodes here has heard of it, short because the node is not wanted elsewhere for it.
 const NEWCOMER_RETRY: Duration = Duration::from_secs(1);
-
-/// Replaced processes of one node that are remembered.
-const REPLACED_MAX: usize = 8;
-
-/// What is known of a node id.
-#[derive(Debug, Default)]
-pub(crate) struct NodeEntry {
-    /// The tunnel in use.
-    pub(super) tunnel: Option<TunnelId>,
-    /// The tunnel of another process, until its first acknowledgement.
-    pub(super) pending: Option<TunnelId>,
-    /// Processes that were taken over from. They are turned away as long as the node has a tunnel.
-    replaced: VecDeque<Replaced>,
-}
-
-/// A process that was taken over from.
-#[derive(Debug)]
-struct Replaced {
-    epoch: u64,
-    /// When it was last heard of.
-    heard_at: Instant,
-}
-
-impl NodeEntry {
-    pub(super) fn has_tunnel(&self) -> bool {
-        self.tunnel.is_some() || self.pending.is_some()
-    }
-
-    /// Returns how long a process that was replaced is asked to stay away.
-    fn duplicate_retry(&self, now: Instant) -> Duration {
-        // One that is silent for longer than it was asked to be is no more.
-        let lives = |one: &&Replaced| now.since(one.heard_at) <= DUPLICATE_RETRY_MAX * 2;
-        let count = self.replaced.iter().filter(lives).count();
-        let others = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
-        (DUPLICATE_RETRY * 2_u32.saturating_pow(others)).min(DUPLICATE_RETRY_MAX)
-    }
-}
 
 /// Why a HELLO is turned away, and for how long.
 struct Refusal {
@@ -161,13 +122,12 @@ impl PopRole {
         let Some(entry) = self.nodes.get_mut(node) else {
             return Ok(());
         };
-        let Some(again) = entry.replaced.iter_mut().find(|one| one.epoch == epoch) else {
+        if !entry.hear_replaced(now, epoch) {
             return Ok(());
-        };
-        again.heard_at = now;
+        }
         // It lives beside the one that replaced it: two have one id.
         mark::hit(Mark::DuplicateNode);
-        if let Some(id) = entry.tunnel {
+        if let Some(id) = entry.tunnel() {
             engine.change_tunnel(id, |tunnel| {
                 if !tunnel.peer().is_warned() {
                     tunnel.tell_peer().warn_of_duplicate();
@@ -199,7 +159,7 @@ impl PopRole {
             });
         }
         let entry = self.nodes.entry(node.into()).or_default();
-        for known in [entry.tunnel, entry.pending].into_iter().flatten() {
+        for known in entry.tunnels() {
             let tunnel = engine.tunnels.get(known);
             if tunnel.is_some_and(|tunnel| tunnel.peer().epoch() == hello.epoch) {
                 newer(engine, known, hello)?;
@@ -208,7 +168,7 @@ impl PopRole {
                 engine.end_tunnel(now, known, Code::Replaced, Duration::ZERO);
             }
         }
-        if let Some(pending) = entry.pending.take() {
+        if let Some(pending) = entry.take_pending() {
             // A third process: the second never got as far as an acknowledgement.
             mark::hit(Mark::ThirdProcess);
             engine.end_tunnel(now, pending, Code::Replaced, Duration::ZERO);
@@ -236,14 +196,9 @@ impl PopRole {
             engine.limit_node(now, id, self.node_rates);
         }
         let entry = self.nodes.entry(node.into()).or_default();
-        if entry
-            .tunnel
-            .is_some_and(|tunnel| engine.tunnels.get(tunnel).is_some())
-        {
-            entry.pending = Some(id);
-        } else {
-            entry.tunnel = Some(id);
-        }
+        let known = entry.tunnel();
+        let lives = known.is_some_and(|tunnel| engine.tunnels.get(tunnel).is_some());
+        entry.add(id, lives);
         Ok(id)
     }
 
@@ -312,21 +267,13 @@ impl PopRole {
         let Some(entry) = self.nodes.get_mut(node.name()) else {
             return;
         };
-        if entry.pending == Some(id) {
-            entry.pending = None;
-            if let Some(old) = entry.tunnel.replace(id)
-                && let Some(tunnel) = engine.tunnels.get(old)
-            {
-                if entry.replaced.len() == REPLACED_MAX {
-                    entry.replaced.pop_front();
-                }
-                mark::hit(Mark::Takeover);
-                let epoch = tunnel.peer().epoch();
-                let heard_at = now;
-                entry.replaced.push_back(Replaced { epoch, heard_at });
-                let retry = entry.duplicate_retry(now);
-                engine.end_tunnel(now, old, Code::DuplicateNode, retry);
-            }
+        if let Some(old) = entry.take_over(id)
+            && let Some(tunnel) = engine.tunnels.get(old)
+        {
+            mark::hit(Mark::Takeover);
+            entry.remember_replaced(now, tunnel.peer().epoch());
+            let retry = entry.duplicate_retry(now);
+            engine.end_tunnel(now, old, Code::DuplicateNode, retry);
         }
         self.refresh(engine, now, id);
         engine.agenda.tell(PopEvent::NodeAttached {
@@ -350,14 +297,9 @@ impl PopRole {
         }
         let node = tunnel.peer();
         if let Some(entry) = self.nodes.get_mut(node.name()) {
-            if entry.tunnel == Some(id) {
-                entry.tunnel = entry.pending.take();
-            }
-            if entry.pending == Some(id) {
-                entry.pending = None;
-            }
+            entry.forget(id);
             // Nobody has the node's place any more: processes that were replaced may come back.
-            if entry.tunnel.is_none() {
+            if entry.tunnel().is_none() {
                 self.nodes.remove(node.name());
             }
         }

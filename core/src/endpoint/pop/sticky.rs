@@ -72,7 +72,7 @@ impl PopRole {
 
     /// Returns the node's tunnel, attached or waiting to be.
     fn tunnel_of_node(&self, engine: &Engine<PopDesk>, node: &str) -> Option<TunnelId> {
-        let id = self.nodes.get(node)?.tunnel?;
+        let id = self.nodes.get(node)?.tunnel()?;
         let tunnel = engine.tunnels.get(id)?;
         if tunnel.carrier().is_none() && planted::on(Planted::LeaseLeftWhileAway) {
             return None;
