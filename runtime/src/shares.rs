@@ -12,8 +12,8 @@ pub(crate) enum Greed {
     /// half of the places, two with a third each, and whoever comes next finds one free: for places that are
     /// held for long.
     Half,
-    #[cfg(any(test, feature = "auth"))]
     /// Places that nobody else waits for are anybody's: for places that are soon given back.
+    #[cfg(any(test, feature = "auth"))]
     All,
 }
 
