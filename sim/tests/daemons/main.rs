@@ -1,0 +1,14 @@
+//! The daemons in a simulated network: one program, as what takes time is to build it.
+
+mod attacks;
+mod away;
+mod deadlines;
+mod drain;
+mod expectations;
+mod first_byte;
+mod head_of_line;
+mod names;
+mod outcomes;
+mod shares;
+mod tunnels;
+mod users;
