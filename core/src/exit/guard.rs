@@ -5,15 +5,18 @@
 
 mod embedded;
 mod network;
+mod own;
 mod ranges;
 
 pub use network::{Network, NetworkError};
+pub use own::{InterfaceAddress, OwnNetwork};
 
 use crate::planted::{self, Planted};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 use embedded::embedded;
+use own::Own;
 use titan_proto::Code;
 
 /// Returns the address in the form that is judged and must be connected to: IPv4-mapped IPv6
@@ -26,7 +29,7 @@ pub const fn canonical(address: IpAddr) -> IpAddr {
 /// Decides which addresses an edge connects to.
 ///
 /// Each address passes three lists: what the host of the edge denies is forbidden whatever else is
-/// said, what it allows wins over the built-in ranges. An IPv6 address that carries IPv4 addresses passes if
+/// said, what it allows wins over the built-in ranges and over the networks that the host is on. An IPv6 address that carries IPv4 addresses passes if
 /// it and all of them do, wherever the carrying form puts them (NAT64, 6to4, Teredo, ISATAP and the
 /// retired ones); an entry of the allow list that is long enough to spell out a carried address speaks
 /// for that one too. NAT64's well-known prefix is judged by what it carries alone. NAT64 behind a
@@ -35,16 +38,17 @@ pub const fn canonical(address: IpAddr) -> IpAddr {
 pub struct Guard {
     allow: Vec<Network>,
     deny: Vec<Network>,
+    own: Own,
 }
 
 impl Guard {
     /// Creates the guard that makes exceptions for the networks of `allow`; with none, only public
     /// addresses pass.
     #[must_use]
-    pub const fn new(allow: Vec<Network>) -> Self {
+    pub fn new(allow: Vec<Network>) -> Self {
         Self {
             allow,
-            deny: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -52,6 +56,24 @@ impl Guard {
     /// allowed: who allows a network and denies a part of it means both.
     pub fn deny(&mut self, networks: Vec<Network>) {
         self.deny = networks;
+    }
+
+    /// Replaces what the host tells of the networks it is on. Forbidden are the addresses of its interfaces,
+    /// who is at the other end of a link between two, the gateways, and every neighbour: who shares an
+    /// interface's prefix, or the first 16 bits (IPv4) or 48 (IPv6) if the prefix is shorter.
+    pub fn settle(&mut self, own: &OwnNetwork) {
+        self.own.settle(own);
+    }
+
+    /// Replaces the addresses that others see the host come from, which lead back to its router.
+    pub fn observe(&mut self, addresses: Vec<IpAddr>) {
+        self.own.observe(addresses);
+    }
+
+    /// Returns what [`settle`](Self::settle) made of it: sorted, none within another.
+    #[must_use]
+    pub fn own_networks(&self) -> &[Network] {
+        self.own.networks()
     }
 
     /// Judges one address; its [`canonical`] form gets the same verdict.
@@ -111,7 +133,8 @@ impl Guard {
         if within(&self.allow) {
             return Ok(());
         }
-        ranges::find(address).map_or(Ok(()), |range| Err(Forbidden { range }))
+        let found = self.own.find(address).or_else(|| ranges::find(address));
+        found.map_or(Ok(()), |range| Err(Forbidden { range }))
     }
 }
 

@@ -44,6 +44,29 @@ impl Network {
         })
     }
 
+    /// Returns the network of the addresses that share the first `prefix` bits of `address`, or all bits if
+    /// there are no more.
+    pub(super) const fn around(address: IpAddr, prefix: u8) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let prefix = if prefix > 32 { 32 } else { prefix };
+                let first = Ipv4Addr::from_bits(address.to_bits() & mask_v4(prefix));
+                Self {
+                    address: IpAddr::V4(first),
+                    prefix,
+                }
+            }
+            IpAddr::V6(address) => {
+                let prefix = if prefix > 128 { 128 } else { prefix };
+                let first = Ipv6Addr::from_bits(address.to_bits() & mask_v6(prefix));
+                Self {
+                    address: IpAddr::V6(first),
+                    prefix,
+                }
+            }
+        }
+    }
+
     /// Returns the network's first address.
     #[must_use]
     pub const fn address(&self) -> IpAddr {
