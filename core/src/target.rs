@@ -1,6 +1,7 @@
 //! Where a session wants to go.
 
 use alloc::boxed::Box;
+use bytes::Bytes;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -191,6 +192,21 @@ fn parse_number(label: &str) -> Option<u32> {
             .checked_mul(radix)?
             .checked_add(digit.to_digit(radix)?)
     })
+}
+
+/// Returns an address as it is on the wire.
+pub(crate) fn to_octets(address: IpAddr) -> Bytes {
+    match address {
+        IpAddr::V4(address) => Bytes::copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => Bytes::copy_from_slice(&address.octets()),
+    }
+}
+
+/// Reads an address from the wire; none if it is none.
+pub(crate) fn from_octets(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
 }
 
 #[cfg(test)]

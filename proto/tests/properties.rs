@@ -100,12 +100,12 @@ fn hello() -> impl Strategy<Value = wire::Hello> {
         },
     );
     let numbers = (number(), number(), number(), number(), number());
-    let texts = (blob(), blob(), "\\PC{0,60}");
+    let texts = (blob(), blob(), "\\PC{0,60}", blob());
     (numbers, prop::option::of(limits), texts, small(), small()).prop_map(
         |(
             (epoch, attempt, tunnel, received, next),
             limits,
-            (proof, resume_key, resume_address),
+            (proof, resume_key, resume_address, observed_address),
             version,
             lane,
         )| wire::Hello {
@@ -120,6 +120,7 @@ fn hello() -> impl Strategy<Value = wire::Hello> {
             resume_key,
             resume_address,
             lane,
+            observed_address,
         },
     )
 }

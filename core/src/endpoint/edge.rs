@@ -15,17 +15,16 @@ use super::{EdgeEvent, EdgeTimer, Endpoint};
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
 use crate::config::Config;
 use crate::exit::candidate::{Family, interleave};
-use crate::exit::guard::{Guard, canonical};
+use crate::exit::guard::{Guard, Network, OwnNetwork, canonical};
 use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
 use crate::session::{Grants, Session, Share};
-use crate::target::{Host, Target};
+use crate::target::{Host, Target, from_octets, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
 use crate::trace::TraceId;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::net::IpAddr;
 use desk::EdgeDesk;
 use part::{EdgeAttempt, EdgeFlow};
@@ -111,6 +110,26 @@ impl Endpoint<EdgeRole> {
         Ok(interleave(self.role.guard.filter(addresses)?, Family::V6))
     }
 
+    /// Takes what the host tells of the networks it is on: nothing there is dialled from now on. Connections
+    /// that stand are left alone.
+    pub fn handle_own_network(&mut self, now: Instant, own: &OwnNetwork) {
+        self.enter(now);
+        self.role.guard.settle(own);
+    }
+
+    /// Returns the networks that are forbidden because the host is on them: sorted, none within another.
+    #[must_use]
+    pub fn own_networks(&self) -> &[Network] {
+        self.role.guard.own_networks()
+    }
+
+    /// Tells whether an address may be dialled now. A driver asks before each attempt, because what the host
+    /// is on may have changed since the address was judged.
+    #[must_use]
+    pub fn permits(&self, address: IpAddr) -> bool {
+        self.role.guard.check(address).is_ok()
+    }
+
     /// Reports how the dial of an opened session went. The reply is queued before this returns, so
     /// the driver may write to the target as soon as it has reported success, and no sooner
     /// (invariant I7).
@@ -173,7 +192,7 @@ impl Dialled {
     fn into_reply(self) -> wire::Reply {
         wire::Reply {
             code: Code::Ok.wire(),
-            addresses: self.addresses.into_iter().map(octets).collect(),
+            addresses: self.addresses.into_iter().map(to_octets).collect(),
             resolve_ms: millis(self.resolve),
             dial_ms: millis(self.dial),
             upload_limit: 0,
@@ -374,12 +393,9 @@ fn from_wire(target: Option<&wire::Target>) -> Result<Target, Code> {
     let port = u16::try_from(target.port).ok().filter(|&port| port != 0);
     let port = port.ok_or(Code::AddressUnsupported)?;
     let host = if target.name.is_empty() {
-        let address = match *target.ip {
-            [a, b, c, d] => Ok(IpAddr::from([a, b, c, d])),
-            _ => <[u8; 16]>::try_from(&*target.ip).map(IpAddr::from),
-        };
+        let address = from_octets(&target.ip).ok_or(Code::AddressUnsupported)?;
         // What is dialled is what is judged.
-        Host::Ip(canonical(address.map_err(|_| Code::AddressUnsupported)?))
+        Host::Ip(canonical(address))
     } else {
         // Parsed again: what the POP calls a name must not be an address in disguise.
         match Host::parse(&target.name).map_err(|_| Code::NotResolved)? {
@@ -388,13 +404,6 @@ fn from_wire(target: Option<&wire::Target>) -> Result<Target, Code> {
         }
     };
     Ok(Target { host, port })
-}
-
-fn octets(address: IpAddr) -> Bytes {
-    match address {
-        IpAddr::V4(address) => Bytes::copy_from_slice(&address.octets()),
-        IpAddr::V6(address) => Bytes::copy_from_slice(&address.octets()),
-    }
 }
 
 fn millis(duration: Duration) -> u32 {

@@ -28,7 +28,7 @@ use crate::memory::MemoryLevel;
 use crate::rng::Rng;
 use crate::session::early::Early;
 use crate::session::{Grants, Session, Share};
-use crate::target::{Host, Target};
+use crate::target::{Host, Target, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
 use crate::trace::TraceId;
@@ -523,8 +523,7 @@ const fn key_of(tunnel: TunnelId) -> ExitKey {
 
 fn to_wire(target: &Target) -> wire::Target {
     let (ip, name) = match &target.host {
-        Host::Ip(IpAddr::V4(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
-        Host::Ip(IpAddr::V6(ip)) => (Bytes::copy_from_slice(&ip.octets()), ""),
+        Host::Ip(ip) => (to_octets(*ip), ""),
         Host::Name(name) => (Bytes::new(), &**name),
     };
     wire::Target {

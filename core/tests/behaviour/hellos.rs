@@ -51,6 +51,12 @@ fn hellos(right: wire::Hello) -> impl Strategy<Value = wire::Hello> {
         near(right.next),
     );
     let blob = || prop::collection::vec(any::<u8>(), 0..70).prop_map(Bytes::from);
+    let octets = prop_oneof![
+        2 => Just(right.observed_address),
+        1 => any::<[u8; 4]>().prop_map(|octets| octets.to_vec().into()),
+        1 => any::<[u8; 16]>().prop_map(|octets| octets.to_vec().into()),
+        1 => blob(),
+    ];
     let key = prop_oneof![4 => Just(right.resume_key), 1 => blob()];
     (
         numbers,
@@ -59,6 +65,7 @@ fn hellos(right: wire::Hello) -> impl Strategy<Value = wire::Hello> {
         blob(),
         "[ -~]{0,40}",
         any::<u32>(),
+        octets,
     )
         .prop_map(
             |(
@@ -68,6 +75,7 @@ fn hellos(right: wire::Hello) -> impl Strategy<Value = wire::Hello> {
                 proof,
                 address,
                 lane,
+                observed,
             )| {
                 wire::Hello {
                     version,
@@ -81,6 +89,7 @@ fn hellos(right: wire::Hello) -> impl Strategy<Value = wire::Hello> {
                     resume_key: key,
                     resume_address: address,
                     lane,
+                    observed_address: observed,
                 }
             },
         )
@@ -110,7 +119,10 @@ fn verdict_of_pop(hello: &wire::Hello) -> Result<(), Code> {
 fn verdict_of_edge(hello: &wire::Hello) -> Result<(), Code> {
     if hello.version != limits::VERSION {
         Err(Code::VersionUnsupported)
-    } else if hello.resume_key.len() != 32 || !limits_fit(hello) {
+    } else if hello.resume_key.len() != 32
+        || !limits_fit(hello)
+        || !matches!(hello.observed_address.len(), 0 | 4 | 16)
+    {
         Err(Code::Malformed)
     } else if hello.tunnel == 0 || hello.received != 0 || hello.next != 1 {
         Err(Code::Desync)

@@ -7,11 +7,14 @@ use crate::arena::{CarrierId, TunnelId, UplinkId};
 use crate::endpoint::engine::Engine;
 use crate::endpoint::event::EdgeEvent;
 use crate::endpoint::hello::{own_limits, peer_limits};
+use crate::exit::guard::canonical;
 use crate::mark::{self, Mark};
+use crate::target::from_octets;
 use crate::time::{Duration, Instant};
 use crate::tunnel::proof::{Claim, prove};
 use crate::tunnel::{Identity, PeerLimits, Tunnel};
 use bytes::Bytes;
+use core::net::IpAddr;
 use titan_proto::{Code, limits, wire};
 
 impl EdgeRole {
@@ -87,6 +90,7 @@ impl EdgeRole {
             .try_into()
             .map_err(|_| Code::Malformed)?;
         let peer = peer_limits(hello)?;
+        let observed = observed(hello)?;
         let tunnel_id = match resume {
             Some(tunnel_id) => {
                 let Some(agreed) = agree(engine, tunnel_id, hello) else {
@@ -118,13 +122,27 @@ impl EdgeRole {
         });
         if let Some(uplink) = self.uplinks.get_mut(id) {
             uplink.attached(tunnel_id, &hello.resume_address);
+            if let Some(address) = observed {
+                uplink.observed_at(address);
+            }
         }
+        self.heed_observers();
         engine.agenda.tell(EdgeEvent::UplinkAttached {
             uplink: id,
             resumed: resume.is_some(),
         });
         Ok(())
     }
+}
+
+/// Reads where the POP sees this edge come from.
+fn observed(hello: &wire::Hello) -> Result<Option<IpAddr>, Code> {
+    let octets = &hello.observed_address;
+    if octets.is_empty() {
+        return Ok(None);
+    }
+    let address = from_octets(octets).ok_or(Code::Malformed)?;
+    Ok(Some(canonical(address)))
 }
 
 /// Tells whether both sides agree on what a tunnel that is to be resumed has carried; nothing if it is gone.

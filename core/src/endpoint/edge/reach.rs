@@ -159,6 +159,14 @@ impl EdgeRole {
         true
     }
 
+    /// Forbids what POPs see this edge come from. Each speaks for its own uplink, so that none takes back
+    /// what another has seen.
+    pub(super) fn heed_observers(&mut self) {
+        let uplinks = self.uplinks.iter();
+        let observed = uplinks.flat_map(|(_, uplink)| uplink.observed());
+        self.guard.observe(observed.collect());
+    }
+
     /// Forgets an uplink that has no tunnel.
     fn remove(&mut self, engine: &mut Engine<EdgeDesk>, now: Instant, id: UplinkId) {
         let Some(mut uplink) = self.uplinks.remove(id) else {
@@ -169,6 +177,7 @@ impl EdgeRole {
         if let Some(carrier) = uplink.carrier() {
             engine.dismiss(now, carrier, Code::ShuttingDown, Duration::ZERO);
         }
+        self.heed_observers();
         engine.agenda.tell(EdgeEvent::UplinkGone { uplink: id });
         // Whoever still looks for a POP looks at once: nothing else is left, and the one that went may
         // be back.

@@ -7,6 +7,7 @@ use crate::time::Duration;
 use crate::timer::Armed;
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
+use core::net::IpAddr;
 
 /// The first reconnection happens within this time.
 const FIRST_JITTER: Duration = Duration::from_millis(200);
@@ -32,6 +33,9 @@ pub(crate) struct Uplink {
     hint: Duration,
     /// It goes with its tunnel.
     retiring: bool,
+    /// Where its POP last saw this edge come from, by family: the router that has the one is still there
+    /// while the way to the POP leads over the other.
+    observed: [Option<IpAddr>; 2],
     timer: Armed,
 }
 
@@ -54,6 +58,7 @@ impl Uplink {
             failures: 0,
             hint: Duration::ZERO,
             retiring: false,
+            observed: [None; 2],
             timer: None,
         }
     }
@@ -143,6 +148,16 @@ impl Uplink {
         self.failures = 0;
         self.hint = Duration::ZERO;
         resume_address.clone_into(&mut self.resume_address);
+    }
+
+    /// Notes where the POP sees this edge come from.
+    pub(super) fn observed_at(&mut self, address: IpAddr) {
+        self.observed[usize::from(address.is_ipv6())] = Some(address);
+    }
+
+    /// Returns where its POP has seen this edge come from.
+    pub(super) fn observed(&self) -> impl Iterator<Item = IpAddr> {
+        self.observed.into_iter().flatten()
     }
 
     /// Takes the tunnel off, which is to end.

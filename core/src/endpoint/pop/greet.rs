@@ -9,6 +9,7 @@ use crate::endpoint::engine::Engine;
 use crate::endpoint::event::PopEvent;
 use crate::endpoint::hello::{own_limits, peer_limits};
 use crate::mark::{self, Mark};
+use crate::target::to_octets;
 use crate::time::{Duration, Instant};
 use crate::tunnel::numbering::Contradiction;
 use crate::tunnel::proof::{Claim, verify};
@@ -97,6 +98,7 @@ impl PopRole {
             limits: Some(own_limits(&engine.config)),
             resume_key: Bytes::copy_from_slice(tunnel.key()),
             resume_address: self.resume_address.clone(),
+            observed_address: address.map(to_octets).unwrap_or_default(),
             ..wire::Hello::default()
         };
         if let Some(carrier) = engine.carriers.get_mut(carrier_id) {

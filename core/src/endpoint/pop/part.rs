@@ -10,11 +10,11 @@ use crate::exit::lease::LeaseKey;
 use crate::planted::{self, Planted};
 use crate::session::early::Early;
 use crate::session::{Attempt, Flow};
+use crate::target::from_octets;
 use crate::time::Instant;
 use crate::trace::TraceId;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::net::IpAddr;
 use titan_proto::{Code, Frame, wire};
 
 /// The POP's part of a session for as long as that lives.
@@ -101,7 +101,7 @@ impl PopFlow {
         let address = self
             .reply
             .as_ref()
-            .and_then(|reply| address(reply.addresses.first()?));
+            .and_then(|reply| from_octets(reply.addresses.first()?));
         // A socket that failed is the target's only if it is not the client's.
         let code = if self.abandoned && code == Code::Reset {
             Code::Cancelled
@@ -120,13 +120,6 @@ impl PopFlow {
             whose: shed.or_else(|| Whose::of(code)),
         }
     }
-}
-
-/// Reads an address that an edge told; none if it is none.
-fn address(octets: &[u8]) -> Option<IpAddr> {
-    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
-        .ok()
 }
 
 impl PopAttempt {
