@@ -10,7 +10,7 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use titan_core::time::Instant;
 use titan_proto::Code;
 
@@ -35,15 +35,28 @@ pub async fn race<E: Env>(
     candidates: &[SocketAddr],
     deadline: Instant,
 ) -> Result<(E::Stream, SocketAddr), Code> {
+    race_permitted(env, candidates, deadline, |_| true).await
+}
+
+/// Does as [`race`], but passes over a candidate that `permits` refuses when its turn comes.
+///
+/// # Errors
+/// As [`race`]; [`Code::Forbidden`] if no candidate was permitted.
+pub async fn race_permitted<E: Env>(
+    env: &E,
+    candidates: &[SocketAddr],
+    deadline: Instant,
+    permits: impl Fn(IpAddr) -> bool,
+) -> Result<(E::Stream, SocketAddr), Code> {
+    if candidates.is_empty() {
+        return Err(Code::NotResolved);
+    }
     let start = |to| (to, Box::pin(env.connect(to)));
     let pause = || Some(Box::pin(env.sleep_until(env.now() + ATTEMPT_DELAY)));
-    let Some((first, rest)) = candidates.split_first() else {
-        return Err(Code::NotResolved);
-    };
-    let mut attempts = vec![start(*first)];
-    let mut rest = rest.iter().copied();
-    let mut wait = pause();
-    let mut failure = Code::Internal;
+    let mut rest = candidates.iter().copied().filter(|to| permits(to.ip()));
+    let mut attempts: Vec<_> = rest.next().map(start).into_iter().collect();
+    let mut failure = None;
+    let mut wait = if attempts.is_empty() { None } else { pause() };
     let mut expiry = pin!(env.sleep_until(deadline));
     poll_fn(|cx| {
         loop {
@@ -53,7 +66,8 @@ pub async fn race<E: Env>(
                     Poll::Pending => index += 1,
                     Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((stream, *to))),
                     Poll::Ready(Err(error)) => {
-                        failure = more_telling(failure, code(&error, *to));
+                        let code = code(&error, *to);
+                        failure = Some(failure.map_or(code, |known| more_telling(known, code)));
                         drop(attempts.remove(index));
                         wait = None;
                     }
@@ -73,7 +87,8 @@ pub async fn race<E: Env>(
                 attempts.push(start(to));
                 wait = pause();
             } else if attempts.is_empty() {
-                return Poll::Ready(Err(failure));
+                // Nobody dialled a target of which nothing is said.
+                return Poll::Ready(Err(failure.unwrap_or(Code::Forbidden)));
             } else {
                 wait = None;
                 return Poll::Pending;

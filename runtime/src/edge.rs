@@ -1,6 +1,7 @@
 //! The edge daemon: tunnels to POPs on one side, targets on the other.
 
 mod ask;
+mod host;
 mod join;
 mod session;
 mod uplink;
@@ -13,6 +14,7 @@ use crate::shard::{Shard, Tasks};
 use crate::shares::{Greed, Shares};
 use crate::url::Remembered;
 use core::time::Duration;
+use host::HostWatch;
 use join::Joiner;
 use rustls::ClientConfig;
 use std::rc::Rc;
@@ -22,7 +24,7 @@ use titan_core::endpoint::{
 };
 use titan_core::exit::guard::{Guard, Network, NetworkError};
 use titan_proto::{Code, wire};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// The most look-ups of targets' names at once; each holds two sockets, and a place for as long as the name
@@ -75,6 +77,8 @@ struct Shared<E: Env> {
     tls: Option<Arc<ClientConfig>>,
     remembered: Remembered,
     drain: Drain,
+    /// The host may have come to another network.
+    moved: Rc<Notify>,
     /// Sessions, until the last byte is with the target.
     sessions: Count,
 }
@@ -130,6 +134,7 @@ pub async fn run<E: Env>(
         tls,
         remembered: Remembered::default(),
         drain: Drain::default(),
+        moved: Rc::default(),
         sessions: Count::default(),
     });
     let tasks = &shared.tasks;
@@ -137,7 +142,12 @@ pub async fn run<E: Env>(
     tasks.spawn_unique("events", follow_events(Rc::clone(&shared), attached));
     tasks.spawn_unique("the renewal of tokens", renew_tokens(Rc::clone(&shared)));
     tasks.spawn(answer_census(Rc::clone(&shared), census));
-    shared.shard.drive(|core, now| core.add_uplink(now));
+    let host = HostWatch::new(
+        shared.env.clone(),
+        shared.shard.clone(),
+        shared.node.clone(),
+    );
+    tasks.spawn_unique("the look at the host", host.run(Rc::clone(&shared.moved)));
     let begin = || shared.shard.drive(Edge::drain);
     let (env, sessions) = (&shared.env, &shared.sessions);
     let drain = &shared.drain;
@@ -227,6 +237,7 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
             }
             Event::Role(EdgeEvent::UplinkAttached { resumed, .. }) => {
                 tracing::info!(node = shared.node, resumed, "tunnel stands");
+                shared.moved.notify_one();
                 // A full channel already says that it stands.
                 let _ = attached.try_send(());
             }

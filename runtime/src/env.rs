@@ -13,6 +13,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use titan_core::exit::guard::OwnNetwork;
 use titan_core::time::Instant;
 
 /// A world to run daemons in. Cloning is cheap: all clones are the same world.
@@ -47,6 +48,11 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// Resolves `name`, which is never an address literal. Dropping the future gives the look-up up; how
     /// long it may take and how many run at once is up to the caller.
     fn resolve(&self, name: &str) -> impl Future<Output = io::Result<Vec<IpAddr>>> + Send;
+
+    /// Tells which networks this host is on now; none where the world cannot tell.
+    fn own_network(&self) -> impl Future<Output = io::Result<OwnNetwork>> + Send {
+        core::future::ready(Ok(OwnNetwork::default()))
+    }
 
     /// Runs a job that costs the CPU more than about a millisecond away from the caller's thread. At
     /// most a fixed number run at once; the rest wait.

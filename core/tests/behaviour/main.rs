@@ -19,6 +19,7 @@ mod leases;
 mod liveness;
 mod memory;
 mod orders;
+mod own_network;
 mod rates;
 mod reports;
 

@@ -77,7 +77,10 @@ async fn connect<E: Env>(
                 .iter()
                 .map(|&address| SocketAddr::new(address, request.target.port))
                 .collect();
-            let (stream, winner) = dial::race(env, &candidates, request.deadline).await?;
+            // What the host is on may have changed since they were judged.
+            let permits = |address| shared.shard.with_core(|core| core.permits(address));
+            let race = dial::race_permitted(env, &candidates, request.deadline, permits);
+            let (stream, winner) = race.await?;
             let mut tried = vec![winner.ip()];
             tried.extend(addresses.into_iter().filter(|address| *address != winner.ip()));
             let dialled = Dialled {

@@ -3,12 +3,13 @@
 #[cfg(target_os = "linux")]
 mod listeners;
 pub(crate) mod names;
+mod own;
 mod spare;
 
 use super::{Env, Listener, Stream, StreamRole};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net;
-use ::tokio::sync::Semaphore;
+use ::tokio::sync::{Mutex, Semaphore};
 use ::tokio::task::spawn_blocking;
 use ::tokio::time;
 use core::future::{pending, poll_fn};
@@ -22,6 +23,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Instant as StdInstant, SystemTime};
+use titan_core::exit::guard::OwnNetwork;
 use titan_core::time::Instant;
 
 /// How many connections the kernel keeps for a listener that is behind: enough for a fleet that
@@ -42,6 +44,10 @@ const KEEPALIVE_PROBES: u32 = 4;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CARRIER_UNSENT_MAX: u32 = 256 * 1024;
 
+/// How old a look at this host's networks may be that is taken for the present: a thousand edges of one
+/// process do not look a thousand times.
+const OWN_AGE_MAX: Duration = Duration::from_millis(100);
+
 /// A wait beyond this is the same as for ever. tokio's timer wheel ends after two years.
 const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -57,6 +63,7 @@ struct Shared {
     start: StdInstant,
     names: Names,
     work: Arc<Semaphore>,
+    own: OwnLook,
 }
 
 impl TokioEnv {
@@ -70,6 +77,7 @@ impl TokioEnv {
             start: StdInstant::now(),
             names: Names::default(),
             work: Arc::new(Semaphore::new(cores)),
+            own: OwnLook::default(),
         }))
     }
 }
@@ -131,6 +139,10 @@ impl Env for TokioEnv {
         self.0.names.resolve(name).await
     }
 
+    async fn own_network(&self) -> io::Result<OwnNetwork> {
+        self.0.own.look().await
+    }
+
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         limited(&self.0.work, job).await
     }
@@ -139,6 +151,37 @@ impl Env for TokioEnv {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("an operating system without randomness cannot run us");
         seed
+    }
+}
+
+/// The latest look at the networks of this host, for all edges of the process.
+#[derive(Debug)]
+struct OwnLook {
+    last: Mutex<Option<(StdInstant, OwnNetwork)>>,
+    /// One look at a time, however many gave up waiting for it.
+    one: Arc<Semaphore>,
+}
+
+impl Default for OwnLook {
+    fn default() -> Self {
+        Self {
+            last: Mutex::default(),
+            one: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl OwnLook {
+    async fn look(&self) -> io::Result<OwnNetwork> {
+        let mut last = self.last.lock().await;
+        if let Some((at, own)) = &*last
+            && at.elapsed() < OWN_AGE_MAX
+        {
+            return Ok(own.clone());
+        }
+        let own = limited(&self.one, own::look).await?;
+        *last = Some((StdInstant::now(), own.clone()));
+        Ok(own)
     }
 }
 

@@ -7,6 +7,7 @@ use super::stream::TurmoilStream;
 use core::time::Duration;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use titan_core::exit::guard::OwnNetwork;
 use titan_core::rng::Rng;
 use titan_core::time::Instant;
 use titan_runtime::env::{Env, Listener};
@@ -88,6 +89,13 @@ impl Env for TurmoilEnv {
         let found = self.network.resolve(name);
         let unknown = || io::Error::new(ErrorKind::NotFound, "no such name in this world");
         found.map(|ip| vec![ip]).ok_or_else(unknown)
+    }
+
+    async fn own_network(&self) -> io::Result<OwnNetwork> {
+        Ok(OwnNetwork {
+            interfaces: vec![self.host.into()],
+            gateways: Vec::new(),
+        })
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {

@@ -8,6 +8,7 @@ use core::future::{pending, poll_fn};
 use core::time::Duration;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use titan_core::exit::guard::OwnNetwork;
 use titan_core::rng::Rng;
 use titan_core::time::Instant;
 use titan_runtime::env::{Env, Listener};
@@ -115,6 +116,17 @@ impl Env for SimEnv {
         });
         time::sleep(delay).await;
         found.ok_or_else(|| io::Error::new(ErrorKind::NotFound, "no such name in the network"))
+    }
+
+    async fn own_network(&self) -> io::Result<OwnNetwork> {
+        Ok(self.network.with(|state| {
+            let host = &state.hosts[self.host];
+            let alone = || OwnNetwork {
+                interfaces: host.addresses.iter().map(|ip| (*ip).into()).collect(),
+                gateways: Vec::new(),
+            };
+            host.own.clone().unwrap_or_else(alone)
+        }))
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {

@@ -9,6 +9,7 @@ use core::task::Waker;
 use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use titan_core::exit::guard::OwnNetwork;
 use titan_core::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -70,6 +71,15 @@ impl Network {
             assert!(!taken, "there is a host at {ip} already");
             let host = state.host_id(host);
             state.hosts[host].addresses.push(ip);
+        });
+    }
+
+    /// Has a host tell from now on that it is on these networks, as one behind a router or with another
+    /// interface does. Nothing is routed by it.
+    pub fn set_own_network(&self, host: &str, own: OwnNetwork) {
+        self.with(|state| {
+            let host = state.host_id(host);
+            state.hosts[host].own = Some(own);
         });
     }
 

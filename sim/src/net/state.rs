@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use titan_core::exit::guard::OwnNetwork;
 use titan_core::time::Instant;
 
 /// How often a SYN is sent, and the wait before the second; it doubles each time. As Linux does it,
@@ -24,6 +25,8 @@ const PORT_FIRST: u16 = 49152;
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) addresses: Vec<IpAddr>,
+    /// What it tells of the networks it is on, if not its addresses alone.
+    pub(super) own: Option<OwnNetwork>,
     pub(super) alive: bool,
     /// Counts its crashes; what an earlier incarnation started has no effect any more.
     pub(super) incarnation: u64,
@@ -116,6 +119,7 @@ impl State {
         self.hosts.push(Host {
             name,
             addresses: Vec::new(),
+            own: None,
             alive: true,
             incarnation: 0,
             listeners: BTreeMap::new(),

@@ -1,0 +1,81 @@
+//! The networks that this host is on, as the system tells them.
+
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
+mod interfaces;
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)))]
+mod interfaces {
+    use std::io;
+    use titan_core::exit::guard::InterfaceAddress;
+
+    /// This system is not asked.
+    pub(super) const fn read() -> io::Result<Vec<InterfaceAddress>> {
+        Ok(Vec::new())
+    }
+}
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod routes;
+
+use std::io;
+use std::net::IpAddr;
+use titan_core::exit::guard::OwnNetwork;
+
+/// Looks at the interfaces and default routes. It may wait for who is changing them.
+pub(super) fn look() -> io::Result<OwnNetwork> {
+    Ok(OwnNetwork {
+        interfaces: interfaces::read()?,
+        gateways: gateways(),
+    })
+}
+
+/// Returns the routers of the default routes; none where the system does not say: mostly they are among the
+/// neighbours of an interface anyway.
+fn gateways() -> Vec<IpAddr> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return routes::gateways();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    Vec::new()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::look;
+    use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+    use titan_core::exit::guard::Guard;
+
+    #[test]
+    fn this_host_is_found() {
+        let own = look().unwrap();
+        let loopback = own
+            .interfaces
+            .iter()
+            .find(|interface| interface.address == IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let loopback = loopback.unwrap();
+        assert_eq!((loopback.prefix, loopback.peer), (8, None));
+        // Wherever this host would go out from; nothing is sent. A host may have nowhere to go.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("192.0.2.1:9").is_ok() {
+            let from = socket.local_addr().unwrap().ip();
+            let mut guard = Guard::new(vec!["0.0.0.0/0".parse().unwrap()]);
+            guard.settle(&own);
+            let networks = guard.own_networks();
+            let found = networks.iter().any(|network| network.contains(from));
+            assert!(found, "{from} is in none of {networks:?}");
+        }
+    }
+}
