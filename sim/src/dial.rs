@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use titan_core::time::Instant;
 use titan_proto::Code;
-use titan_runtime::dial::race;
+use titan_runtime::dial::{race, race_permitted};
 use titan_runtime::env::{Env as _, Listener as _};
 use tokio::time::timeout;
 
@@ -145,6 +145,33 @@ fn the_most_telling_failure_is_reported() {
         ] {
             assert_eq!(net.race(candidates).await.0, Err(code), "{candidates:?}");
         }
+    });
+}
+
+#[test]
+fn a_candidate_is_asked_about_when_its_turn_comes() {
+    net(async |net| {
+        let _targets = (net.target(3).await, net.target(4).await);
+        let race = async |candidates: &[u8], permits: &dyn Fn(IpAddr) -> bool| {
+            let start = net.network.now();
+            let candidates: Vec<_> = candidates.iter().copied().map(at).collect();
+            let won = race_permitted(&net.edge, &candidates, start + ms(5000), permits).await;
+            (
+                won.map(|(_, winner)| winner),
+                net.network.now().since(start),
+            )
+        };
+        // The second is permitted when the race begins, and not any more when the first has been silent.
+        let (start, third) = (net.network.now(), at(3).ip());
+        let for_now = |ip| ip != third || net.network.now().since(start) < ms(100);
+        assert_eq!(race(&[2, 3, 4], &for_now).await, (Ok(at(4)), ms(270)));
+        // Others are tried at once in its place.
+        assert_eq!(race(&[3, 4], &for_now).await, (Ok(at(4)), ms(20)));
+        let nobody = (Err(Code::Forbidden), ms(0));
+        assert_eq!(race(&[3, 4], &|_| false).await, nobody);
+        // A dial that failed says more.
+        net.closed(5);
+        assert_eq!(race(&[5, 3], &for_now).await, (Err(Code::Refused), ms(20)));
     });
 }
 

@@ -114,7 +114,7 @@ impl Endpoint<EdgeRole> {
     /// that stand are left alone.
     pub fn handle_own_network(&mut self, now: Instant, own: &OwnNetwork) {
         self.enter(now);
-        self.role.guard.settle(own);
+        self.role.guard.set_own(own);
     }
 
     /// Returns the networks that are forbidden because the host is on them: sorted, none within another.
@@ -126,7 +126,7 @@ impl Endpoint<EdgeRole> {
     /// Tells whether an address may be dialled now. A driver asks before each attempt, because what the host
     /// is on may have changed since the address was judged.
     #[must_use]
-    pub fn permits(&self, address: IpAddr) -> bool {
+    pub fn may_dial(&self, address: IpAddr) -> bool {
         self.role.guard.check(address).is_ok()
     }
 

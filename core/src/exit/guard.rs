@@ -61,16 +61,16 @@ impl Guard {
     /// Replaces what the host tells of the networks it is on. Forbidden are the addresses of its interfaces,
     /// who is at the other end of a link between two, the gateways, and every neighbour: who shares an
     /// interface's prefix, or the first 16 bits (IPv4) or 48 (IPv6) if the prefix is shorter.
-    pub fn settle(&mut self, own: &OwnNetwork) {
-        self.own.settle(own);
+    pub fn set_own(&mut self, own: &OwnNetwork) {
+        self.own.set_host(own);
     }
 
     /// Replaces the addresses that others see the host come from, which lead back to its router.
-    pub fn observe(&mut self, addresses: Vec<IpAddr>) {
-        self.own.observe(addresses);
+    pub fn set_observed(&mut self, addresses: Vec<IpAddr>) {
+        self.own.set_observed(addresses);
     }
 
-    /// Returns what [`settle`](Self::settle) made of it: sorted, none within another.
+    /// Returns what [`set_own`](Self::set_own) made of it: sorted, none within another.
     #[must_use]
     pub fn own_networks(&self) -> &[Network] {
         self.own.networks()

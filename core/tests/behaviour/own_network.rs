@@ -3,7 +3,7 @@
 use crate::common::{Way::ToEdge, World, config, create, demand, encode, millis, secs, welcome};
 use bytes::Bytes;
 use std::net::IpAddr;
-use titan_core::endpoint::{CarrierId, Edge, EdgeEvent, Event, SessionId, UplinkId};
+use titan_core::endpoint::{Batch, CarrierId, Edge, EdgeEvent, Event, SessionId, UplinkId};
 use titan_core::exit::guard::{Guard, InterfaceAddress, OwnNetwork};
 use titan_core::target::Host;
 use titan_core::time::Instant;
@@ -72,7 +72,7 @@ fn addresses_of_names_are_judged_by_where_the_host_is_when_they_are_dialled() {
     assert_eq!(judged(&world), Ok(vec![ip("2606:4700::9"), ip("46.0.0.9")]));
     // What was judged before, and is only now dialled.
     let core = &world.edges[0].core;
-    assert!(!core.permits(ip("45.0.0.9")) && core.permits(ip("46.0.0.9")));
+    assert!(!core.may_dial(ip("45.0.0.9")) && core.may_dial(ip("46.0.0.9")));
     assert_eq!(core.own_networks().len(), 2);
 }
 
@@ -112,13 +112,13 @@ fn an_edge_does_not_dial_its_own_public_address() {
     world.cut(world.link(0));
     world.wait(secs(5));
     let core = &world.edges[0].core;
-    assert!(!core.permits(six) && !core.permits(ip("45.0.0.7")));
+    assert!(!core.may_dial(six) && !core.may_dial(ip("45.0.0.7")));
     seen_at(&mut world, &[45, 0, 0, 8]);
     world.cut(world.link(0));
     world.wait(secs(5));
     let core = &world.edges[0].core;
-    assert!(!core.permits(six) && !core.permits(ip("45.0.0.8")));
-    assert!(core.permits(ip("45.0.0.7")));
+    assert!(!core.may_dial(six) && !core.may_dial(ip("45.0.0.8")));
+    assert!(core.may_dial(ip("45.0.0.7")));
 }
 
 #[test]
@@ -138,6 +138,8 @@ const NOW: Instant = Instant::from_nanos(1);
 /// Lets a POP greet an edge that it sees at this address.
 fn greet(edge: &mut Edge, uplink: UplinkId, octets: &'static [u8]) -> CarrierId {
     let carrier = edge.handle_connected(NOW, uplink, [9; 16], true).unwrap();
+    // The edge speaks first.
+    edge.poll_transmit(NOW, carrier, &mut Batch::new(64 << 10));
     let hello = wire::Hello {
         observed_address: Bytes::from_static(octets),
         ..welcome()
@@ -153,23 +155,23 @@ fn a_pop_takes_nothing_back_that_another_has_seen() {
     let (a, b) = (edge.add_uplink(NOW), edge.add_uplink(NOW));
     greet(&mut edge, a, &[45, 0, 0, 7]);
     let carrier = greet(&mut edge, b, &[45, 0, 0, 8]);
-    assert!(!edge.permits(ip("45.0.0.7")) && !edge.permits(ip("45.0.0.8")));
+    assert!(!edge.may_dial(ip("45.0.0.7")) && !edge.may_dial(ip("45.0.0.8")));
     // The edge leaves one of them, and what that one saw goes with it.
     edge.retire_uplink(NOW, b);
-    assert!(!edge.permits(ip("45.0.0.8")), "its sessions go on");
+    assert!(!edge.may_dial(ip("45.0.0.8")), "its sessions go on");
     let bye = wire::Bye {
         code: Code::ShuttingDown.wire(),
         ..wire::Bye::default()
     };
     edge.handle_message(NOW, carrier, &encode(Frame::Bye(bye)));
-    assert!(edge.permits(ip("45.0.0.8")) && !edge.permits(ip("45.0.0.7")));
+    assert!(edge.may_dial(ip("45.0.0.8")) && !edge.may_dial(ip("45.0.0.7")));
 }
 
 #[test]
 fn an_address_in_a_create_is_judged_whatever_its_spelling() {
-    let mut world = World::new(config(), 1);
-    appears(&mut world, 0, "45.0.0.1", 24);
-    let link = world.link(0);
+    let mut edge = Edge::new(config(), [1; 32], Guard::default(), NOW);
+    let uplink = edge.add_uplink(NOW);
+    let carrier = greet(&mut edge, uplink, &[45, 0, 0, 9]);
     for (number, name) in (1..).zip(["45.0.0.9", "0x2d.9", "::ffff:45.0.0.9"]) {
         let mut create = create();
         create.target = Some(wire::Target {
@@ -178,7 +180,13 @@ fn an_address_in_a_create_is_judged_whatever_its_spelling() {
             port: 80,
         });
         let session = number;
-        world.inject(link, ToEdge, Frame::Create { session, create });
+        edge.handle_message(NOW, carrier, &encode(Frame::Create { session, create }));
     }
-    assert_eq!(denied(&world, 0), [Code::Forbidden; 3]);
+    let mut codes = Vec::new();
+    while let Some(event) = edge.poll_event() {
+        if let Event::Role(EdgeEvent::Denied { code, .. }) = event {
+            codes.push(code);
+        }
+    }
+    assert_eq!(codes, [Code::Forbidden; 3]);
 }

@@ -57,14 +57,14 @@ impl<E: Env> HostWatch<E> {
             Ok(own) => {
                 self.blind = false;
                 if own != self.known {
-                    self.settle(own);
+                    self.apply(own);
                 }
             }
             Err(error) => self.lose_sight(&error),
         }
     }
 
-    fn settle(&mut self, own: OwnNetwork) {
+    fn apply(&mut self, own: OwnNetwork) {
         self.shard
             .drive(|core, now| core.handle_own_network(now, &own));
         self.known = own;

@@ -78,7 +78,7 @@ async fn connect<E: Env>(
                 .map(|&address| SocketAddr::new(address, request.target.port))
                 .collect();
             // What the host is on may have changed since they were judged.
-            let permits = |address| shared.shard.with_core(|core| core.permits(address));
+            let permits = |address| shared.shard.with_core(|core| core.may_dial(address));
             let race = dial::race_permitted(env, &candidates, request.deadline, permits);
             let (stream, winner) = race.await?;
             let mut tried = vec![winner.ip()];

@@ -179,7 +179,7 @@ impl OwnLook {
         {
             return Ok(own.clone());
         }
-        let own = limited(&self.one, own::look).await?;
+        let own = limited(&self.one, own::look_at_host).await?;
         *last = Some((StdInstant::now(), own.clone()));
         Ok(own)
     }

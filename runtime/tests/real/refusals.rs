@@ -4,7 +4,10 @@ use crate::socks::{self, Host};
 use crate::titan::Titan;
 use std::fs;
 use std::io::{self, Read as _};
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::process::Stdio;
+use std::time::Duration;
+use titan_runtime::telemetry::FILTER_VARIABLE;
 
 /// RFC 1928: not allowed by ruleset.
 const FORBIDDEN: u8 = 2;
@@ -92,4 +95,32 @@ fn only_what_an_edge_was_told_to_allow_is_allowed() {
     assert_eq!(reply(Host::Ip("::ffff:127.0.0.2".parse().unwrap())), 0);
     assert_eq!(reply(Host::Name("127.1")), FORBIDDEN);
     assert_eq!(reply(Host::Name("localhost")), FORBIDDEN);
+}
+
+/// Returns the address from which this machine would go out, if it has anywhere to go; nothing is sent.
+fn address_of_this_machine() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().unwrap().ip())
+}
+
+#[test]
+fn what_this_machine_is_on_is_found_and_forbidden() {
+    let mut titan = Titan::up_changed(&["--truthful"], |command| {
+        command.env(FILTER_VARIABLE, "info").stderr(Stdio::piped());
+    });
+    let mut log = titan.process.child().stderr.take().unwrap();
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    if let Some(address) = address_of_this_machine() {
+        let (_, reply) = socks::ask(titan.proxy, Host::Ip(address), port).unwrap();
+        assert_eq!(reply, FORBIDDEN, "{address}");
+    }
+    titan.process.terminate();
+    assert!(titan.process.wait(Duration::from_secs(10)).success());
+    let mut text = String::new();
+    log.read_to_string(&mut text).unwrap();
+    let line = text.lines().find(|line| line.contains("own networks"));
+    let line = line.unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("127.0.0.0/8"), "{line}");
 }

@@ -9,6 +9,7 @@ mod first_byte;
 mod head_of_line;
 mod names;
 mod outcomes;
+mod own_network;
 mod shares;
 mod tunnels;
 mod users;

@@ -164,7 +164,7 @@ impl EdgeRole {
     pub(super) fn heed_observers(&mut self) {
         let uplinks = self.uplinks.iter();
         let observed = uplinks.flat_map(|(_, uplink)| uplink.observed());
-        self.guard.observe(observed.collect());
+        self.guard.set_observed(observed.collect());
     }
 
     /// Forgets an uplink that has no tunnel.

@@ -52,7 +52,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn settle(&mut self, own: &OwnNetwork) {
+    pub(super) fn set_host(&mut self, own: &OwnNetwork) {
         let interfaces = own.interfaces.iter().flat_map(|interface| {
             let InterfaceAddress {
                 address,
@@ -70,7 +70,7 @@ impl Own {
         self.networks = networks;
     }
 
-    pub(super) fn observe(&mut self, mut addresses: Vec<IpAddr>) {
+    pub(super) fn set_observed(&mut self, mut addresses: Vec<IpAddr>) {
         for address in &mut addresses {
             *address = address.to_canonical();
         }

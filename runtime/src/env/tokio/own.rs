@@ -24,7 +24,7 @@ mod interfaces {
     use titan_core::exit::guard::InterfaceAddress;
 
     /// This system is not asked.
-    pub(super) const fn read() -> io::Result<Vec<InterfaceAddress>> {
+    pub(super) const fn read_interfaces() -> io::Result<Vec<InterfaceAddress>> {
         Ok(Vec::new())
     }
 }
@@ -36,31 +36,31 @@ use std::net::IpAddr;
 use titan_core::exit::guard::OwnNetwork;
 
 /// Looks at the interfaces and default routes. It may wait for who is changing them.
-pub(super) fn look() -> io::Result<OwnNetwork> {
+pub(super) fn look_at_host() -> io::Result<OwnNetwork> {
     Ok(OwnNetwork {
-        interfaces: interfaces::read()?,
-        gateways: gateways(),
+        interfaces: interfaces::read_interfaces()?,
+        gateways: read_gateways(),
     })
 }
 
 /// Returns the routers of the default routes; none where the system does not say: mostly they are among the
 /// neighbours of an interface anyway.
-fn gateways() -> Vec<IpAddr> {
+fn read_gateways() -> Vec<IpAddr> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    return routes::gateways();
+    return routes::read_gateways();
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     Vec::new()
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::look;
+    use super::look_at_host;
     use std::net::{IpAddr, Ipv4Addr, UdpSocket};
     use titan_core::exit::guard::Guard;
 
     #[test]
     fn this_host_is_found() {
-        let own = look().unwrap();
+        let own = look_at_host().unwrap();
         let loopback = own
             .interfaces
             .iter()
@@ -72,7 +72,7 @@ mod tests {
         if socket.connect("192.0.2.1:9").is_ok() {
             let from = socket.local_addr().unwrap().ip();
             let mut guard = Guard::new(vec!["0.0.0.0/0".parse().unwrap()]);
-            guard.settle(&own);
+            guard.set_own(&own);
             let networks = guard.own_networks();
             let found = networks.iter().any(|network| network.contains(from));
             assert!(found, "{from} is in none of {networks:?}");

@@ -34,7 +34,7 @@ fn own(interfaces: &[&str], gateways: &[&str]) -> OwnNetwork {
 
 fn settled(interfaces: &[&str], gateways: &[&str]) -> Guard {
     let mut guard = Guard::default();
-    guard.settle(&own(interfaces, gateways));
+    guard.set_own(&own(interfaces, gateways));
     guard
 }
 
@@ -129,34 +129,34 @@ fn mapped_interfaces_are_those_of_ipv4() {
 #[test]
 fn what_the_host_is_on_is_replaced_as_a_whole() {
     let mut guard = settled(&["9.1.2.3/24"], &["9.3.0.1"]);
-    guard.settle(&own(&["9.2.2.3/24"], &[]));
+    guard.set_own(&own(&["9.2.2.3/24"], &[]));
     assert!(passes(&guard, "9.1.2.3") && passes(&guard, "9.3.0.1"));
     assert!(!passes(&guard, "9.2.2.9"));
-    guard.settle(&OwnNetwork::default());
+    guard.set_own(&OwnNetwork::default());
     assert!(passes(&guard, "9.2.2.9"));
 }
 
 #[test]
 fn the_address_that_others_see_is_forbidden_and_its_neighbours_are_not() {
     let mut guard = settled(&["192.168.1.2/24"], &["192.168.1.1"]);
-    guard.observe(vec![ip("2606:4700::5"), ip("::ffff:198.41.7.20")]);
+    guard.set_observed(vec![ip("2606:4700::5"), ip("::ffff:198.41.7.20")]);
     for address in ["198.41.7.20", "64:ff9b::198.41.7.20", "2606:4700::5"] {
         let range = guard.check(ip(address)).map_err(Forbidden::range);
         assert_eq!(range, Err("the host's own public address"), "{address}");
     }
     assert!(passes(&guard, "198.41.7.21") && passes(&guard, "2606:4700::6"));
-    guard.observe(vec![ip("198.41.7.21")]);
+    guard.set_observed(vec![ip("198.41.7.21")]);
     assert!(passes(&guard, "198.41.7.20") && !passes(&guard, "198.41.7.21"));
 }
 
 #[test]
 fn the_allow_list_opens_the_own_network_and_the_deny_list_closes_it() {
     let mut guard = Guard::new(vec!["198.41.7.0/24".parse().unwrap()]);
-    guard.settle(&own(
+    guard.set_own(&own(
         &["198.41.7.20/24", "9.1.2.3/24", "127.0.0.1/8"],
         &["198.41.7.1"],
     ));
-    guard.observe(vec![ip("198.41.7.20")]);
+    guard.set_observed(vec![ip("198.41.7.20")]);
     for address in ["198.41.7.1", "198.41.7.20", "198.41.7.99"] {
         assert!(passes(&guard, address), "{address}");
     }
@@ -201,7 +201,7 @@ proptest! {
         asked in prop::collection::vec(near(), 1..20),
     ) {
         let mut guard = Guard::default();
-        guard.settle(&OwnNetwork { interfaces: interfaces.clone(), gateways: gateways.clone() });
+        guard.set_own(&OwnNetwork { interfaces: interfaces.clone(), gateways: gateways.clone() });
         let own = interfaces.iter().map(|interface| interface.address);
         for address in asked.into_iter().chain(own).chain(gateways.iter().copied()) {
             let neighbour = |interface: &InterfaceAddress| {
@@ -228,8 +228,8 @@ proptest! {
     ) {
         let mut guard = Guard::default();
         let before = guard.check(address);
-        guard.settle(&OwnNetwork { interfaces, gateways: Vec::new() });
-        guard.observe(observed.clone());
+        guard.set_own(&OwnNetwork { interfaces, gateways: Vec::new() });
+        guard.set_observed(observed.clone());
         prop_assert!(before.is_ok() || guard.check(address).is_err());
         for seen in observed {
             prop_assert!(guard.check(seen).is_err());

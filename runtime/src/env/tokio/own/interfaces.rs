@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use titan_core::exit::guard::InterfaceAddress;
 
 /// Reads the addresses of all interfaces, of those that are down too.
-pub(super) fn read() -> io::Result<Vec<InterfaceAddress>> {
+pub(super) fn read_interfaces() -> io::Result<Vec<InterfaceAddress>> {
     let mut first = ptr::null_mut();
     // SAFETY: the argument points to a pointer, where the head of a list is put if zero is returned.
     if unsafe { libc::getifaddrs(&raw mut first) } != 0 {

@@ -17,19 +17,19 @@ const OVER_ROUTER: u32 = 0x2;
 const DEFAULT_MAX: u32 = 1;
 
 /// Returns the routers of the default routes; none of a table that cannot be read.
-pub(super) fn gateways() -> Vec<IpAddr> {
+pub(super) fn read_gateways() -> Vec<IpAddr> {
     let rows: [(&str, fn(&str) -> Option<IpAddr>); 2] = [(TABLE_V4, row_v4), (TABLE_V6, row_v6)];
     let mut found = Vec::new();
     for (path, row) in rows {
         if let Ok(file) = File::open(path) {
-            found.extend(read(BufReader::new(file.take(TABLE_MAX)), row));
+            found.extend(read_table(BufReader::new(file.take(TABLE_MAX)), row));
         }
     }
     found
 }
 
 /// Reads a table by its rows, each router once.
-fn read(table: impl BufRead, row: impl Fn(&str) -> Option<IpAddr>) -> Vec<IpAddr> {
+fn read_table(table: impl BufRead, row: impl Fn(&str) -> Option<IpAddr>) -> Vec<IpAddr> {
     let lines = table.lines().map_while(Result::ok);
     let mut found: Vec<_> = lines.filter_map(|line| row(&line)).collect();
     found.sort_unstable();
@@ -109,7 +109,7 @@ mod tests {
             line_v4("10.0.0.0", "198.41.0.3", 3, "255.0.0.0"),
             line_v4("0.0.0.0", "0.0.0.0", 1, "0.0.0.0"),
         ];
-        let found = read(table.join("\n").as_bytes(), row_v4);
+        let found = read_table(table.join("\n").as_bytes(), row_v4);
         assert_eq!(
             found,
             ["198.41.0.1", "198.41.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap())
@@ -121,7 +121,7 @@ mod tests {
             // What is not to be reached at all.
             line_v6(0, "::", 0x0020_0200),
         ];
-        let found = read(table.join("\n").as_bytes(), row_v6);
+        let found = read_table(table.join("\n").as_bytes(), row_v6);
         assert_eq!(
             found,
             ["2606:4700::1", "fe80::1"].map(|ip| ip.parse::<IpAddr>().unwrap())
@@ -144,7 +144,7 @@ mod tests {
         #[test]
         fn any_text_is_read_without_a_fault(text in "(\\PC{0,40}|[0-9A-Fa-f \\t\\n]{0,200})") {
             for row in [row_v4, row_v6] {
-                let found = read(text.as_bytes(), row);
+                let found = read_table(text.as_bytes(), row);
                 prop_assert!(found.len() <= text.lines().count());
             }
         }
