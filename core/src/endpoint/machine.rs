@@ -61,14 +61,20 @@ impl<R: Role> Endpoint<R> {
         let (number, payload_len) = (envelope.session, envelope.payload.len());
         let unanswered = carrier.is_unanswered();
         let frame = Frame::decode(envelope).map_err(|error| error.code())?;
-        let Some(kind) = frame.kind() else {
+        let tunnel = engine.tunnel_on(id);
+        // Until HELLO is answered, the peer cannot know what else is understood here, nor what was received.
+        let greeted = tunnel.is_some() && !unanswered;
+        let kind = frame.kind();
+        if !greeted && kind.is_none_or(|kind| kind.class() != Class::Carrier) {
+            return Err(Code::Protocol);
+        }
+        let Some(kind) = kind else {
             engine.counters.frames_unknown += 1;
             return Ok(());
         };
         if !kind.is_sent_by(R::PEER) {
             return Err(Code::Protocol);
         }
-        let tunnel = engine.tunnel_on(id);
         if kind.class() == Class::Carrier {
             if kind == FrameKind::Hello && tunnel.is_some() {
                 return Err(Code::Protocol);
@@ -79,12 +85,7 @@ impl<R: Role> Endpoint<R> {
             // No session takes datagrams.
             return Ok(());
         }
-        // Nothing but HELLO is allowed before HELLO, and nothing numbered before its answer: that
-        // says what was received before.
         let tunnel = tunnel.ok_or(Code::Protocol)?;
-        if kind.is_numbered() && unanswered {
-            return Err(Code::Protocol);
-        }
         if let Frame::Ack { received } = frame {
             engine.receive_ack(now, tunnel, received)?;
             self.role.confirmed(engine, now, tunnel);

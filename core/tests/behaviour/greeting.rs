@@ -26,7 +26,7 @@ fn a_second_hello_ends_the_tunnel() {
 }
 
 #[test]
-fn nothing_numbered_may_come_before_hello() {
+fn nothing_but_bye_may_come_before_hello() {
     for frame in [
         Frame::Reply {
             session: 1,
@@ -34,12 +34,44 @@ fn nothing_numbered_may_come_before_hello() {
         },
         Frame::Ack { received: 0 },
         Frame::Status(wire::Status::default()),
+        Frame::Unknown(64 + 20),
+        Frame::Udp {
+            session: 1,
+            udp: wire::Udp::default(),
+        },
     ] {
         let mut world = World::new(config(), 0);
         let link = world.raw_edge("node-0");
         world.inject(link, ToPop, frame);
         assert_eq!(world.byes(), [(Code::Protocol, 0)]);
         assert_eq!(world.pop.usage().tunnels, 0);
+    }
+}
+
+#[test]
+fn nothing_but_bye_may_come_between_hello_and_its_answer() {
+    let datagram = Frame::Udp {
+        session: 1,
+        udp: wire::Udp::default(),
+    };
+    for frame in [
+        Frame::Ack { received: 0 },
+        Frame::Status(wire::Status::default()),
+        Frame::Unknown(64 + 20),
+        Frame::Hello(hello(77, 2)),
+        datagram,
+    ] {
+        let mut world = World::new(config(), 1);
+        let (victim, _) = world.connect();
+        let link = world.raw_edge("node-0");
+        world.links[link].to_edge.blocked = true;
+        world.inject(link, ToPop, Frame::Hello(hello(77, 1)));
+        world.inject(link, ToPop, frame);
+        world.links[link].to_edge.blocked = false;
+        world.run();
+        assert_eq!(world.byes(), [(Code::Protocol, 0)]);
+        assert_eq!(world.ended(victim), None, "nobody took its node over");
+        assert_eq!(world.pop.usage().tunnels, 1);
     }
 }
 
