@@ -23,6 +23,7 @@ use titan_core::endpoint::{
     Config, Counters, Edge, EdgeEvent, EdgeRole, Event, UplinkId, Usage, Whose,
 };
 use titan_core::exit::guard::{Guard, Network, NetworkError};
+use titan_proto::wire::command::Action;
 use titan_proto::{Code, wire};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -294,8 +295,8 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
 fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
     let code = Code::from_wire(command.code);
     let reason = code.tag();
-    match command.action() {
-        wire::command::Action::Drain => {
+    match Action::try_from(command.action) {
+        Ok(Action::Drain) => {
             tracing::info!(node = shared.node, reason, "sent to another POP");
             shared.shard.drive(|core, now| {
                 // Once only, and not if this edge itself is about to go.
@@ -304,7 +305,7 @@ fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
                 }
             });
         }
-        wire::command::Action::Kick => {
+        Ok(Action::Kick) => {
             // The core has ended the tunnel and comes back when it may.
             let wait = Duration::from_millis(command.retry_after_ms);
             tracing::warn!(node = shared.node, reason, ?wait, "told to leave");
@@ -313,18 +314,18 @@ fn obey<E: Env>(shared: &Shared<E>, uplink: UplinkId, command: &wire::Command) {
                 shared.joiner.forget(uplink);
             }
         }
-        wire::command::Action::Rate => {
+        Ok(Action::Rate) => {
             let (up, down) = (command.upload_rate, command.download_rate);
             tracing::info!(node = shared.node, up, down, "told how fast it may be");
         }
-        wire::command::Action::None if code == Code::DuplicateNode => {
+        Ok(Action::None) if code == Code::DuplicateNode => {
             tracing::warn!(
                 node = shared.node,
                 "another edge runs with this `node_id` and is turned away while this one is here: give \
                  each edge an id of its own"
             );
         }
-        wire::command::Action::None => {
+        Ok(Action::None) | Err(_) => {
             tracing::info!(node = shared.node, ?command, "an order that is not known");
         }
     }

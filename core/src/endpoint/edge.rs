@@ -14,7 +14,7 @@ use super::role::{Duties, Role};
 use super::{EdgeEvent, EdgeTimer, Endpoint};
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId, UplinkId};
 use crate::config::Config;
-use crate::exit::candidate::{Family, interleave};
+use crate::exit::candidate::{self, interleave};
 use crate::exit::guard::{Guard, Network, OwnNetwork, canonical};
 use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
@@ -28,6 +28,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use desk::EdgeDesk;
 use part::{EdgeAttempt, EdgeFlow};
+use titan_proto::wire::create::{Family, Kind};
 use titan_proto::{Code, Frame, Party, wire};
 use uplink::Uplink;
 
@@ -54,7 +55,7 @@ pub struct DialRequest {
     /// What the POP calls the session in its log.
     pub trace: TraceId,
     /// The family to use.
-    pub family: wire::create::Family,
+    pub family: Family,
     /// When resolving and dialling have to be done.
     pub deadline: Instant,
 }
@@ -94,20 +95,19 @@ impl Endpoint<EdgeRole> {
     /// # Errors
     /// [`Code::NotResolved`] if nothing of the asked family is left, [`Code::Forbidden`] if all of it
     /// is forbidden.
-    pub fn judge(
-        &self,
-        family: wire::create::Family,
-        addresses: Vec<IpAddr>,
-    ) -> Result<Vec<IpAddr>, Code> {
+    pub fn judge(&self, family: Family, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Code> {
         let addresses = addresses
             .into_iter()
             .filter(|address| match family {
-                wire::create::Family::Any => true,
-                wire::create::Family::Ipv4 => address.is_ipv4(),
-                wire::create::Family::Ipv6 => address.is_ipv6(),
+                Family::Any => true,
+                Family::Ipv4 => address.is_ipv4(),
+                Family::Ipv6 => address.is_ipv6(),
             })
             .collect();
-        Ok(interleave(self.role.guard.filter(addresses)?, Family::V6))
+        Ok(interleave(
+            self.role.guard.filter(addresses)?,
+            candidate::Family::V6,
+        ))
     }
 
     /// Takes what the host tells of the networks it is on: nothing there is dialled from now on. Connections
@@ -231,11 +231,12 @@ impl EdgeRole {
         }
         let full = count >= sessions_max && !planted::on(Planted::SessionCapIgnored);
         let target = from_wire(create.target.as_ref());
-        let verdict = self.judge(engine, full, &target, create.kind());
+        let verdict = self.judge(engine, full, &target, &create);
         let timeout = Duration::from_millis(u64::from(create.dial_timeout_ms));
         let attempt = EdgeAttempt {
             target: target.unwrap_or(NO_TARGET),
-            family: create.family(),
+            // One that is not known is refused.
+            family: Family::try_from(create.family).unwrap_or(Family::Any),
             deadline: now + timeout.min(engine.config.dial_timeout),
         };
         let share = Share {
@@ -280,7 +281,7 @@ impl EdgeRole {
         engine: &Engine<EdgeDesk>,
         full: bool,
         target: &Result<Target, Code>,
-        kind: wire::create::Kind,
+        create: &wire::Create,
     ) -> Result<(), Code> {
         if full {
             mark::hit(Mark::SessionCap);
@@ -293,7 +294,8 @@ impl EdgeRole {
             // Framed before its POP knew.
             _ if engine.is_leaving() => Err(Code::ShuttingDown),
             _ if full => Err(Code::ExitLimit),
-            _ if kind != wire::create::Kind::Tcp => Err(Code::CommandUnsupported),
+            _ if Kind::try_from(create.kind) != Ok(Kind::Tcp) => Err(Code::CommandUnsupported),
+            _ if Family::try_from(create.family).is_err() => Err(Code::AddressUnsupported),
             Err(code) => Err(*code),
             Ok(Target {
                 host: Host::Ip(address),

@@ -94,6 +94,12 @@ impl<F: Flow> Session<F> {
 
     fn receive_close(&mut self, close: wire::Close, deadline: Instant) -> Result<(), Code> {
         self.hear()?;
+        // Whether bytes are dropped is nothing to guess.
+        let mode = match wire::close::Mode::try_from(close.mode) {
+            Ok(wire::close::Mode::Drain) => CloseMode::Flush,
+            Ok(wire::close::Mode::Abort) => CloseMode::Abort,
+            Err(_) => return Err(Code::Protocol),
+        };
         let code = Code::from_wire(close.code);
         if self.is_dialling() {
             // Every CREATE is answered exactly once, also when nobody waits any more.
@@ -101,10 +107,6 @@ impl<F: Flow> Session<F> {
         }
         // The peer has closed; a CLOSE of ours would only be dropped.
         self.due.close = None;
-        let mode = match close.mode() {
-            wire::close::Mode::Drain => CloseMode::Flush,
-            wire::close::Mode::Abort => CloseMode::Abort,
-        };
         self.end(code, mode, deadline);
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::common::{
     Way::ToEdge, Way::ToPop, World, config, create, hello, message, millis, secs, welcome,
 };
 use bytes::Bytes;
-use titan_core::endpoint::{Config, Open};
+use titan_core::endpoint::{Config, EdgeEvent, Event, Open};
 use titan_proto::{Class, Code, Frame, FrameKind, Party, wire};
 
 /// An edge whose POP is played by the test.
@@ -29,7 +29,7 @@ fn replies(world: &World) -> Vec<(u64, Code)> {
 #[test]
 fn a_create_is_refused_for_what_it_asks() {
     type Change = fn(&mut wire::Create);
-    let cases: [(Change, Code); 8] = [
+    let cases: [(Change, Code); 12] = [
         (|c| c.target = None, Code::AddressUnsupported),
         (
             |c| c.target.as_mut().unwrap().port = 0,
@@ -56,6 +56,10 @@ fn a_create_is_refused_for_what_it_asks() {
             Code::Forbidden,
         ),
         (|c| c.kind = 1, Code::CommandUnsupported),
+        (|c| c.kind = 2, Code::CommandUnsupported),
+        (|c| c.kind = -1, Code::CommandUnsupported),
+        (|c| c.family = 3, Code::AddressUnsupported),
+        (|c| c.family = i32::MIN, Code::AddressUnsupported),
     ];
     let (mut world, link) = lonely_edge(config());
     for (session, (change, code)) in (1..).zip(cases) {
@@ -66,6 +70,36 @@ fn a_create_is_refused_for_what_it_asks() {
     }
     assert!(world.edges[0].opened.is_empty());
     assert_eq!(world.edges[0].core.usage().sessions, 0);
+}
+
+#[test]
+fn a_close_of_an_unknown_mode_is_a_fault_of_its_sender() {
+    let close = wire::Close { code: 0, mode: 2 };
+    let frame = Frame::Close { session: 1, close };
+    let (mut world, link) = lonely_edge(config());
+    let create = create();
+    world.inject(link, ToEdge, Frame::Create { session: 1, create });
+    world.inject(link, ToEdge, frame.clone());
+    assert_eq!(world.byes(), [(Code::Protocol, 0)]);
+    let mut world = World::new(config(), 1);
+    world.connect();
+    world.inject(world.link(0), ToPop, frame);
+    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+}
+
+#[test]
+fn an_order_of_an_unknown_kind_is_told_and_not_obeyed() {
+    let (mut world, link) = lonely_edge(config());
+    let command = wire::Command {
+        action: 4,
+        ..wire::Command::default()
+    };
+    world.inject(link, ToEdge, Frame::Command(command));
+    assert!(world.byes().is_empty());
+    let told = world.edges[0].events.last();
+    assert!(
+        matches!(told, Some(Event::Role(EdgeEvent::Command { command, .. })) if command.action == 4)
+    );
 }
 
 #[test]

@@ -47,16 +47,16 @@ impl EdgeRole {
         let Some(uplink) = self.uplink_of(engine, carrier) else {
             return;
         };
-        match command.action() {
-            Action::Kick => self.kicked(engine, now, uplink, &command),
-            Action::Rate => {
+        match Action::try_from(command.action) {
+            Ok(Action::Kick) => self.kicked(engine, now, uplink, &command),
+            Ok(Action::Rate) => {
                 if let Some(tunnel) = engine.tunnel_on(carrier) {
                     let rate = command.download_rate;
                     engine.change_tunnel(tunnel, |tunnel| tunnel.limit_rate(now, rate));
                 }
             }
-            // What there is to do is up to the driver.
-            Action::None | Action::Drain => {}
+            // What there is to do is up to the driver. An order of a later version is not obeyed.
+            Ok(Action::None | Action::Drain) | Err(_) => {}
         }
         engine.agenda.tell(EdgeEvent::Command { uplink, command });
     }
