@@ -18,6 +18,9 @@ impl<F: Flow> Session<F> {
         {
             return false;
         }
+        if bytes.is_empty() {
+            return true;
+        }
         self.moved_at = now;
         send.unpaid += bytes.len();
         send.queue.push_owned(bytes);
@@ -72,7 +75,9 @@ impl<F: Flow> Session<F> {
     /// Notes that bytes were written to the socket.
     pub(crate) fn release(&mut self, now: Instant, count: usize) {
         self.body.recv.release(count);
-        self.moved_at = now;
+        if count > 0 {
+            self.moved_at = now;
+        }
     }
 
     /// Owes the peer credit if what was freed is worth a frame.

@@ -58,6 +58,7 @@ impl<F: Flow> Session<F> {
 
     fn receive_data(&mut self, now: Instant, data: Bytes) -> Result<(), Code> {
         self.hear()?;
+        let empty = data.is_empty();
         self.body.receive(data).map_err(|error| match error {
             RecvError::OverCredit => {
                 mark::hit(Mark::CreditExceeded);
@@ -65,8 +66,11 @@ impl<F: Flow> Session<F> {
             }
             RecvError::AfterEnd => Code::Protocol,
         })?;
-        self.moved_at = now;
-        self.tell_driver();
+        // What carries nothing is no life.
+        if !empty {
+            self.moved_at = now;
+            self.tell_driver();
+        }
         Ok(())
     }
 
@@ -84,7 +88,7 @@ impl<F: Flow> Session<F> {
 
     fn receive_stop(&mut self, now: Instant) -> Result<(), Code> {
         self.hear()?;
-        if !self.is_ended() {
+        if !self.is_ended() && !self.body.send.stopped {
             self.body.send.stop();
             self.moved_at = now;
             self.tell_driver();

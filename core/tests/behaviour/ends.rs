@@ -1,6 +1,6 @@
 //! Half close, STOP and CLOSE.
 
-use crate::common::{Way::ToEdge, Way::ToPop, World, config, millis, secs};
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, create, hello, millis, secs, welcome};
 use titan_core::endpoint::{CloseMode, Config};
 use titan_proto::{Code, Frame, wire};
 
@@ -331,6 +331,68 @@ fn an_edge_that_stopped_a_silent_client_ends_too() {
     let (pop, edge) = world.connect();
     world.edges[0].core.stop(world.now, edge, Code::Reset);
     world.wait(secs(300));
+    assert_eq!(world.ended(pop), Some(Code::IdleTimeout));
+    assert_eq!(world.edge_ended(0, edge), Some(Code::IdleTimeout));
+}
+
+#[test]
+fn frames_that_carry_nothing_keep_no_session_alive() {
+    let stop = Frame::Stop {
+        session: 1,
+        code: 0,
+    };
+    let data = bytes::Bytes::new();
+    let empty = Frame::Data { session: 1, data };
+
+    // A POP whose edge is played by the test.
+    let mut world = World::new(config(), 0);
+    let link = world.raw_edge("node-0");
+    world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
+    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let id = world.open();
+    let reply = wire::Reply::default();
+    world.inject(link, ToPop, Frame::Reply { session: 1, reply });
+    world.inject(link, ToPop, stop.clone());
+    for _ in 0..30 {
+        assert_eq!(world.ended(id), None);
+        world.inject(link, ToPop, empty.clone());
+        world.inject(link, ToPop, stop.clone());
+        world.pop.release(world.now, id, 0);
+        world.wait(secs(10));
+    }
+    assert_eq!(world.ended(id), Some(Code::IdleTimeout));
+
+    // And the other way round.
+    let mut world = World::new(config(), 0);
+    world.add_offline("node-0");
+    let link = world.raw_pop(0);
+    world.inject(link, ToEdge, Frame::Hello(welcome()));
+    let create = create();
+    world.inject(link, ToEdge, Frame::Create { session: 1, create });
+    let id = world.edges[0].opened[0];
+    world.dialled(0, id, Ok(()));
+    world.edges[0].core.finish(world.now, id);
+    for _ in 0..30 {
+        assert_eq!(world.edge_ended(0, id), None);
+        world.inject(link, ToEdge, empty.clone());
+        let core = &mut world.edges[0].core;
+        core.write(world.now, id, bytes::Bytes::new());
+        world.wait(secs(10));
+    }
+    assert_eq!(world.edge_ended(0, id), Some(Code::IdleTimeout));
+}
+
+#[test]
+fn an_empty_write_is_no_life_either() {
+    let mut world = World::new(config(), 1);
+    let (pop, edge) = world.connect();
+    world.wait(secs(1800));
+    world.pop.write(world.now, pop, bytes::Bytes::new());
+    world.pop.release(world.now, pop, 0);
+    let core = &mut world.edges[0].core;
+    core.write(world.now, edge, bytes::Bytes::new());
+    core.release(world.now, edge, 0);
+    world.wait(secs(1800));
     assert_eq!(world.ended(pop), Some(Code::IdleTimeout));
     assert_eq!(world.edge_ended(0, edge), Some(Code::IdleTimeout));
 }
