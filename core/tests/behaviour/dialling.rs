@@ -317,12 +317,30 @@ fn the_client_hears_the_targets_answer_and_not_that_of_a_broken_exit() {
 }
 
 #[test]
-fn the_client_hears_the_targets_first_answer() {
+fn the_client_hears_the_targets_answer_although_the_next_exit_is_silent() {
+    for budget in [10, 25] {
+        let mut world = World::new(
+            Config {
+                dial_budget: secs(budget),
+                ..config()
+            },
+            2,
+        );
+        let id = world.open();
+        world.send_up(id, b"early");
+        world.answer(Err(Code::Refused));
+        world.wait(secs(30));
+        assert_eq!(world.ended(id), Some(Code::Refused));
+    }
+}
+
+#[test]
+fn the_client_hears_the_targets_last_answer() {
     let mut world = World::new(config(), 2);
     let id = world.open();
     world.answer(Err(Code::TimedOut));
     world.answer(Err(Code::NotResolved));
-    assert_eq!(world.ended(id), Some(Code::TimedOut));
+    assert_eq!(world.ended(id), Some(Code::NotResolved));
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl PopRole {
             return;
         }
         if !is_exit_failure(code) {
-            attempt.verdict.get_or_insert(code);
+            attempt.verdict = Some(code);
         }
         let verdict = attempt.verdict;
         let allowed = may_move(attempt, code);
@@ -165,7 +165,7 @@ impl PopRole {
             mark::hit(Mark::DialOverdue);
             let away = engine.is_leased_away(id);
             let code = if away { Code::ExitAway } else { Code::TimedOut };
-            engine.reset(now, id, code);
+            engine.reset(now, id, heard(engine, id).unwrap_or(code));
         }
     }
 
@@ -254,6 +254,11 @@ impl PopRole {
         engine.counters.failovers += 1;
         self.place(engine, now, id, tunnel);
     }
+}
+
+/// Returns the last answer that was the target's.
+fn heard(engine: &Engine<PopDesk>, id: SessionId) -> Option<Code> {
+    engine.sessions.get(id)?.attempt()?.verdict
 }
 
 /// Tells whether the rules allow another exit after this outcome; counts a refusal.

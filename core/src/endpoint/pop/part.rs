@@ -56,7 +56,7 @@ pub(crate) struct PopAttempt {
     pub(super) opened_at: Instant,
     pub(super) deadline: Instant,
     pub(super) refused: bool,
-    /// The first outcome that was the target's; what the client hears if nothing better follows.
+    /// The last outcome that was the target's: what the client hears, whatever exits say.
     pub(super) verdict: Option<Code>,
 }
 
