@@ -18,12 +18,21 @@ pub(crate) fn prove(key: &[u8; 32], claim: Claim) -> [u8; 32] {
     mac(key, claim).finalize().into_bytes().into()
 }
 
-/// Checks a proof in constant time.
-pub(crate) fn verify(key: &[u8; 32], claim: Claim, proof: &[u8]) -> bool {
-    mac(key, claim).verify_slice(proof).is_ok()
+/// Checks a proof in constant time, and for a tunnel that is not theirs to resume as well: whoever asks
+/// cannot tell by the time it takes which tunnels there are.
+pub(crate) fn verify(key: Option<&[u8; 32]>, claim: Claim, proof: &[u8]) -> bool {
+    let proves = mac(key.unwrap_or(&NOBODYS), claim)
+        .verify_slice(proof)
+        .is_ok();
+    proves && key.is_some()
 }
 
+/// Stands in for a key. Nothing is proved by it.
+const NOBODYS: [u8; 32] = [0; 32];
+
 fn mac(key: &[u8; 32], claim: Claim) -> Hmac<Sha256> {
+    #[cfg(test)]
+    tests::count();
     let mut mac = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(b"titan resume v2");
     mac.update(&claim.nonce);
@@ -34,8 +43,37 @@ fn mac(key: &[u8; 32], claim: Claim) -> Hmac<Sha256> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Claim, prove, verify};
+pub(crate) mod tests {
+    extern crate std;
+
+    use super::{Claim, NOBODYS, prove, verify};
+    use core::cell::Cell;
+
+    std::thread_local! {
+        static MADE: Cell<u32> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        MADE.set(MADE.get() + 1);
+    }
+
+    /// Returns how many codes were made in this thread since the last call.
+    pub(crate) fn made() -> u32 {
+        MADE.take()
+    }
+
+    #[test]
+    fn nothing_is_proved_of_a_tunnel_that_is_not_there() {
+        let claim = Claim {
+            nonce: [2; 16],
+            tunnel: 3,
+            epoch: 4,
+            attempt: 5,
+        };
+        let proof = prove(&NOBODYS, claim);
+        assert!(verify(Some(&NOBODYS), claim, &proof));
+        assert!(!verify(None, claim, &proof));
+    }
 
     #[test]
     fn every_part_is_covered() {
@@ -47,27 +85,27 @@ mod tests {
             attempt: 5,
         };
         let proof = prove(&key, claim);
-        assert!(verify(&key, claim, &proof));
-        assert!(!verify(&[9; 32], claim, &proof));
+        assert!(verify(Some(&key), claim, &proof));
+        assert!(!verify(Some(&[9; 32]), claim, &proof));
         assert!(!verify(
-            &key,
+            Some(&key),
             Claim {
                 nonce: [9; 16],
                 ..claim
             },
             &proof
         ));
-        assert!(!verify(&key, Claim { tunnel: 9, ..claim }, &proof));
-        assert!(!verify(&key, Claim { epoch: 9, ..claim }, &proof));
+        assert!(!verify(Some(&key), Claim { tunnel: 9, ..claim }, &proof));
+        assert!(!verify(Some(&key), Claim { epoch: 9, ..claim }, &proof));
         assert!(!verify(
-            &key,
+            Some(&key),
             Claim {
                 attempt: 9,
                 ..claim
             },
             &proof
         ));
-        assert!(!verify(&key, claim, &proof[..31]));
-        assert!(!verify(&key, claim, &[]));
+        assert!(!verify(Some(&key), claim, &proof[..31]));
+        assert!(!verify(Some(&key), claim, &[]));
     }
 }

@@ -218,19 +218,17 @@ impl PopRole {
         if !encrypted && !engine.config.resume_over_plaintext {
             return Err(refused);
         }
-        let Some(&id) = self.by_wire.get(&hello.tunnel) else {
+        let known = self.by_wire.get(&hello.tunnel).copied();
+        let theirs = known.and_then(|id| {
+            let tunnel = engine.tunnels.get(id)?;
+            let known = tunnel.peer();
+            let fits = (known.name() == node) & (known.epoch() == hello.epoch);
+            fits.then_some((id, tunnel.key()))
+        });
+        let proved = verify(theirs.map(|(_, key)| key), claim, &hello.proof);
+        let Some((id, _)) = theirs.filter(|_| proved) else {
             return Err(refused);
         };
-        let Some(tunnel) = engine.tunnels.get(id) else {
-            return Err(refused);
-        };
-        let known = tunnel.peer();
-        if known.name() != node
-            || known.epoch() != hello.epoch
-            || !verify(tunnel.key(), claim, &hello.proof)
-        {
-            return Err(refused);
-        }
         newer(engine, id, hello)?;
         let rewound = engine.change_tunnel(id, |tunnel| {
             tunnel.rewind(hello.received)?;
@@ -325,3 +323,6 @@ fn newer(engine: &Engine<PopDesk>, id: TunnelId, hello: &wire::Hello) -> Result<
         Some(_) | None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
