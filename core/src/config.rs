@@ -18,7 +18,7 @@ pub struct Config {
     pub data_max: usize,
     /// Bytes a session holds that its carrier has not taken; then its socket is not read.
     pub send_queue_max: usize,
-    /// Sessions open at once per tunnel.
+    /// Sessions open at once: at an edge over all its tunnels, at a POP on each of them.
     pub sessions_max: u32,
     /// Bytes all sessions and resend buffers of the process may hold.
     pub memory_budget: u64,

@@ -105,6 +105,8 @@ marks! {
     StopWhileDialling = "stop-during-dial",
     /// A client closed while its dial ran.
     CloseWhileDialling = "close-during-dial",
+    /// A dial that nobody waited for any more was answered, and its place was free.
+    PlaceFreedLate = "place-freed-by-late-reply",
     /// A reply came for a session that had been closed.
     ReplyAfterClose = "reply-after-close",
     /// A target that nobody may reach was refused.

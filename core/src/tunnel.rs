@@ -38,6 +38,7 @@ use alloc::collections::VecDeque;
 use bearing::Bearing;
 use numbering::{Contradiction, Numbering, Outgoing};
 use pace::Pace;
+pub(crate) use roll::Answered;
 use roll::Roll;
 use rtt::Rtt;
 use scheduler::Scheduler;

@@ -56,8 +56,11 @@ pub(crate) trait Desk: Debug + Default {
     /// Tells whether a session waits for its call, either way.
     fn is_held_up(session: &Session<Self::Flow>) -> bool;
 
-    /// Learns that a tunnel has a session less.
+    /// Learns that a place on a tunnel is free again.
     fn left(&mut self, tunnel: TunnelId);
+
+    /// Learns that a session is on no tunnel; perhaps not for the first time.
+    fn adrift(&mut self, session: &mut Session<Self::Flow>);
 
     /// Takes over a session the dial of which lost its tunnel; false if it is over.
     fn adopt(&mut self, id: SessionId, code: Code) -> bool;

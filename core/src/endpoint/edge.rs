@@ -225,10 +225,10 @@ impl EdgeRole {
         if !tunnel.accept(number) {
             return Err(Code::Protocol);
         }
-        let count = tunnel.session_count();
-        if count >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
+        if tunnel.unanswered() >= sessions_max.saturating_mul(2).saturating_add(REPLIES_MAX) {
             return Err(Code::ExitLimit);
         }
+        let count = engine.desk.taken_on;
         let full = count >= sessions_max && !planted::on(Planted::SessionCapIgnored);
         let target = from_wire(create.target.as_ref());
         let verdict = self.judge(engine, full, &target, &create);
@@ -249,14 +249,17 @@ impl EdgeRole {
             window: early_max,
         };
         let trace = TraceId::from_wire(&create.trace_id);
-        let mut session = Session::opened(now, share, grants, attempt, EdgeFlow { trace });
+        let counts = verdict.is_ok();
+        engine.desk.taken_on += usize::from(counts);
+        let flow = EdgeFlow { trace, counts };
+        let mut session = Session::opened(now, share, grants, attempt, flow);
         session = session.created(tunnel_id, number);
         if verdict.is_err() {
             session = session.without_driver();
         }
         let id = engine.sessions.insert(session);
         if let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) {
-            tunnel.admit(number, id);
+            tunnel.admit(number, create.group, id);
         }
         engine.counters.opened += 1;
         match verdict {
@@ -307,7 +310,7 @@ impl EdgeRole {
     }
 }
 
-/// Sessions that are over but for frames nobody takes, beyond twice the limit: a POP that opens more
+/// CREATEs whose answer nobody takes, beyond twice the limit: a POP counts them, and one that opens more
 /// does not mean to use them.
 const REPLIES_MAX: usize = 1024;
 
@@ -382,7 +385,17 @@ impl Duties for EdgeRole {
         }
     }
 
-    fn audit(&self, _: &Engine<EdgeDesk>, _: Instant) {}
+    fn audit(&self, engine: &Engine<EdgeDesk>, _: Instant) {
+        let sessions = engine.sessions.iter();
+        let counted = sessions.filter(|(_, session)| session.flow().counts);
+        assert_eq!(
+            counted
+                .filter(|(_, session)| session.tunnel().is_some())
+                .count(),
+            engine.desk.taken_on,
+            "I10: sessions that the host has taken on"
+        );
+    }
 
     fn timers(&self, _: &Engine<EdgeDesk>) -> impl Iterator<Item = (Armed, EdgeTimer)> {
         let uplinks = self.uplinks.iter();

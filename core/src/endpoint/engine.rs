@@ -19,13 +19,14 @@ use super::event::Counters;
 use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::Carrier;
 use crate::config::Config;
+use crate::mark::{self, Mark};
 use crate::memory::{Memory, MemoryLevel, WINDOW_UNDER_PRESSURE};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
 use crate::session::{CloseMode, Session};
 use crate::time::Instant;
 use crate::timer::{Armed, Timer};
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Answered, Tunnel};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use titan_proto::Code;
@@ -154,14 +155,18 @@ impl<D: Desk> Engine<D> {
         session.recharge(&mut self.memory, tunnel.as_deref_mut());
         if let (Some(on), Some(tunnel)) = (on, tunnel) {
             if session.is_done_with_tunnel() {
-                session.leave(id, tunnel);
-                self.desk.left(on);
+                if session.leave(id, tunnel) {
+                    self.desk.left(on);
+                }
             } else {
                 session.stand(id, tunnel);
             }
             if let Some(carrier) = tunnel.carrier_to_tell() {
                 self.agenda.call(&mut self.carriers, carrier);
             }
+        }
+        if session.tunnel().is_none() {
+            self.desk.adrift(session);
         }
         if session.call_driver() {
             self.agenda.wake(id);
@@ -193,9 +198,23 @@ impl<D: Desk> Engine<D> {
             && let Some(on) = session.tunnel()
             && let Some(tunnel) = self.tunnels.get_mut(on)
         {
-            session.leave(id, tunnel);
+            if session.leave(id, tunnel) {
+                self.desk.left(on);
+            }
+        }
+    }
+
+    /// Notes that the CREATE of a number is answered; false if it was before.
+    pub(super) fn answered(&mut self, on: TunnelId, number: u64) -> bool {
+        let Some(tunnel) = self.tunnels.get_mut(on) else {
+            return true;
+        };
+        let answered = tunnel.answered(number);
+        if answered == Answered::Freed {
+            mark::hit(Mark::PlaceFreedLate);
             self.desk.left(on);
         }
+        answered != Answered::Before
     }
 
     /// Ends a session without a word to the peer, which has ended it or never knew it.

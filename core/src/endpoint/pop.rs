@@ -1,6 +1,7 @@
 //! What only a POP does: it admits nodes, opens sessions, chooses exits and tries others.
 
 mod account;
+mod audit;
 mod away;
 mod bars;
 mod desk;
@@ -496,6 +497,7 @@ impl Duties for PopRole {
     fn audit(&self, engine: &Engine<PopDesk>, now: Instant) {
         engine.audit_groups(now);
         self.audit_leases(engine);
+        self.audit_places(engine);
         self.bars.audit();
     }
 

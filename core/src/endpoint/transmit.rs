@@ -99,6 +99,9 @@ impl<D: Desk> Engine<D> {
                 continue;
             }
             while let Some(frame) = session.next_control() {
+                if let Frame::Reply { session, .. } = frame {
+                    tunnel.answered(session);
+                }
                 batch.push(tunnel.send_of_session(frame));
             }
             tunnel.recount(&mut self.memory, &mut self.owing);

@@ -56,7 +56,7 @@ impl<F: Flow> Session<F> {
         match &mut self.place {
             Place::Adrift => false,
             &mut Place::Queued(tunnel_id) => {
-                self.place = Place::numbered(tunnel_id, tunnel.number(id));
+                self.place = Place::numbered(tunnel_id, tunnel.number(self.group, id));
                 true
             }
             Place::On { lines, .. } => {
@@ -81,17 +81,21 @@ impl<F: Flow> Session<F> {
         }
     }
 
-    /// Takes the session off its tunnel. The bytes that still wait are charged to the process alone.
-    pub(crate) fn leave<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) {
+    /// Takes the session off its tunnel, and tells whether its place there is free now. The bytes that
+    /// still wait are charged to the process alone.
+    pub(crate) fn leave<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) -> bool {
         tunnel.hold(self.group, self.charge.waiting, 0);
         match core::mem::replace(&mut self.place, Place::Adrift) {
-            Place::Adrift => {}
-            Place::Queued(_) => tunnel.unqueue(self.group, id),
+            Place::Adrift => false,
+            Place::Queued(_) => {
+                tunnel.unqueue(self.group, id);
+                true
+            }
             Place::On { number, lines, .. } => {
                 if lines.data {
                     tunnel.withdraw(self.group, id);
                 }
-                tunnel.free(number);
+                tunnel.free(number)
             }
         }
     }

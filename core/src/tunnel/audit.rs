@@ -16,6 +16,10 @@ impl<P: Peer> Tunnel<P> {
     pub(crate) fn audit(&self, id: TunnelId, waiting: &BTreeMap<u32, u64>) -> Kept {
         assert!(self.numbering.is_consistent(), "I2: {id:?} numbering");
         assert!(self.roll.numbers_are_opened(), "{id:?} numbers grow");
+        assert!(
+            self.roll.abandoned_are_counted(),
+            "I10: {id:?} places of dials that were given up"
+        );
         assert_eq!(
             self.roll.waiting(),
             waiting.values().sum::<u64>(),

@@ -1,5 +1,6 @@
 //! The sessions of a tunnel, and which has its turn when.
 
+use super::roll::Answered;
 use super::{Peer, Tunnel};
 use crate::arena::SessionId;
 use crate::config::FRAME_OVERHEAD;
@@ -14,6 +15,8 @@ impl<P: Peer> Tunnel<P> {
         self.roll.ids()
     }
 
+    /// Returns how many places are taken: by sessions, and by CREATEs that nobody waits for any more and
+    /// that are not answered yet.
     pub(crate) fn session_count(&self) -> usize {
         self.roll.count()
     }
@@ -34,8 +37,8 @@ impl<P: Peer> Tunnel<P> {
     }
 
     /// Takes in the session that the peer opened.
-    pub(crate) fn admit(&mut self, number: u64, id: SessionId) {
-        self.roll.admit(number, id);
+    pub(crate) fn admit(&mut self, number: u64, group: u32, id: SessionId) {
+        self.roll.admit(number, group, id);
     }
 
     /// Lets a new session wait for its number.
@@ -46,8 +49,8 @@ impl<P: Peer> Tunnel<P> {
 
     /// Gives a session whose turn it is the next number: they grow in the order of the CREATEs on the
     /// wire, which the scheduler decides.
-    pub(crate) fn number(&mut self, id: SessionId) -> u64 {
-        self.roll.number(id)
+    pub(crate) fn number(&mut self, group: u32, id: SessionId) -> u64 {
+        self.roll.number(group, id)
     }
 
     /// Forgets a session that has no number.
@@ -56,9 +59,19 @@ impl<P: Peer> Tunnel<P> {
         self.withdraw(group, id);
     }
 
-    /// Forgets the session of a number.
-    pub(crate) fn free(&mut self, number: u64) {
-        self.roll.free(number);
+    /// Forgets the session of a number; tells whether the number is in use no more.
+    pub(crate) fn free(&mut self, number: u64) -> bool {
+        self.roll.free(number)
+    }
+
+    /// Notes that the CREATE of a number is answered.
+    pub(crate) fn answered(&mut self, number: u64) -> Answered {
+        self.roll.answered(number)
+    }
+
+    /// Returns how many CREATEs are not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.roll.unanswered()
     }
 
     /// Replaces what a session of a group holds for its socket.

@@ -3,11 +3,27 @@
 use crate::arena::SessionId;
 use alloc::collections::{BTreeMap, BTreeSet};
 
+/// What an answer to a CREATE means for its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answered {
+    /// There was one already.
+    Before,
+    /// Its session is here.
+    InUse,
+    /// Nobody waited for it: another session may have the place.
+    Freed,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     numbered: BTreeMap<u64, SessionId>,
     /// Sessions whose CREATE is not framed yet; it is what gives them a number.
     queued: BTreeSet<SessionId>,
+    /// Numbers whose CREATE is not answered, whoever still waits for that, and their groups. A number is
+    /// in use until then: its peer has a session for it.
+    unanswered: BTreeMap<u64, u32>,
+    /// How many of these have no session here any more.
+    abandoned: usize,
     /// Highest session number ever opened.
     opened: u64,
     /// Bytes that wait for sockets, and the share of each group.
@@ -26,8 +42,9 @@ impl Roll {
     }
 
     /// Takes in the session that the peer opened.
-    pub(super) fn admit(&mut self, number: u64, id: SessionId) {
+    pub(super) fn admit(&mut self, number: u64, group: u32, id: SessionId) {
         self.numbered.insert(number, id);
+        self.unanswered.insert(number, group);
     }
 
     /// Takes in a session that waits for its number.
@@ -36,10 +53,10 @@ impl Roll {
     }
 
     /// Gives a session that waits for it the next number.
-    pub(super) fn number(&mut self, id: SessionId) -> u64 {
+    pub(super) fn number(&mut self, group: u32, id: SessionId) -> u64 {
         self.opened += 1;
         self.queued.remove(&id);
-        self.numbered.insert(self.opened, id);
+        self.admit(self.opened, group, id);
         self.opened
     }
 
@@ -48,9 +65,29 @@ impl Roll {
         self.queued.remove(&id);
     }
 
-    /// Forgets the session of a number.
-    pub(super) fn free(&mut self, number: u64) {
-        self.numbered.remove(&number);
+    /// Forgets the session of a number; tells whether the number is in use no more.
+    pub(super) fn free(&mut self, number: u64) -> bool {
+        let was_here = self.numbered.remove(&number).is_some();
+        let waits = self.unanswered.contains_key(&number);
+        self.abandoned += usize::from(was_here && waits);
+        !waits
+    }
+
+    /// Notes the answer to a CREATE.
+    pub(super) fn answered(&mut self, number: u64) -> Answered {
+        if self.unanswered.remove(&number).is_none() {
+            return Answered::Before;
+        }
+        if self.numbered.contains_key(&number) {
+            return Answered::InUse;
+        }
+        self.abandoned -= 1;
+        Answered::Freed
+    }
+
+    /// Returns how many CREATEs are not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered.len()
     }
 
     /// Replaces what a session of a group holds for its socket.
@@ -75,8 +112,9 @@ impl Roll {
         self.numbered.values().chain(&self.queued).copied()
     }
 
+    /// Returns how many places are taken.
     pub(super) fn count(&self) -> usize {
-        self.numbered.len() + self.queued.len()
+        self.numbered.len() + self.queued.len() + self.abandoned
     }
 
     /// Returns the session of a number; an error if there was never one.
@@ -111,6 +149,13 @@ impl Roll {
     }
 
     pub(super) fn numbers_are_opened(&self) -> bool {
-        self.numbered.keys().all(|&number| number <= self.opened)
+        let mut numbers = self.numbered.keys().chain(self.unanswered.keys());
+        numbers.all(|&number| number <= self.opened)
+    }
+
+    pub(super) fn abandoned_are_counted(&self) -> bool {
+        let unanswered = self.unanswered.keys();
+        let here = |number: &&u64| self.numbered.contains_key(number);
+        unanswered.filter(|number| !here(number)).count() == self.abandoned
     }
 }

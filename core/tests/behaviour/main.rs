@@ -20,6 +20,7 @@ mod liveness;
 mod memory;
 mod orders;
 mod own_network;
+mod places;
 mod rates;
 mod reports;
 

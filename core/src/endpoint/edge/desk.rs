@@ -12,9 +12,12 @@ use crate::session::Session;
 use crate::time::Instant;
 use titan_proto::Code;
 
-/// An edge keeps nothing within the engine's reach. Nobody counts bytes here.
+/// Nobody counts bytes at an edge, but its host has a limit for sessions.
 #[derive(Debug, Default)]
-pub(crate) struct EdgeDesk;
+pub(crate) struct EdgeDesk {
+    /// Sessions that were taken on and are on a tunnel, whichever it is.
+    pub(super) taken_on: usize,
+}
 
 impl Desk for EdgeDesk {
     type Flow = EdgeFlow;
@@ -52,6 +55,12 @@ impl Desk for EdgeDesk {
     }
 
     fn left(&mut self, _: TunnelId) {}
+
+    fn adrift(&mut self, session: &mut Session<EdgeFlow>) {
+        if core::mem::take(&mut session.flow_mut().counts) {
+            self.taken_on -= 1;
+        }
+    }
 
     fn adopt(&mut self, _: SessionId, _: Code) -> bool {
         false

@@ -11,6 +11,8 @@ use titan_proto::{Frame, wire};
 pub(crate) struct EdgeFlow {
     /// What the POP calls it.
     pub(super) trace: TraceId,
+    /// It counts against what the host allows.
+    pub(super) counts: bool,
 }
 
 /// The edge's part of a session while it dials.

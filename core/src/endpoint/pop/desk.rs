@@ -31,7 +31,7 @@ pub(crate) struct PopDesk {
     pub(super) groups: Groups,
     /// Sessions that were dialling over what is gone.
     pub(super) orphaned: VecDeque<(SessionId, Code)>,
-    /// Tunnels that have a session less.
+    /// Tunnels that have a place more.
     pub(super) left: Vec<TunnelId>,
     /// Grips on leases of sessions that are gone.
     pub(super) ungripped: Vec<Grip>,
@@ -77,6 +77,8 @@ impl Desk for PopDesk {
     fn left(&mut self, tunnel: TunnelId) {
         self.left.push(tunnel);
     }
+
+    fn adrift(&mut self, _: &mut Session<PopFlow>) {}
 
     fn adopt(&mut self, id: SessionId, code: Code) -> bool {
         self.orphaned.push_back((id, code));

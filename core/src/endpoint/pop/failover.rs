@@ -31,7 +31,11 @@ impl PopRole {
         number: u64,
         reply: wire::Reply,
     ) -> Result<(), Code> {
-        let Some(id) = engine.find(tunnel, number)? else {
+        let found = engine.find(tunnel, number)?;
+        if !engine.answered(tunnel, number) {
+            return Err(Code::Protocol);
+        }
+        let Some(id) = found else {
             return Ok(());
         };
         let deadline = engine.rest_deadline(now);

@@ -347,16 +347,15 @@ impl World {
         }
     }
 
-    /// An edge takes no more sessions of one tunnel than it said, dialling or connected.
+    /// An edge takes no more sessions than it said, dialling or connected, over all its tunnels.
     pub(super) fn judge_session_cap(&self, edge: usize, session: SessionId) {
         let host = &self.edges[edge];
         let Some(core) = &host.core else { return };
-        let tunnel = core.tunnel_of(session);
         let known = host.targets.peers.keys().chain(host.dialling.keys());
-        let others = known.filter(|&&id| id != session && core.tunnel_of(id) == tunnel);
+        let others = known.filter(|&&id| id != session && core.tunnel_of(id).is_some());
         let count = 1 + others.count();
         let cap = self.scenario.limits.sessions_max as usize;
-        if tunnel.is_some() && count > cap {
+        if core.tunnel_of(session).is_some() && count > cap {
             violated(
                 10,
                 format_args!("edge {edge} dials for {count} sessions where {cap} are allowed"),

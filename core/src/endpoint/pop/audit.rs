@@ -1,0 +1,39 @@
+//! What a POP keeps of nodes and their tunnels beside them, counted again.
+
+use super::desk::PopDesk;
+use super::{PopRole, key_of};
+use crate::endpoint::engine::Engine;
+
+impl PopRole {
+    /// Checks that every tunnel is found by its id on the wire and by its node, that nothing else is, and
+    /// that the index knows how many of its places are taken (I10).
+    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>) {
+        for (id, tunnel) in engine.tunnels.iter() {
+            let counted = self.index.state(key_of(id)).map(|exit| exit.sessions);
+            let taken = tunnel.session_count();
+            assert!(
+                counted.map(|sessions| sessions as usize) == Some(taken),
+                "I10: the index counts {counted:?} places of {id:?}, {taken} are taken"
+            );
+            assert!(
+                self.by_wire.get(&tunnel.wire()) == Some(&id),
+                "I6: {id:?} is found by its id"
+            );
+            let entry = self.nodes.get(tunnel.peer().name());
+            assert!(
+                entry.is_some_and(|entry| entry.tunnels().any(|known| known == id)),
+                "I6: {id:?} is found by its node"
+            );
+        }
+        assert!(
+            self.by_wire.len() == engine.tunnels.len() && self.index.len() == self.by_wire.len(),
+            "I6: tunnels that are no more are known by their ids or as exits"
+        );
+        let mut known = self.nodes.values().flat_map(|entry| entry.tunnels());
+        assert!(
+            known.all(|id| engine.tunnels.get(id).is_some())
+                && self.nodes.values().all(|entry| entry.has_tunnel()),
+            "I6: nodes that are here no more are known"
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! Places for sessions: an exit has as many as its host allows, and a dial holds one until it is answered.
+
+use crate::common::{Way::ToPop, World, config, create, demand, encode, secs, welcome};
+use titan_core::endpoint::{
+    Batch, CloseMode, Config, Edge, EdgeEvent, Event, Open, SessionId, UplinkId,
+};
+use titan_core::exit::guard::Guard;
+use titan_core::time::Instant;
+use titan_proto::{Code, Frame, wire};
+
+fn places(sessions_max: u32) -> Config {
+    Config {
+        sessions_max,
+        ..config()
+    }
+}
+
+fn of_user(group: u32) -> Open {
+    Open { group, ..demand() }
+}
+
+fn abort(world: &mut World, id: SessionId) {
+    world
+        .pop
+        .close(world.now, id, Code::Reset, CloseMode::Abort);
+    world.run();
+}
+
+#[test]
+fn a_client_that_comes_and_goes_harms_nobody_else() {
+    let mut world = World::new(places(16), 1);
+    let (victim, _) = world.connect_with(of_user(2));
+    let link = world.link(0);
+    world.links[link].to_pop.blocked = true;
+    let mut opened = 0;
+    for _ in 0..1100 {
+        let Ok(id) = world.pop.open(world.now, demand()) else {
+            continue;
+        };
+        opened += 1;
+        world.run();
+        world
+            .pop
+            .close(world.now, id, Code::Reset, CloseMode::Flush);
+        world.run();
+    }
+    assert!((1..16).contains(&opened), "{opened} were opened");
+    world.links[link].to_pop.blocked = false;
+    world.run();
+    let faults = world.edges[0].core.counters().faults;
+    assert_eq!((world.ended(victim), faults), (None, 0));
+    assert!(world.byes().is_empty());
+    assert_eq!(
+        world.pop.nodes()[0].sessions,
+        1,
+        "all places are free again"
+    );
+}
+
+#[test]
+fn a_dial_that_was_given_up_holds_its_place_until_it_is_answered() {
+    for mode in [CloseMode::Abort, CloseMode::Flush] {
+        let mut world = World::new(places(2), 1);
+        let link = world.link(0);
+        world.links[link].to_pop.blocked = true;
+        for group in [1, 2] {
+            let id = world.open_with(of_user(group));
+            world.pop.close(world.now, id, Code::Cancelled, mode);
+            world.run();
+        }
+        assert_eq!(world.pop.nodes()[0].sessions, 2);
+        assert!(world.pop.open(world.now, of_user(3)).is_err());
+        world.links[link].to_pop.blocked = false;
+        world.run();
+        assert_eq!(world.pop.nodes()[0].sessions, 0);
+        world.open_with(of_user(3));
+    }
+}
+
+#[test]
+fn a_dial_that_moved_on_holds_its_place_until_it_is_answered() {
+    let taken =
+        |world: &World| -> usize { world.pop.nodes().iter().map(|node| node.sessions).sum() };
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    let first = usize::from(world.edges[0].opened.is_empty());
+    world.wait(secs(14));
+    let link = world.link(first);
+    world.links[link].to_pop.held = true;
+    world.wait(secs(1));
+    assert_eq!(world.edges[1 - first].opened.len(), 1);
+    assert_eq!(taken(&world), 2, "the first edge has a session still");
+    world.links[link].to_pop.held = false;
+    world.run();
+    assert_eq!(taken(&world), 1);
+    abort(&mut world, id);
+    assert_eq!(taken(&world), 0);
+}
+
+#[test]
+fn a_place_waits_for_the_resume_of_its_tunnel() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    let link = world.link(0);
+    world.links[link].to_pop.held = true;
+    abort(&mut world, id);
+    world.cut(link);
+    world.wait(secs(5));
+    assert_eq!(world.pop.counters().resumes, 1);
+    assert_eq!(world.pop.nodes()[0].sessions, 0);
+    assert_eq!(world.tunnel_gone(), None);
+}
+
+#[test]
+fn a_create_is_answered_once_whatever_became_of_its_session() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    abort(&mut world, id);
+    assert_eq!(world.count(|frame| matches!(frame, Frame::Reply { .. })), 1);
+    let reply = wire::Reply::default();
+    world.inject(world.link(0), ToPop, Frame::Reply { session: 1, reply });
+    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+}
+
+/// An edge with a tunnel to each of two POPs, played by the test.
+struct Host {
+    now: Instant,
+    edge: Edge,
+    carriers: Vec<(UplinkId, titan_core::endpoint::CarrierId)>,
+    batch: Batch,
+}
+
+impl Host {
+    fn new(sessions_max: u32) -> Self {
+        let now = Instant::from_nanos(1_000_000_000);
+        let guard = Guard::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let mut host = Self {
+            now,
+            edge: Edge::new(places(sessions_max), [1; 32], guard, now),
+            carriers: Vec::new(),
+            batch: Batch::new(1 << 20),
+        };
+        for tunnel in [98, 99] {
+            let uplink = host.edge.add_uplink(now);
+            let carrier = host.edge.handle_connected(now, uplink, [0; 16], true);
+            host.carriers.push((uplink, carrier.unwrap()));
+            host.replies();
+            let hello = wire::Hello {
+                tunnel,
+                ..welcome()
+            };
+            host.hear(usize::from(tunnel == 99), Frame::Hello(hello));
+        }
+        host
+    }
+
+    fn hear(&mut self, pop: usize, frame: Frame) {
+        let carrier = self.carriers[pop].1;
+        self.edge.handle_message(self.now, carrier, &encode(frame));
+        self.edge.audit();
+    }
+
+    fn create(&mut self, pop: usize, session: u64) {
+        let create = create();
+        self.hear(pop, Frame::Create { session, create });
+    }
+
+    /// Returns the sessions to be dialled that were not returned before.
+    fn opened(&mut self) -> Vec<SessionId> {
+        let mut opened = Vec::new();
+        while let Some(event) = self.edge.poll_event() {
+            if let Event::Role(EdgeEvent::Opened { session }) = event {
+                opened.push(session);
+            }
+        }
+        opened
+    }
+
+    /// Takes what the edge has to send, and returns what it answers.
+    fn replies(&mut self) -> Vec<Code> {
+        let mut replies = Vec::new();
+        for &(_, carrier) in &self.carriers {
+            self.edge.poll_transmit(self.now, carrier, &mut self.batch);
+            for item in self.batch.drain() {
+                if let titan_core::endpoint::Item::Frame(frame) = item {
+                    let message = crate::common::message(frame.kind, frame.session, &frame.payload);
+                    let envelope = titan_proto::Envelope::decode(&message).unwrap();
+                    if let Frame::Reply { reply, .. } = Frame::decode(envelope).unwrap() {
+                        replies.push(Code::from_wire(reply.code));
+                    }
+                }
+            }
+        }
+        self.edge.audit();
+        replies
+    }
+}
+
+#[test]
+fn an_edge_takes_no_more_sessions_of_all_pops_than_its_host_allows() {
+    let mut host = Host::new(3);
+    for session in 1..=2 {
+        host.create(0, session);
+        host.create(1, session);
+    }
+    assert_eq!(host.opened().len(), 3);
+    assert_eq!(host.replies(), [Code::ExitLimit]);
+    // What one POP gives back is anybody's.
+    let close = wire::Close { code: 0, mode: 1 };
+    host.hear(0, Frame::Close { session: 1, close });
+    host.create(1, 3);
+    assert_eq!(host.opened().len(), 0, "its answer is still to be sent");
+    assert_eq!(host.replies(), [Code::Cancelled, Code::ExitLimit]);
+    host.create(1, 4);
+    assert_eq!(host.opened().len(), 1);
+}
+
+#[test]
+fn what_a_lost_pop_had_of_a_host_is_free_for_the_others() {
+    let mut host = Host::new(2);
+    for session in 1..=2 {
+        host.create(0, session);
+    }
+    assert_eq!(host.opened().len(), 2);
+    host.create(1, 1);
+    assert_eq!(host.opened().len(), 0);
+    host.hear(
+        0,
+        Frame::Bye(wire::Bye {
+            code: Code::ShuttingDown.wire(),
+            ..wire::Bye::default()
+        }),
+    );
+    for session in 2..=3 {
+        host.create(1, session);
+    }
+    assert_eq!(host.opened().len(), 2);
+}
+
+#[test]
+fn refusals_that_wait_for_their_carrier_take_no_place_of_the_host() {
+    let mut host = Host::new(2);
+    for session in 1..=100 {
+        host.create(0, session);
+    }
+    let first = host.opened();
+    for &session in &first {
+        let now = host.now;
+        host.edge.dialled(now, session, Err(Code::Refused));
+    }
+    host.replies();
+    host.create(1, 1);
+    host.create(1, 2);
+    assert_eq!((first.len(), host.opened().len()), (2, 2));
+}
