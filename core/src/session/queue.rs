@@ -144,11 +144,10 @@ impl ByteQueue {
             self.len -= max;
             return match front {
                 Chunk::Shared { bytes, charge } => {
-                    // What stays is charged for itself; what leaves is charged by its taker.
-                    let left = charge.saturating_sub(max);
+                    let (piece, left) = split(bytes, max, *charge);
                     self.charge -= *charge - left;
                     *charge = left;
-                    bytes.split_to(max)
+                    piece
                 }
                 Chunk::Gathered { bytes, start } => {
                     let piece = Bytes::copy_from_slice(&bytes[*start..*start + max]);
@@ -234,6 +233,21 @@ impl ByteQueue {
             self.chunks.push_back(Chunk::Gathered { bytes, start: 0 });
         }
     }
+}
+
+/// Takes the first `len` bytes of a piece that pins `pinned`. What is less than half of that is copied,
+/// whether it leaves or stays, so that neither pins more than twice itself. Returns what leaves, and what
+/// the rest pins.
+fn split(rest: &mut Bytes, len: usize, pinned: usize) -> (Bytes, usize) {
+    let mut piece = rest.split_to(len);
+    if piece.len() < pinned / 2 {
+        piece = Bytes::copy_from_slice(&piece);
+    }
+    if rest.len() >= pinned / 2 {
+        return (piece, pinned);
+    }
+    *rest = Bytes::copy_from_slice(rest);
+    (piece, rest.len())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod memory;
 mod orders;
 mod own_network;
 mod places;
+mod pressure;
 mod rates;
 mod reports;
 

@@ -279,7 +279,7 @@ fn a_peer_that_withholds_acknowledgement_under_pressure_is_cut_off() {
         }
     }));
     world.send_up(ids[3].0, &vec![1; 150_000]);
-    assert_eq!(world.pop.memory_level(), MemoryLevel::Refusing);
+    assert!(world.pop.memory_level() >= MemoryLevel::Refusing);
     let resend = world.pop.usage().resend_bytes;
     assert!(resend > 64 << 10 && resend < 150_000, "{resend}");
     world.wait(secs(15) - millis(1));

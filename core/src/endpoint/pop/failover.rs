@@ -19,6 +19,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use titan_proto::{Code, wire};
 
 impl PopRole {
@@ -49,7 +50,7 @@ impl PopRole {
                     let flow = session.flow_mut();
                     // The node may have come back from elsewhere since it was asked.
                     flow.exit = exit.map(Arc::clone).or_else(|| flow.exit.take());
-                    flow.reply = Some(Box::new(reply));
+                    flow.reply = Some(Box::new(kept(reply)));
                 }
                 engine.follow(now, id);
             }
@@ -303,3 +304,19 @@ pub(super) const fn is_exit_failure(code: Code) -> bool {
             | Code::Kicked
     )
 }
+
+/// Returns the answer as it is kept: what was decoded are slices of the block that it arrived in, and
+/// would hold that for as long as the session lives.
+fn kept(mut reply: wire::Reply) -> wire::Reply {
+    reply.addresses.truncate(ADDRESSES_MAX);
+    for address in &mut reply.addresses {
+        address.truncate(ADDRESS_LEN);
+        *address = Bytes::copy_from_slice(address);
+    }
+    reply.addresses.shrink_to_fit();
+    reply
+}
+
+/// Addresses of an answer that are kept, and bytes of each.
+const ADDRESSES_MAX: usize = 8;
+const ADDRESS_LEN: usize = 16;
