@@ -197,10 +197,9 @@ impl<D: Desk> Engine<D> {
         if let Some(session) = self.sessions.get_mut(id)
             && let Some(on) = session.tunnel()
             && let Some(tunnel) = self.tunnels.get_mut(on)
+            && session.leave(id, tunnel)
         {
-            if session.leave(id, tunnel) {
-                self.desk.left(on);
-            }
+            self.desk.left(on);
         }
     }
 
