@@ -16,9 +16,12 @@ const OVER_ROUTER: u32 = 0x2;
 /// The longest prefix of a default route: some tunnels take the two halves of all addresses instead.
 const DEFAULT_MAX: u32 = 1;
 
+/// Reads the router out of a row that is a default route.
+type Row = fn(&str) -> Option<IpAddr>;
+
 /// Returns the routers of the default routes; none of a table that cannot be read.
 pub(super) fn read_gateways() -> Vec<IpAddr> {
-    let rows: [(&str, fn(&str) -> Option<IpAddr>); 2] = [(TABLE_V4, row_v4), (TABLE_V6, row_v6)];
+    let rows: [(&str, Row); 2] = [(TABLE_V4, row_v4), (TABLE_V6, row_v6)];
     let mut found = Vec::new();
     for (path, row) in rows {
         if let Ok(file) = File::open(path) {
