@@ -119,7 +119,8 @@ fn a_create_is_answered_once_whatever_became_of_its_session() {
     assert_eq!(world.count(|frame| matches!(frame, Frame::Reply { .. })), 1);
     let reply = wire::Reply::default();
     world.inject(world.link(0), ToPop, Frame::Reply { session: 1, reply });
-    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+    assert_eq!(world.tunnel_gone(), None, "it is dropped");
+    assert_eq!(world.pop.nodes()[0].sessions, 0);
 }
 
 /// An edge with a tunnel to each of two POPs, played by the test.

@@ -33,12 +33,13 @@ impl PopRole {
         reply: wire::Reply,
     ) -> Result<(), Code> {
         let found = engine.find(tunnel, number)?;
-        if !engine.answered(tunnel, number) {
-            return Err(Code::Protocol);
-        }
+        let is_first = engine.answered(tunnel, number);
         let Some(id) = found else {
             return Ok(());
         };
+        if !is_first {
+            return Err(Code::Protocol);
+        }
         let deadline = engine.rest_deadline(now);
         let Some(session) = engine.sessions.get_mut(id) else {
             return Ok(());
