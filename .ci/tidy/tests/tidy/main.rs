@@ -66,6 +66,36 @@ fn what_a_build_leaves_is_not_in_the_tree() {
     report(&strays);
 }
 
+#[test]
+fn nothing_is_half_merged() {
+    let tree = Tree::read();
+    let texts = tree.paths().iter().filter(|path| is_text(path));
+    let found: Vec<_> = texts
+        .filter(|path| tree.text(path).lines().any(is_conflict))
+        .map(|path| format!("{path} holds both sides of a conflict"))
+        .collect();
+    report(&found);
+}
+
+fn is_text(path: &str) -> bool {
+    let kinds = ["rs", "md", "toml", "txt", "proto", "lua", "sql", "sh", "py"];
+    path.rsplit_once('.')
+        .is_some_and(|(_, kind)| kinds.contains(&kind))
+}
+
+/// Tells whether a line is where one side of a conflict begins or the other ends.
+fn is_conflict(line: &str) -> bool {
+    ["<<<<<<< ", ">>>>>>> "]
+        .iter()
+        .any(|mark| line.starts_with(mark))
+}
+
+#[test]
+fn a_conflict_is_told_by_its_first_or_last_line() {
+    let lines = ["<<<<<<< ours", "=======", ">>>>>>> theirs", "< <<<<<<<< x"];
+    assert_eq!(lines.map(is_conflict), [true, false, true, false]);
+}
+
 /// Tells whether a path leads through a folder that is called as those where cargo builds are.
 fn is_built(path: &str) -> bool {
     let mut folders = path.split('/').rev().skip(1);
