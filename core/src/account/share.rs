@@ -11,7 +11,8 @@
 /// All who want nothing have this part of the rate between them, so that a first byte finds something.
 const IDLE_PART: u64 = 16;
 
-/// Who comes to others that hold everything gets this part of an even one at least.
+/// Who comes to others that hold everything gets this part of an even one, or half of what is left of this
+/// part of the rate if that is less.
 const NEWCOMER_PART: u64 = 4;
 
 /// What a POP wants of a rate and has of it, in bytes per second.

@@ -7,7 +7,8 @@
 //!   └──────── somebody comes to where nobody was ───────┘
 //! ```
 //!
-//! What was said last stays, also while the store is away.
+//! What was said last stays, also while the store is away; who comes back meanwhile to where nobody was has
+//! what it has before the first answer.
 
 use super::message::Standing;
 use crate::account::{Carried, Rates, Way};
