@@ -7,7 +7,7 @@ use super::StoreError;
 pub const POP_FORGOTTEN_AFTER: u64 = 7 * 24 * 3_600;
 
 /// How many numbers an incarnation has for the generations of its nodes before those of the next one begin.
-/// Six million starts keep both below 2^53, where Redis' scripts count exactly.
+/// Eight million starts keep both below 2^53, where Redis' scripts count exactly.
 pub const GENERATIONS: u64 = 1 << 30;
 
 subject! {

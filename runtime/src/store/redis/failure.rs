@@ -105,6 +105,15 @@ impl Failure {
         unavailable(describe(&error), broken, again)
     }
 
+    /// Makes the failure of what is asked behind an act that has happened, to have it kept.
+    pub(super) fn behind(error: RedisError) -> Self {
+        match error.code() {
+            Some("READONLY" | "MASTERDOWN") => Self::Demoted,
+            Some("NOREPLICAS" | "LOADING" | "TRYAGAIN") => Self::Unconfirmed,
+            _ => Self::Server(error),
+        }
+    }
+
     /// Makes the failure of a connection that could not be prepared for operations.
     pub(super) fn of_connecting(error: RedisError) -> Self {
         match error.code() {
@@ -119,9 +128,8 @@ impl Failure {
             Self::NotReady(text) => Self::NotReady(text.clone()),
             Self::Away(text) => Self::Away(text.clone()),
             Self::Server(error) | Self::Stale(error) => Self::Away(describe(error)),
-            Self::Late(_) | Self::Unconfirmed | Self::Demoted => {
-                Self::Away("it does not answer".to_owned())
-            }
+            Self::Demoted => Self::Away(Self::Demoted.into_text()),
+            Self::Late(_) | Self::Unconfirmed => Self::Away("it does not answer".to_owned()),
         }
     }
 
@@ -207,8 +215,30 @@ mod tests {
             let is_meant = verdict.error == StoreError::Exists;
             assert_eq!(is_meant, text.starts_with("EXISTS"), "{text}");
         }
+        let verdict = Failure::Demoted.judge();
+        assert!(verdict.lost && verdict.moved);
+        assert_eq!(verdict.again, Again::IfRepeatable);
         let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
         let verdict = Failure::Server(broken.into()).judge();
         assert_eq!((verdict.lost, verdict.again), (true, Again::IfRepeatable));
+    }
+
+    #[test]
+    fn what_has_happened_is_not_taken_for_what_has_not() {
+        for text in [
+            "READONLY You can't write against a read only replica.",
+            "MASTERDOWN Link with MASTER is down",
+            "LOADING Redis is loading the dataset in memory",
+            "NOREPLICAS Not enough good replicas to write.",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "ERR unknown command",
+        ] {
+            let said = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+            let Value::ServerError(error) = said else {
+                panic!("{text} is no error");
+            };
+            let verdict = Failure::behind(error.into()).judge();
+            assert_ne!(verdict.again, Again::Always, "{text}");
+        }
     }
 }

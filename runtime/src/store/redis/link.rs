@@ -177,7 +177,7 @@ async fn confirm(connected: &mut Connected) -> Result<(), Failure> {
     let role: Vec<Value> = redis::cmd("ROLE")
         .query_async(connection)
         .await
-        .map_err(Failure::Server)?;
+        .map_err(Failure::behind)?;
     match (role.first(), role.get(2)) {
         (Some(Value::BulkString(kind)), Some(Value::Array(replicas))) if kind == b"master" => {
             if replicas.is_empty() {
@@ -188,19 +188,23 @@ async fn confirm(connected: &mut Connected) -> Result<(), Failure> {
     }
     // A server of 7.2 or later waits for what this connection wrote, and an act that is repeated over another
     // one finds itself done and writes nothing. So something is written behind it.
-    redis::cmd("HSET")
+    let marked = redis::cmd("HSET")
         .arg("titan:run")
         .arg("kept")
         .arg(1)
         .exec_async(connection)
-        .await
-        .map_err(Failure::Server)?;
+        .await;
+    match marked {
+        // What deletes passes a server that is full, and has written itself.
+        Err(error) if error.code() == Some("OOM") => {}
+        marked => marked.map_err(Failure::behind)?,
+    }
     let mut wait = redis::cmd("WAIT");
     wait.arg(1).arg(CONFIRM_MILLIS);
     let confirmed: u64 = wait
         .query_async(connection)
         .await
-        .map_err(Failure::Server)?;
+        .map_err(Failure::behind)?;
     if confirmed == 0 {
         return Err(Failure::Unconfirmed);
     }
