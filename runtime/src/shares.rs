@@ -18,7 +18,7 @@ pub(crate) enum Greed {
 }
 
 /// Places for `K`. Who has to wait is served when a place is given back: first whoever holds the fewest, and
-/// of those the one that was served longest ago. Clones share the places.
+/// of those the one that was served longest ago, or came first. Clones share the places.
 pub(crate) struct Shares<K: Clone + Ord>(Arc<Inner<K>>);
 
 struct Inner<K: Clone + Ord> {
@@ -30,17 +30,20 @@ struct State<K: Clone + Ord> {
     free: usize,
     /// Those that hold a place or wait for one.
     sharers: BTreeMap<K, Sharer<K>>,
-    /// Those that wait, in the order in which they are served: how many places each holds, and when it was
-    /// granted one last.
-    queue: BTreeSet<(usize, u64, K)>,
+    /// Those that wait, in the order in which they are served: how many places each holds, when it was
+    /// granted one last, and when it came.
+    queue: BTreeSet<(usize, u64, u64, K)>,
     /// How many places were granted so far.
     grants: u64,
+    /// How many sharers came so far.
+    arrivals: u64,
 }
 
 struct Sharer<K: Clone + Ord> {
     held: usize,
     /// When it was granted a place last.
     served: u64,
+    came: u64,
     waiting: VecDeque<oneshot::Sender<Place<K>>>,
 }
 
@@ -57,6 +60,7 @@ impl<K: Clone + Ord> Shares<K> {
             sharers: BTreeMap::new(),
             queue: BTreeSet::new(),
             grants: 0,
+            arrivals: 0,
         };
         Self(Arc::new(Inner {
             greed,
@@ -157,14 +161,17 @@ impl<K: Clone + Ord> Inner<K> {
 impl<K: Clone + Ord> State<K> {
     /// Changes a sharer: the only way to do so. One that holds nothing and waits for nothing is forgotten.
     fn change<T>(&mut self, key: &K, change: impl FnOnce(&mut Sharer<K>) -> T) -> T {
-        let sharer = self.sharers.entry(key.clone()).or_insert_with(Sharer::new);
+        let arrivals = &mut self.arrivals;
+        let sharer = self.sharers.entry(key.clone()).or_insert_with(|| {
+            *arrivals += 1;
+            Sharer::new(*arrivals)
+        });
         if !sharer.waiting.is_empty() {
-            self.queue
-                .remove(&(sharer.held, sharer.served, key.clone()));
+            self.queue.remove(&sharer.turn(key));
         }
         let out = change(sharer);
         if !sharer.waiting.is_empty() {
-            self.queue.insert((sharer.held, sharer.served, key.clone()));
+            self.queue.insert(sharer.turn(key));
         } else if sharer.held == 0 {
             self.sharers.remove(key);
         }
@@ -175,7 +182,7 @@ impl<K: Clone + Ord> State<K> {
     fn next(&mut self, greed: Greed) -> Option<(K, oneshot::Sender<Place<K>>)> {
         loop {
             let free = self.free;
-            let key = self.queue.first()?.2.clone();
+            let key = self.queue.first()?.3.clone();
             let (all_gone, next) = self.change(&key, |sharer| {
                 // Those who gave up.
                 while sharer
@@ -200,12 +207,17 @@ impl<K: Clone + Ord> State<K> {
 }
 
 impl<K: Clone + Ord> Sharer<K> {
-    const fn new() -> Self {
+    const fn new(came: u64) -> Self {
         Self {
             held: 0,
             served: 0,
+            came,
             waiting: VecDeque::new(),
         }
+    }
+
+    fn turn(&self, key: &K) -> (usize, u64, u64, K) {
+        (self.held, self.served, self.came, key.clone())
     }
 
     const fn may_have_another(&self, greed: Greed, free: usize) -> bool {
@@ -331,6 +343,23 @@ mod tests {
             held = Some(place);
         }
         assert_eq!(served, [2, 3, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn who_came_first_is_served_first_whatever_it_is_called() {
+        let shares = Shares::new(1, Greed::All);
+        let mut held = shares.try_place(0);
+        let mut queue: Vec<_> = [9, 5, 1].map(|key| Box::pin(shares.place(key))).into();
+        for waits in &mut queue {
+            assert!(poll(waits.as_mut()).is_none());
+        }
+        for key in [9, 5, 1] {
+            drop(held.take());
+            let (index, place) = first_ready(&mut queue);
+            assert_eq!(place.key, key);
+            drop(queue.remove(index));
+            held = Some(place);
+        }
     }
 
     #[test]
