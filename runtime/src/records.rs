@@ -78,7 +78,8 @@ impl<E: Env> Records<E> {
     /// Starts the thread that writes, if none does.
     fn start(&self) {
         let mut thread = self.lock();
-        if thread.is_some() {
+        // One that began on a desk that is closed would be waited for without a limit.
+        if thread.is_some() || !self.desk.is_open() {
             return;
         }
         let (desk, env) = (Arc::clone(&self.desk), self.env.clone());

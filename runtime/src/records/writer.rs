@@ -91,6 +91,11 @@ impl Desk {
         self.news.notify_one();
     }
 
+    /// Tells whether there is still a writer to come.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().life == Life::Open
+    }
+
     /// Has the writer end once all is written, and waits for that; false if it took too long.
     pub(super) fn close(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
