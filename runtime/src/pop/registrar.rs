@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::store::{BATCH_MAX, NodeEntry, NodeRtt, PopEntry, Prefix, Store, StoreError};
 use core::cell::Cell;
 use core::time::Duration;
-use picture::{Known, Picture};
+use picture::{Contest, Known, Picture};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -84,7 +84,11 @@ impl Registrar {
 
     /// Notes that another process with a node's id was turned away.
     pub(super) fn contested<E: Env>(&self, env: &E, node: &str) {
-        self.picture.contested(env.unix_time().as_secs(), node);
+        let contest = Contest {
+            at: env.now(),
+            unix_time: env.unix_time().as_secs(),
+        };
+        self.picture.contested(contest, node);
     }
 
     /// Notes that a node's tunnel is over.
@@ -175,7 +179,7 @@ impl Registrar {
             version: known.version,
             online_since,
             rtt_ms: known.rtt_ms,
-            contested_at: known.contested_at,
+            contested_at: known.contested.map(|last| last.unix_time),
         };
         store.node_online(entry).await
     }
@@ -295,7 +299,7 @@ pub(super) async fn compare<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     let mut before = BTreeSet::new();
     loop {
         env.sleep_until(env.now() + COMPARISON).await;
-        picture.settle(env.unix_time().as_secs());
+        picture.settle(env.now());
         let carrying: BTreeSet<String> = shared.shard.with_core(|core| {
             let nodes = core.nodes().into_iter();
             nodes.map(|view| view.node.to_owned()).collect()

@@ -4,16 +4,18 @@ use super::super::blacklist::Visitor;
 use crate::carrier::handshake::UpgradeRequest;
 use crate::store::Prefix;
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use titan_core::time::Instant;
 use tokio::sync::Notify;
 
-/// How often the store hears that a node's id is contested, in seconds.
-const CONTEST_INTERVAL: u64 = 60;
+/// How often the store hears that a node's id is contested.
+const CONTEST_INTERVAL: Duration = Duration::from_secs(60);
 
-/// After how long without it a node's id is contested no more, in seconds: whoever is turned away comes again
-/// within ten minutes.
-const CONTEST_OVER: u64 = 900;
+/// After how long without it a node's id is contested no more: whoever is turned away comes again within ten
+/// minutes.
+const CONTEST_OVER: Duration = Duration::from_secs(900);
 
 /// Nodes seen here, and those of them that the store is to hear of. As long as the list of nodes, whatever
 /// happens to the store.
@@ -43,8 +45,15 @@ pub(super) struct Known {
     pub(super) online_since: Option<u64>,
     pub(super) generation: u64,
     pub(super) rtt_ms: Option<u32>,
-    /// When another process with its id was turned away, in Unix seconds, as the store is told.
-    pub(super) contested_at: Option<u64>,
+    /// When another process with its id was turned away, as the store is told.
+    pub(super) contested: Option<Contest>,
+}
+
+/// A moment, by the clock that only goes forward and in Unix seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Contest {
+    pub(super) at: Instant,
+    pub(super) unix_time: u64,
 }
 
 impl Known {
@@ -58,7 +67,7 @@ impl Known {
             online_since: None,
             generation: 0,
             rtt_ms: None,
-            contested_at: None,
+            contested: None,
         }
     }
 }
@@ -118,31 +127,30 @@ impl Picture {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
         known.online_since.get_or_insert(unix_time);
-        known.contested_at = None;
+        known.contested = None;
         known.generation = generation;
         self.mark(node);
     }
 
-    /// Notes that another process with a node's id was turned away at `unix_time`. The store hears of it once
-    /// in [`CONTEST_INTERVAL`]: such a process comes every few seconds.
-    pub(super) fn contested(&self, unix_time: u64, node: &str) {
+    /// Notes that another process with a node's id was turned away. The store hears of it once in
+    /// [`CONTEST_INTERVAL`]: such a process comes every few seconds.
+    pub(super) fn contested(&self, contest: Contest, node: &str) {
+        let is_news = |last: Contest| contest.at.since(last.at) >= CONTEST_INTERVAL;
         if let Some(known) = self.nodes.borrow_mut().get_mut(node)
             && known.online_since.is_some()
-            && known
-                .contested_at
-                .is_none_or(|at| unix_time >= at.saturating_add(CONTEST_INTERVAL))
+            && known.contested.is_none_or(is_news)
         {
-            known.contested_at = Some(unix_time);
+            known.contested = Some(contest);
             self.mark(node);
         }
     }
 
     /// Notes which nodes' ids are contested no more.
-    pub(super) fn settle(&self, unix_time: u64) {
+    pub(super) fn settle(&self, now: Instant) {
+        let is_over = |last: Contest| now.since(last.at) >= CONTEST_OVER;
         for (node, known) in self.nodes.borrow_mut().iter_mut() {
-            let at = known.contested_at;
-            if at.is_some_and(|at| unix_time >= at.saturating_add(CONTEST_OVER)) {
-                known.contested_at = None;
+            if known.contested.is_some_and(is_over) {
+                known.contested = None;
                 self.mark(node);
             }
         }
@@ -383,27 +391,32 @@ mod tests {
 
     #[test]
     fn a_contested_node_is_told_of_now_and_then() {
+        // The clock on the wall stands still.
+        let after = |seconds| Contest {
+            at: Instant::from_nanos(1) + Duration::from_secs(seconds),
+            unix_time: NOW,
+        };
         let picture = Picture::new(1);
-        picture.contested(NOW, "n");
+        picture.contested(after(0), "n");
         assert!(tell(&picture).is_none(), "it is not here");
         seen(&picture, "192.0.2.1");
         picture.attached(NOW, "n", false);
-        assert_eq!(tell(&picture).unwrap().1.contested_at, None);
+        assert_eq!(tell(&picture).unwrap().1.contested, None);
         for (later, told) in [(0, true), (5, false), (59, false), (60, true)] {
-            picture.contested(NOW + later, "n");
-            let at = tell(&picture).map(|(_, known)| known.contested_at);
-            assert_eq!(at, told.then_some(Some(NOW + later)), "{later} s later");
+            picture.contested(after(later), "n");
+            let at = tell(&picture).map(|(_, known)| known.contested);
+            assert_eq!(at, told.then_some(Some(after(later))), "{later} s later");
         }
         // Whoever was turned away has not come again.
-        picture.settle(NOW + 60 + 899);
+        picture.settle(after(60 + 899).at);
         assert!(tell(&picture).is_none());
-        picture.settle(NOW + 60 + 900);
-        assert_eq!(tell(&picture).unwrap().1.contested_at, None);
-        picture.contested(NOW + 2_000, "n");
-        assert!(tell(&picture).unwrap().1.contested_at.is_some());
+        picture.settle(after(60 + 900).at);
+        assert_eq!(tell(&picture).unwrap().1.contested, None);
+        picture.contested(after(2_000), "n");
+        assert!(tell(&picture).unwrap().1.contested.is_some());
         // Another process of it has come.
         picture.attached(NOW, "n", false);
-        assert_eq!(tell(&picture).unwrap().1.contested_at, None);
+        assert_eq!(tell(&picture).unwrap().1.contested, None);
     }
 
     #[test]
