@@ -170,11 +170,9 @@ mod tests {
         assert_eq!(manager.token(HASH).await, Ok(Some(token())));
     }
 
-    #[tokio::test]
-    async fn an_older_file_loses_them_to_the_managers_own() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE_NAME);
-        let mut older = Connection::open(&path).unwrap();
+    /// Makes a file of before the managers had one of their own.
+    fn write_older(path: &std::path::Path) {
+        let mut older = Connection::open(path).unwrap();
         schema::prepare(&mut older).unwrap();
         older
             .execute(
@@ -188,7 +186,13 @@ mod tests {
                 [HASH],
             )
             .unwrap();
-        drop(older);
+    }
+
+    #[tokio::test]
+    async fn an_older_file_loses_them_to_the_managers_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        write_older(&path);
         assert!(holds(&path, &HASH));
         let location = Location::Data(directory.path().to_owned());
         // A POP that comes first changes nothing of it.
@@ -199,5 +203,32 @@ mod tests {
             assert_eq!(manager.audit(0, 9).await.unwrap().len(), 1);
         }
         assert!(!holds(&path, &HASH));
+    }
+
+    #[tokio::test]
+    async fn an_older_file_and_an_own_one_that_differ_stay_as_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().to_owned();
+        let location = Location::Data(data.clone());
+        let manager = Embedded::open(&location, Mode::Thread).unwrap();
+        manager.audit_append(act()).await.unwrap();
+        drop(manager);
+        // Somebody puts a file of a backup in the place of the shared one.
+        let path = data.join(FILE_NAME);
+        fs::remove_file(&path).unwrap();
+        write_older(&path);
+        for _ in 0..2 {
+            let refused = Embedded::open(&location, Mode::Thread).map(drop);
+            let Err(StoreError::Unavailable(words)) = refused else {
+                panic!("{refused:?}");
+            };
+            assert!(words.contains("put one of the files aside"), "{words}");
+        }
+        assert!(holds(&path, &HASH));
+        let own = Connection::open(data.join(super::FILE_NAME)).unwrap();
+        let of: String = own
+            .query_row("SELECT action FROM audit", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(of, "token.create");
     }
 }
