@@ -78,9 +78,13 @@ fn nothing_is_half_merged() {
 }
 
 fn is_text(path: &str) -> bool {
-    let kinds = ["rs", "md", "toml", "txt", "proto", "lua", "sql", "sh", "py"];
-    path.rsplit_once('.')
-        .is_some_and(|(_, kind)| kinds.contains(&kind))
+    let kinds = [
+        "rs", "md", "toml", "txt", "proto", "lua", "sql", "sh", "py", "lock",
+    ];
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let kind = name.rsplit_once('.').map(|(_, kind)| kind);
+    // Programs of the shell have no ending; nor has what fuzzers begin with, which is no text.
+    kind.map_or_else(|| path.starts_with(".ci/"), |kind| kinds.contains(&kind))
 }
 
 /// Tells whether a line is where one side of a conflict begins or the other ends.
