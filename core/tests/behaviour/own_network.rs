@@ -24,6 +24,7 @@ fn appears(world: &mut World, edge: usize, address: &str, prefix: u8) {
     let own = OwnNetwork {
         interfaces: vec![interface],
         gateways: vec![ip("9.0.0.1")],
+        on_link: vec![(ip("9.1.0.0"), 24)],
     };
     world.edges[edge].core.handle_own_network(world.now, &own);
 }
@@ -54,7 +55,8 @@ fn a_network_is_forbidden_from_when_its_host_is_on_it() {
     assert_eq!(outcome(&mut world, "45.0.0.9"), Some(Code::Forbidden));
     assert_eq!(outcome(&mut world, "9.0.0.1"), Some(Code::Forbidden));
     assert_eq!(outcome(&mut world, "45.0.1.9"), None);
-    assert_eq!(denied(&world, 0), [Code::Forbidden, Code::Forbidden]);
+    assert_eq!(outcome(&mut world, "9.1.0.200"), Some(Code::Forbidden));
+    assert_eq!(denied(&world, 0), [Code::Forbidden; 3]);
     // And not when it has left.
     world.edges[0]
         .core
@@ -73,7 +75,7 @@ fn addresses_of_names_are_judged_by_where_the_host_is_when_they_are_dialled() {
     // What was judged before, and is only now dialled.
     let core = &world.edges[0].core;
     assert!(!core.may_dial(ip("45.0.0.9")) && core.may_dial(ip("46.0.0.9")));
-    assert_eq!(core.own_networks().len(), 2);
+    assert_eq!(core.own_networks().len(), 3);
 }
 
 #[test]
@@ -119,6 +121,22 @@ fn an_edge_does_not_dial_its_own_public_address() {
     let core = &world.edges[0].core;
     assert!(!core.may_dial(six) && !core.may_dial(ip("45.0.0.8")));
     assert!(core.may_dial(ip("45.0.0.7")));
+}
+
+#[test]
+fn where_an_edge_was_seen_ends_with_the_tunnel() {
+    let mut world = World::new(config(), 0);
+    seen_at(&mut world, &[45, 0, 0, 7]);
+    world.add_edge("node-0");
+    world.unplug(0);
+    world.wait(secs(60));
+    assert!(!world.edges[0].core.may_dial(ip("45.0.0.7")));
+    // The next POP cannot tell.
+    seen_at(&mut world, &[]);
+    world.plug_in(0);
+    world.wait(secs(120));
+    assert_eq!(outcome(&mut world, "45.0.0.8"), None, "a tunnel stands");
+    assert!(world.edges[0].core.may_dial(ip("45.0.0.7")));
 }
 
 #[test]

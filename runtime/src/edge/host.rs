@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 /// How long a change may go unseen. A look costs a tenth of a millisecond, on another thread.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a look may take: an edge that cannot see its host still knows what is private everywhere.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How many networks a line of the log names.
 const SHOWN_MAX: usize = 32;
 
@@ -20,7 +23,8 @@ pub(super) struct HostWatch<E: Env> {
     env: E,
     shard: Shard<E, EdgeRole>,
     node: String,
-    known: OwnNetwork,
+    /// What was seen last.
+    known: Option<OwnNetwork>,
     /// The last look failed.
     blind: bool,
 }
@@ -31,7 +35,7 @@ impl<E: Env> HostWatch<E> {
             env,
             shard,
             node,
-            known: OwnNetwork::default(),
+            known: None,
             blind: false,
         }
     }
@@ -53,10 +57,16 @@ impl<E: Env> HostWatch<E> {
     }
 
     async fn look(&mut self) {
-        match self.env.own_network().await {
+        let deadline = self.env.now() + LOOK_TIMEOUT;
+        let seen = tokio::select! {
+            biased;
+            seen = self.env.own_network() => seen,
+            () = self.env.sleep_until(deadline) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match seen {
             Ok(own) => {
                 self.blind = false;
-                if own != self.known {
+                if self.known.as_ref() != Some(&own) {
                     self.apply(own);
                 }
             }
@@ -65,15 +75,20 @@ impl<E: Env> HostWatch<E> {
     }
 
     fn apply(&mut self, own: OwnNetwork) {
+        let networks = || self.shard.with_core(|core| core.own_networks().to_vec());
+        let before = networks();
         self.shard
             .drive(|core, now| core.handle_own_network(now, &own));
-        self.known = own;
-        let networks = self.shard.with_core(|core| shown(core.own_networks()));
-        tracing::info!(
-            node = self.node,
-            networks,
-            "the host's own networks are no targets"
-        );
+        let now = networks();
+        let is_first = self.known.replace(own).is_none();
+        // Interfaces of containers come and go within networks that are forbidden anyway.
+        if is_first || now != before {
+            tracing::info!(
+                node = self.node,
+                networks = shown(&now),
+                "the host's own networks are no targets"
+            );
+        }
     }
 
     /// What was seen last goes on to count: the fixed ranges hold in any case.

@@ -140,7 +140,7 @@ impl Env for TokioEnv {
     }
 
     async fn own_network(&self) -> io::Result<OwnNetwork> {
-        self.0.own.look().await
+        self.0.own.look(own::look_at_host).await
     }
 
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
@@ -172,15 +172,19 @@ impl Default for OwnLook {
 }
 
 impl OwnLook {
-    async fn look(&self) -> io::Result<OwnNetwork> {
+    async fn look(
+        &self,
+        job: impl FnOnce() -> io::Result<OwnNetwork> + Send + 'static,
+    ) -> io::Result<OwnNetwork> {
         let mut last = self.last.lock().await;
         if let Some((at, own)) = &*last
             && at.elapsed() < OWN_AGE_MAX
         {
             return Ok(own.clone());
         }
-        let own = limited(&self.one, own::look_at_host).await?;
-        *last = Some((StdInstant::now(), own.clone()));
+        let at = StdInstant::now();
+        let own = limited(&self.one, job).await?;
+        *last = Some((at, own.clone()));
         Ok(own)
     }
 }
@@ -380,7 +384,7 @@ impl AsyncWrite for TcpStream {
 
 #[cfg(test)]
 mod tests {
-    use super::{TcpStream, TokioEnv};
+    use super::{OWN_AGE_MAX, OwnLook, OwnNetwork, TcpStream, TokioEnv};
     use crate::env::{Env as _, Listener as _, Stream as _, StreamRole};
     use ::tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use core::time::Duration;
@@ -499,5 +503,25 @@ mod tests {
         assert!(env.now() >= at);
         assert_ne!(env.seed(), env.seed());
         assert!(env.unix_time() > Duration::from_secs(1_600_000_000));
+    }
+
+    #[::tokio::test]
+    async fn edges_of_one_process_look_at_their_host_once_and_again_later() {
+        let (looks, count) = (OwnLook::default(), Arc::new(AtomicUsize::new(0)));
+        let job = || {
+            let count = Arc::clone(&count);
+            move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok(OwnNetwork::default())
+            }
+        };
+        let both = ::tokio::join!(looks.look(job()), looks.look(job()));
+        assert!(both.0.is_ok() && both.1.is_ok());
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        if let Some((at, _)) = &mut *looks.last.lock().await {
+            *at = at.checked_sub(OWN_AGE_MAX).unwrap();
+        }
+        looks.look(job()).await.unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 }

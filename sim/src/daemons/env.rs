@@ -94,7 +94,7 @@ impl Env for TurmoilEnv {
     async fn own_network(&self) -> io::Result<OwnNetwork> {
         Ok(OwnNetwork {
             interfaces: vec![self.host.into()],
-            gateways: Vec::new(),
+            ..OwnNetwork::default()
         })
     }
 

@@ -119,11 +119,18 @@ impl Env for SimEnv {
     }
 
     async fn own_network(&self) -> io::Result<OwnNetwork> {
+        let (takes, fails) = self.network.with(|state| state.hosts[self.host].own_look);
+        if !takes.is_zero() {
+            time::sleep(takes).await;
+        }
+        if let Some(kind) = fails {
+            return Err(kind.into());
+        }
         Ok(self.network.with(|state| {
             let host = &state.hosts[self.host];
             let alone = || OwnNetwork {
                 interfaces: host.addresses.iter().map(|ip| (*ip).into()).collect(),
-                gateways: Vec::new(),
+                ..OwnNetwork::default()
             };
             host.own.clone().unwrap_or_else(alone)
         }))

@@ -7,6 +7,7 @@ use core::fmt;
 use core::future::pending;
 use core::task::Waker;
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use titan_core::exit::guard::OwnNetwork;
@@ -80,6 +81,14 @@ impl Network {
         self.with(|state| {
             let host = state.host_id(host);
             state.hosts[host].own = Some(own);
+        });
+    }
+
+    /// Has a host take this long to tell which networks it is on, and fail then if that is said.
+    pub fn set_own_look(&self, host: &str, takes: Duration, fails: Option<ErrorKind>) {
+        self.with(|state| {
+            let host = state.host_id(host);
+            state.hosts[host].own_look = (takes, fails);
         });
     }
 

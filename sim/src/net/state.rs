@@ -27,6 +27,8 @@ pub(super) struct Host {
     pub(super) addresses: Vec<IpAddr>,
     /// What it tells of the networks it is on, if not its addresses alone.
     pub(super) own: Option<OwnNetwork>,
+    /// How long it takes to tell that, and how it fails to.
+    pub(super) own_look: (Duration, Option<ErrorKind>),
     pub(super) alive: bool,
     /// Counts its crashes; what an earlier incarnation started has no effect any more.
     pub(super) incarnation: u64,
@@ -120,6 +122,7 @@ impl State {
             name,
             addresses: Vec::new(),
             own: None,
+            own_look: (Duration::ZERO, None),
             alive: true,
             incarnation: 0,
             listeners: BTreeMap::new(),

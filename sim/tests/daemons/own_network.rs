@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::time::Duration;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use titan_core::exit::guard::{InterfaceAddress, OwnNetwork};
 use titan_sim::net::{Config, Network, run};
@@ -33,7 +34,7 @@ fn interface(address: [u8; 4], prefix: u8) -> OwnNetwork {
     };
     OwnNetwork {
         interfaces: vec![interface],
-        gateways: Vec::new(),
+        ..OwnNetwork::default()
     }
 }
 
@@ -122,5 +123,58 @@ fn an_edge_behind_a_router_does_not_lead_to_the_router() {
         assert_eq!(ask(&client, by_name).await, FORBIDDEN);
         assert_eq!(targets.visits(), []);
         assert_eq!(ask(&client, neighbour).await, Outcome::Complete);
+    });
+}
+
+#[test]
+fn a_host_that_tells_nothing_is_where_it_was() {
+    run(Config::new(4), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
+        let client = overlay.client(TRUTHFUL);
+        let mut targets = Targets::new(&network);
+        let near = targets.start(9).await;
+        network.set_own_network("edge-1", interface([45, 0, 0, 200], 24));
+        sleep(SEEN).await;
+        assert_eq!(ask(&client, near).await, FORBIDDEN);
+        network.set_own_look("edge-1", Duration::ZERO, Some(ErrorKind::Other));
+        sleep(SEEN).await;
+        assert_eq!(ask(&client, near).await, FORBIDDEN);
+        network.set_own_look("edge-1", Duration::from_secs(3_600), None);
+        sleep(SEEN).await;
+        assert_eq!(ask(&client, near).await, FORBIDDEN);
+    });
+}
+
+#[test]
+fn an_edge_looks_around_before_it_connects_but_not_for_ever() {
+    run(Config::new(5), async |network| {
+        let mut overlay = Overlay::up(&network, 0).await;
+        for (host, last, takes) in [("quick", 1, 1), ("stuck", 2, 3_600)] {
+            drop(network.host(host, IpAddr::from([46, 1, 0, last])));
+            network.set_own_look(host, Duration::from_secs(takes), None);
+            overlay.start_edge_as(host, host);
+            let begun = network.now();
+            overlay.online(host).await;
+            let waited = network.now().since(begun);
+            let range = Duration::from_secs(takes.min(2))..Duration::from_secs(4);
+            assert!(range.contains(&waited), "{host}: {waited:?}");
+        }
+    });
+}
+
+#[test]
+fn an_edge_looks_around_at_once_when_its_tunnel_stands_again() {
+    run(Config::new(6), async |network| {
+        let overlay = Overlay::up(&network, 1).await;
+        let client = overlay.client(TRUTHFUL);
+        let mut targets = Targets::new(&network);
+        let near = targets.start(9).await;
+        // Just behind a look, and long before the next.
+        sleep(Duration::from_millis(5_200)).await;
+        network.set_own_network("edge-1", interface([45, 0, 0, 200], 24));
+        network.cut("pop", "edge-1");
+        overlay.resumed(1).await;
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(ask(&client, near).await, FORBIDDEN);
     });
 }

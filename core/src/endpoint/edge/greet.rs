@@ -122,6 +122,9 @@ impl EdgeRole {
         });
         if let Some(uplink) = self.uplinks.get_mut(id) {
             uplink.attached(tunnel_id, &hello.resume_address);
+            if resume.is_none() {
+                uplink.forget_observed();
+            }
             if let Some(address) = observed {
                 uplink.observed_at(address);
             }

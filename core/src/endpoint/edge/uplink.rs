@@ -155,6 +155,11 @@ impl Uplink {
         self.observed[usize::from(address.is_ipv6())] = Some(address);
     }
 
+    /// Forgets where it was seen: another POP serves it perhaps, and the host may be elsewhere.
+    pub(super) const fn forget_observed(&mut self) {
+        self.observed = [None; 2];
+    }
+
     /// Returns where its POP has seen this edge come from.
     pub(super) fn observed(&self) -> impl Iterator<Item = IpAddr> {
         self.observed.into_iter().flatten()

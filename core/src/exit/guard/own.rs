@@ -17,6 +17,9 @@ pub struct OwnNetwork {
     pub interfaces: Vec<InterfaceAddress>,
     /// The routers that its default routes name.
     pub gateways: Vec<IpAddr>,
+    /// Prefixes that it reaches without a router although no interface has an address in them, each with
+    /// how many leading bits count.
+    pub on_link: Vec<(IpAddr, u8)>,
 }
 
 /// An address of an interface.
@@ -63,7 +66,9 @@ impl Own {
             [Network::from(address), neighbours(around, prefix)]
         });
         let gateways = own.gateways.iter().map(|&gateway| gateway.into());
-        let mut networks: Vec<Network> = interfaces.chain(gateways).collect();
+        let on_link = own.on_link.iter();
+        let on_link = on_link.map(|&(address, prefix)| neighbours(address, prefix));
+        let mut networks: Vec<Network> = interfaces.chain(gateways).chain(on_link).collect();
         // A network stands before those within it.
         networks.sort_unstable();
         networks.dedup_by(|inner, outer| outer.contains(inner.address()));

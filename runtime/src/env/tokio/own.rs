@@ -24,32 +24,30 @@ mod interfaces {
     use titan_core::exit::guard::InterfaceAddress;
 
     /// This system is not asked.
-    pub(super) const fn read_interfaces() -> io::Result<Vec<InterfaceAddress>> {
-        Ok(Vec::new())
+    pub(super) fn read_interfaces() -> io::Result<Vec<InterfaceAddress>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod routes;
 
 use std::io;
-use std::net::IpAddr;
 use titan_core::exit::guard::OwnNetwork;
 
-/// Looks at the interfaces and default routes. It may wait for who is changing them.
+/// Looks at interfaces and routes. It may wait for who is changing them.
 pub(super) fn look_at_host() -> io::Result<OwnNetwork> {
-    Ok(OwnNetwork {
+    let own = OwnNetwork {
         interfaces: interfaces::read_interfaces()?,
-        gateways: read_gateways(),
-    })
-}
-
-/// Returns the routers of the default routes; none where the system does not say: mostly they are among the
-/// neighbours of an interface anyway.
-fn read_gateways() -> Vec<IpAddr> {
+        ..OwnNetwork::default()
+    };
+    // Elsewhere routers are mostly among the neighbours of an interface anyway.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    return routes::read_gateways();
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    Vec::new()
+    let own = {
+        let mut own = own;
+        routes::read(&mut own)?;
+        own
+    };
+    Ok(own)
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -67,6 +65,10 @@ mod tests {
             .find(|interface| interface.address == IpAddr::V4(Ipv4Addr::LOCALHOST));
         let loopback = loopback.unwrap();
         assert_eq!((loopback.prefix, loopback.peer), (8, None));
+        let table = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+        let mut rows = table.lines().map(|row| row.split_ascii_whitespace());
+        let leads = rows.any(|row| row.skip(1).step_by(2).take(2).eq(["00000000", "0003"]));
+        assert!(!leads || !own.gateways.is_empty(), "{table}");
         // Wherever this host would go out from; nothing is sent. A host may have nowhere to go.
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         if socket.connect("192.0.2.1:9").is_ok() {

@@ -29,6 +29,7 @@ fn own(interfaces: &[&str], gateways: &[&str]) -> OwnNetwork {
     OwnNetwork {
         interfaces: interfaces.iter().map(|text| interface(text)).collect(),
         gateways: gateways.iter().map(|text| ip(text)).collect(),
+        on_link: Vec::new(),
     }
 }
 
@@ -201,7 +202,11 @@ proptest! {
         asked in prop::collection::vec(near(), 1..20),
     ) {
         let mut guard = Guard::default();
-        guard.set_own(&OwnNetwork { interfaces: interfaces.clone(), gateways: gateways.clone() });
+        guard.set_own(&OwnNetwork {
+            interfaces: interfaces.clone(),
+            gateways: gateways.clone(),
+            on_link: Vec::new(),
+        });
         let own = interfaces.iter().map(|interface| interface.address);
         for address in asked.into_iter().chain(own).chain(gateways.iter().copied()) {
             let neighbour = |interface: &InterfaceAddress| {
@@ -228,7 +233,7 @@ proptest! {
     ) {
         let mut guard = Guard::default();
         let before = guard.check(address);
-        guard.set_own(&OwnNetwork { interfaces, gateways: Vec::new() });
+        guard.set_own(&OwnNetwork { interfaces, ..OwnNetwork::default() });
         guard.set_observed(observed.clone());
         prop_assert!(before.is_ok() || guard.check(address).is_err());
         for seen in observed {

@@ -59,17 +59,29 @@ unsafe fn interface(entry: &libc::ifaddrs) -> Option<InterfaceAddress> {
     let other = entry.ifa_ifu;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let other = entry.ifa_dstaddr;
-    let peer = if between_two {
-        // SAFETY: on such a link it is the other end's address.
-        unsafe { self::address(other) }
-    } else {
-        None
-    };
+    // SAFETY: it is null or the address of the other end, or one for all on the link.
+    let other = unsafe { self::address(other) };
+    let peer = other.filter(|&other| between_two || is_elsewhere(address, prefix, other));
     Some(InterfaceAddress {
         address,
         prefix,
         peer: peer.filter(|peer| *peer != address && !peer.is_unspecified()),
     })
+}
+
+/// Tells whether an address shares no prefix with that of an interface. One for all on the link does; whoever
+/// does not is the other end, whatever the interface says of itself.
+fn is_elsewhere(address: IpAddr, prefix: u8, other: IpAddr) -> bool {
+    let shared = match (address, other) {
+        (IpAddr::V4(address), IpAddr::V4(other)) if !other.is_broadcast() => {
+            (address.to_bits() ^ other.to_bits()).leading_zeros()
+        }
+        (IpAddr::V6(address), IpAddr::V6(other)) => {
+            (address.to_bits() ^ other.to_bits()).leading_zeros()
+        }
+        _ => return false,
+    };
+    shared < u32::from(prefix)
 }
 
 /// Returns the address at this place, if it is one of IP.
@@ -137,7 +149,80 @@ fn prefix(mask: IpAddr) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::prefix;
+    use super::{interface, is_elsewhere, prefix};
+    use core::mem::zeroed;
+    use core::ptr;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn socket_address(text: &str) -> libc::sockaddr_in {
+        let octets = text.parse::<Ipv4Addr>().unwrap().octets();
+        // SAFETY: zeros are a value of this type.
+        let mut address: libc::sockaddr_in = unsafe { zeroed() };
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_addr.s_addr = u32::from_ne_bytes(octets);
+        address
+    }
+
+    /// Reads an entry of an address, a netmask and another address, such as they are.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn read(
+        address: &str,
+        mask: Option<&str>,
+        other: Option<&str>,
+        between_two: bool,
+    ) -> (IpAddr, u8, Option<IpAddr>) {
+        let mut address = socket_address(address);
+        let [mut mask, mut other] = [mask, other].map(|text| text.map(socket_address));
+        let at = |address: &mut Option<libc::sockaddr_in>| {
+            let at = address.as_mut().map(ptr::from_mut);
+            at.map_or(ptr::null_mut(), <*mut libc::sockaddr_in>::cast)
+        };
+        // SAFETY: zeros are a value of this type: null pointers and no flags.
+        let mut entry: libc::ifaddrs = unsafe { zeroed() };
+        entry.ifa_addr = ptr::from_mut(&mut address).cast();
+        entry.ifa_netmask = at(&mut mask);
+        entry.ifa_ifu = at(&mut other);
+        if between_two {
+            entry.ifa_flags = libc::IFF_POINTOPOINT.cast_unsigned();
+        }
+        // SAFETY: all that the entry points to lives until here.
+        let found = unsafe { interface(&entry) }.unwrap();
+        (found.address, found.prefix, found.peer)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn an_entry_is_an_address_with_its_neighbours_or_its_other_end() {
+        let wide = Some("255.255.255.0");
+        let read = |mask, other, between_two| {
+            let (address, prefix, peer) = read("198.41.7.20", mask, other, between_two);
+            assert_eq!(address, ip("198.41.7.20"));
+            (prefix, peer)
+        };
+        assert_eq!(read(wide, Some("198.41.7.255"), false), (24, None));
+        assert_eq!(read(wide, Some("255.255.255.255"), false), (24, None));
+        assert_eq!(read(None, None, false), (u8::MAX, None));
+        let peer = Some(ip("198.42.0.1"));
+        assert_eq!(read(wide, Some("198.42.0.1"), true), (24, peer));
+        // As hosters write it where the link says nothing of two.
+        assert_eq!(read(wide, Some("198.42.0.1"), false), (24, peer));
+        let near = Some(ip("198.41.7.1"));
+        assert_eq!(read(wide, Some("198.41.7.1"), true), (24, near));
+        assert_eq!(read(wide, Some("198.41.7.20"), true), (24, None));
+        assert_eq!(read(wide, Some("0.0.0.0"), true), (24, None));
+    }
+
+    #[test]
+    fn what_shares_the_prefix_is_here() {
+        let elsewhere = |prefix, other| is_elsewhere(ip("2606:4700::5"), prefix, ip(other));
+        assert!(!elsewhere(64, "2606:4700::9") && elsewhere(64, "2606:4700:0:1::9"));
+        assert!(elsewhere(128, "2606:4700::9") && !elsewhere(0, "::1"));
+        assert!(!elsewhere(64, "198.41.7.1"));
+    }
 
     #[test]
     fn netmasks_are_prefixes() {
