@@ -13,7 +13,7 @@
 //! ```
 //!
 //! An ended session stays until its driver has let go of it; its number on the tunnel is free as soon
-//! as nothing is due on the wire.
+//! as nothing is due on the wire and its CREATE is answered.
 //!
 //! A session owns its state: nobody else writes a field. It has a [`Phase`], a [`Place`], a body
 //! ([`Streams`](streams)), and what it owes the wire ([`Due`](due)). What only the POP or only the edge

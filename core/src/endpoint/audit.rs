@@ -47,7 +47,7 @@ impl<R: Role> Endpoint<R> {
         }
     }
 
-    /// Checks the invariants that live here (I3, I4, I6, I7, I8, I9). O(everything).
+    /// Checks the invariants that live here (I1, I3, I4, I6, I7, I8, I9, I10). O(everything).
     ///
     /// # Panics
     /// Panics if one does not hold.

@@ -395,6 +395,10 @@ impl Duties for EdgeRole {
             engine.desk.taken_on,
             "I10: sessions that the host has taken on"
         );
+        for (id, tunnel) in engine.tunnels.iter() {
+            // A session leaves behind its answer.
+            assert_eq!(tunnel.abandoned(), 0, "I10: {id:?} answers");
+        }
     }
 
     fn timers(&self, _: &Engine<EdgeDesk>) -> impl Iterator<Item = (Armed, EdgeTimer)> {

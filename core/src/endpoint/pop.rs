@@ -96,7 +96,7 @@ pub struct NodeView<'a> {
     pub attached: bool,
     /// Smoothed round trip time.
     pub rtt: Option<Duration>,
-    /// Sessions on it.
+    /// Places taken: sessions on it, and CREATEs that were given up and are not answered.
     pub sessions: usize,
 }
 

@@ -171,12 +171,14 @@ impl ByteQueue {
         }
     }
 
-    /// Puts pieces before everything that waits.
+    /// Puts pieces before everything that waits. They are copied: each may pin twice itself, and is split
+    /// again, perhaps smaller.
     pub(super) fn prepend(&mut self, pieces: impl DoubleEndedIterator<Item = Bytes>) {
         for bytes in pieces.rev().filter(|bytes| !bytes.is_empty()) {
             self.len += bytes.len();
             let charge = bytes.len();
             self.charge += charge;
+            let bytes = Bytes::copy_from_slice(&bytes);
             self.chunks.push_front(Chunk::Shared { bytes, charge });
         }
     }

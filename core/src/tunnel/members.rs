@@ -69,6 +69,11 @@ impl<P: Peer> Tunnel<P> {
         self.roll.answered(number)
     }
 
+    /// Returns how many CREATEs are not answered whose session is not here any more.
+    pub(crate) const fn abandoned(&self) -> usize {
+        self.roll.abandoned()
+    }
+
     /// Returns how many CREATEs are not answered.
     pub(crate) fn unanswered(&self) -> usize {
         self.roll.unanswered()

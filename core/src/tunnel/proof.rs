@@ -57,6 +57,13 @@ pub(crate) mod tests {
         MADE.set(MADE.get() + 1);
     }
 
+    const CLAIM: Claim = Claim {
+        nonce: [2; 16],
+        tunnel: 3,
+        epoch: 4,
+        attempt: 5,
+    };
+
     /// Returns how many codes were made in this thread since the last call.
     pub(crate) fn made() -> u32 {
         MADE.take()
@@ -64,48 +71,36 @@ pub(crate) mod tests {
 
     #[test]
     fn nothing_is_proved_of_a_tunnel_that_is_not_there() {
-        let claim = Claim {
-            nonce: [2; 16],
-            tunnel: 3,
-            epoch: 4,
-            attempt: 5,
-        };
-        let proof = prove(&NOBODYS, claim);
-        assert!(verify(Some(&NOBODYS), claim, &proof));
-        assert!(!verify(None, claim, &proof));
+        let proof = prove(&NOBODYS, CLAIM);
+        assert!(verify(Some(&NOBODYS), CLAIM, &proof));
+        assert!(!verify(None, CLAIM, &proof));
     }
 
     #[test]
     fn every_part_is_covered() {
         let key = [1; 32];
-        let claim = Claim {
-            nonce: [2; 16],
-            tunnel: 3,
-            epoch: 4,
-            attempt: 5,
-        };
-        let proof = prove(&key, claim);
-        assert!(verify(Some(&key), claim, &proof));
-        assert!(!verify(Some(&[9; 32]), claim, &proof));
+        let proof = prove(&key, CLAIM);
+        assert!(verify(Some(&key), CLAIM, &proof));
+        assert!(!verify(Some(&[9; 32]), CLAIM, &proof));
         assert!(!verify(
             Some(&key),
             Claim {
                 nonce: [9; 16],
-                ..claim
+                ..CLAIM
             },
             &proof
         ));
-        assert!(!verify(Some(&key), Claim { tunnel: 9, ..claim }, &proof));
-        assert!(!verify(Some(&key), Claim { epoch: 9, ..claim }, &proof));
+        assert!(!verify(Some(&key), Claim { tunnel: 9, ..CLAIM }, &proof));
+        assert!(!verify(Some(&key), Claim { epoch: 9, ..CLAIM }, &proof));
         assert!(!verify(
             Some(&key),
             Claim {
                 attempt: 9,
-                ..claim
+                ..CLAIM
             },
             &proof
         ));
-        assert!(!verify(Some(&key), claim, &proof[..31]));
-        assert!(!verify(Some(&key), claim, &[]));
+        assert!(!verify(Some(&key), CLAIM, &proof[..31]));
+        assert!(!verify(Some(&key), CLAIM, &[]));
     }
 }

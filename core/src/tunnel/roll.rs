@@ -85,6 +85,11 @@ impl Roll {
         Answered::Freed
     }
 
+    /// Returns how many CREATEs are not answered whose session is not here any more.
+    pub(super) const fn abandoned(&self) -> usize {
+        self.abandoned
+    }
+
     /// Returns how many CREATEs are not answered.
     pub(super) fn unanswered(&self) -> usize {
         self.unanswered.len()

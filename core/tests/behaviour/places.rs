@@ -1,6 +1,7 @@
 //! Places for sessions: an exit has as many as its host allows, and a dial holds one until it is answered.
 
-use crate::common::{Way::ToPop, World, config, create, demand, encode, secs, welcome};
+use crate::common::{Way::ToPop, World, config, create, demand, encode, hello, secs, welcome};
+use bytes::Bytes;
 use titan_core::endpoint::{
     Batch, CloseMode, Config, Edge, EdgeEvent, Event, Open, SessionId, UplinkId,
 };
@@ -121,6 +122,46 @@ fn a_create_is_answered_once_whatever_became_of_its_session() {
     world.inject(world.link(0), ToPop, Frame::Reply { session: 1, reply });
     assert_eq!(world.tunnel_gone(), None, "it is dropped");
     assert_eq!(world.pop.nodes()[0].sessions, 0);
+}
+
+#[test]
+fn a_tunnel_outlives_any_number_of_sessions() {
+    let mut world = World::new(places(1), 1);
+    for _ in 0..1100 {
+        let (pop, edge) = world.connect_with(of_user(1));
+        abort(&mut world, pop);
+        world.edges[0]
+            .core
+            .close(world.now, edge, Code::Ok, CloseMode::Abort);
+        world.run();
+    }
+    assert_eq!(world.tunnel_gone(), None);
+}
+
+#[test]
+fn a_second_answer_to_what_is_being_closed_ends_the_tunnel() {
+    let mut world = World::new(config(), 0);
+    let link = world.raw_edge("node-0");
+    let mut greeting = hello(1, 1);
+    greeting.limits.as_mut().unwrap().early_max = 0;
+    world.inject(link, ToPop, Frame::Hello(greeting));
+    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let id = world.open();
+    world.pop.write(world.now, id, Bytes::from(vec![1; 100]));
+    world.pop.close(world.now, id, Code::Ok, CloseMode::Flush);
+    world.run();
+    let reply = wire::Reply {
+        upload_limit: 50,
+        ..wire::Reply::default()
+    };
+    let answer = || Frame::Reply {
+        session: 1,
+        reply: reply.clone(),
+    };
+    world.inject(link, ToPop, answer());
+    assert_eq!(world.tunnel_gone(), None);
+    world.inject(link, ToPop, answer());
+    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
 }
 
 /// An edge with a tunnel to each of two POPs, played by the test.

@@ -3,8 +3,8 @@
 use crate::common::{Way::ToPop, World, config, encode, hello};
 use bytes::Bytes;
 use std::sync::Arc;
-use titan_core::endpoint::Batch;
-use titan_proto::{Frame, wire};
+use titan_core::endpoint::{Batch, CloseMode};
+use titan_proto::{Code, Frame, wire};
 
 /// A block of memory that tells whether anything still points into it.
 struct Block {
@@ -88,4 +88,56 @@ fn a_rest_is_charged_for_what_it_pins() {
         Arc::strong_count(&alive) == 1 || charged >= 32 << 10,
         "64 KiB are pinned, charged are {charged}"
     );
+}
+
+#[test]
+fn a_piece_on_its_way_is_charged_for_what_it_pins() {
+    let mut world = World::new(config(), 0);
+    let link = world.raw_edge("node-0");
+    let mut greeting = hello(1, 1);
+    greeting.limits.as_mut().unwrap().data_max = 1 << 10;
+    world.inject(link, ToPop, Frame::Hello(greeting));
+    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let id = world.open();
+    let reply = wire::Reply {
+        upload_limit: 64 << 10,
+        ..wire::Reply::default()
+    };
+    world.inject(link, ToPop, Frame::Reply { session: 1, reply });
+    let (block, alive) = block(vec![1; 64 << 10]);
+    world.pop.write(world.now, id, block);
+    let carrier = world.links[link].pop.unwrap();
+    let mut batch = Batch::new(4 << 10);
+    while world.pop.poll_ready().is_some() {}
+    world.pop.poll_transmit(world.now, carrier, &mut batch);
+    drop(batch);
+    // What stays is given up; what left may have to be sent again.
+    world
+        .pop
+        .close(world.now, id, Code::Reset, CloseMode::Abort);
+    let usage = world.pop.usage();
+    assert!(
+        usage.resend_bytes > 0 && usage.session_bytes == 0,
+        "{usage:?}"
+    );
+    assert_eq!(Arc::strong_count(&alive), 1, "1 KiB pins 64");
+}
+
+#[test]
+fn no_more_of_an_answer_is_kept_than_an_answer_has() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    let mut addresses = vec![Bytes::from(vec![9; 17])];
+    addresses.extend((0..9).map(|last| Bytes::from(vec![10, 0, 0, last])));
+    let reply = wire::Reply {
+        addresses,
+        upload_limit: 1 << 10,
+        ..wire::Reply::default()
+    };
+    world.inject(world.link(0), ToPop, Frame::Reply { session: 1, reply });
+    let kept = &world.pop.reply(id).unwrap().addresses;
+    let expected: Vec<_> = (0..8)
+        .map(|last| Bytes::from(vec![10, 0, 0, last]))
+        .collect();
+    assert_eq!(*kept, expected);
 }

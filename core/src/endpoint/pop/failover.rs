@@ -309,15 +309,17 @@ pub(super) const fn is_exit_failure(code: Code) -> bool {
 /// Returns the answer as it is kept: what was decoded are slices of the block that it arrived in, and
 /// would hold that for as long as the session lives.
 fn kept(mut reply: wire::Reply) -> wire::Reply {
+    reply
+        .addresses
+        .retain(|address| address.len() <= ADDRESS_LEN);
     reply.addresses.truncate(ADDRESSES_MAX);
     for address in &mut reply.addresses {
-        address.truncate(ADDRESS_LEN);
         *address = Bytes::copy_from_slice(address);
     }
     reply.addresses.shrink_to_fit();
     reply
 }
 
-/// Addresses of an answer that are kept, and bytes of each.
+/// Addresses of an answer that are kept, and bytes that one has at most.
 const ADDRESSES_MAX: usize = 8;
 const ADDRESS_LEN: usize = 16;
