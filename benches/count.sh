@@ -14,7 +14,7 @@ for bench in "${@:-codec scheduler selection}"; do
     # Without a name that is a list.
     for name in $bench; do
         program=$(cargo bench --locked -p titan-benches --bench "$name" --no-run --message-format=json |
-            sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+            sed -n '/"kind":\["bench"\]/s/.*"executable":"\([^"]*\)".*/\1/p')
         "$program" --bench --list | sed -n 's/: benchmark$//p' >"$folder/names"
         measured='criterion::bencher::Bencher*::iter*'
         valgrind --tool=callgrind --collect-atstart=no --toggle-collect="$measured" --dump-after="$measured" \
