@@ -87,6 +87,10 @@ marks! {
     FailoverDetached = "failover-by-detachment",
     /// A dial moved because its exit said nothing.
     FailoverSilent = "failover-by-silence",
+    /// A dial moved because it had no turn on its tunnel.
+    FailoverQueued = "failover-from-own-queue",
+    /// A dial came to nothing because this POP had no turn for it.
+    QueuedTooLong = "dial-queued-too-long",
     /// Early data moved to another exit.
     EarlyMoved = "early-data-moved",
     /// Early data and the end of the direction moved to another exit.

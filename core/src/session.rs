@@ -81,8 +81,8 @@ pub(crate) trait Attempt: core::fmt::Debug {
     /// Returns the memory it pins.
     fn charge(&self) -> u64;
 
-    /// Makes the CREATE.
-    fn create(&self) -> wire::Create;
+    /// Makes the CREATE, which leaves now.
+    fn create(&mut self, now: Instant) -> wire::Create;
 
     /// Learns of a frame that left for the target before the reply.
     fn framed(&mut self, frame: &Frame);

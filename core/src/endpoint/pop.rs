@@ -4,6 +4,7 @@ mod account;
 mod audit;
 mod away;
 mod bars;
+mod clock;
 mod desk;
 mod entry;
 mod failover;
@@ -41,6 +42,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bars::Bars;
 use bytes::Bytes;
+use clock::DialClock;
 use core::net::IpAddr;
 use desk::{Guest, PopDesk};
 use entry::NodeEntry;
@@ -296,8 +298,7 @@ impl Engine<PopDesk> {
             strict: open.strict,
             exits: Exits::default(),
             early: Early::default(),
-            opened_at: now,
-            deadline: now + self.config.dial_budget,
+            clock: DialClock::new(now, &self.config),
             refused: false,
             verdict: None,
         };
@@ -344,8 +345,7 @@ impl PopRole {
         id: SessionId,
         tunnel_id: TunnelId,
     ) {
-        let patience = now + engine.config.dial_timeout + DIAL_SLACK;
-        let (budget, early_max) = (engine.config.dial_budget, engine.config.early_max);
+        let early_max = engine.config.early_max;
         let window = engine.initial_window();
         let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
             return;
@@ -358,9 +358,7 @@ impl PopRole {
         };
         attempt.exits.push(key_of(tunnel_id));
         // An exit that is away is waited for as long as a dial may take in all.
-        let waits = tunnel.carrier().is_none();
-        let last = attempt.opened_at + budget;
-        attempt.deadline = if waits { last } else { patience.min(last) };
+        attempt.clock.queue(now, tunnel.carrier().is_some());
         let grants = Grants {
             send: tunnel.limits().early_max.min(early_max),
             recv: window,
@@ -514,10 +512,6 @@ impl Duties for PopRole {
         engine.desk.groups.len()
     }
 }
-
-/// How much longer than the edge the POP waits for a dial: only the edge's clock ends it, unless the
-/// edge is silent.
-const DIAL_SLACK: Duration = Duration::from_secs(5);
 
 const fn key_of(tunnel: TunnelId) -> ExitKey {
     ExitKey(tunnel.index_number())

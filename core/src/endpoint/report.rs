@@ -47,7 +47,7 @@ pub enum Whose {
     Tunnel,
     /// The edge's: its memory or its sessions, and whatever else it refuses by.
     Edge,
-    /// The POP's memory.
+    /// The POP's: its memory, or the turns that it gives on a tunnel.
     Pop,
 }
 

@@ -150,7 +150,7 @@ impl<D: Desk> Engine<D> {
                 continue;
             };
             let frame = if session.take_turn(session_id, tunnel) {
-                session.create()
+                session.create(now)
             } else {
                 session.next_data(data_max.min(tunnel.data_max()).min(room))
             };

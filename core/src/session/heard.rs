@@ -184,9 +184,9 @@ impl<F: Flow> Session<F> {
     }
 
     /// Makes the CREATE that has its turn.
-    pub(crate) fn create(&self) -> Option<Frame> {
-        let (session, attempt) = (self.number()?, self.attempt()?);
-        let mut create = super::Attempt::create(attempt);
+    pub(crate) fn create(&mut self, now: Instant) -> Option<Frame> {
+        let (session, attempt) = (self.number()?, self.attempt_mut()?);
+        let mut create = super::Attempt::create(attempt, now);
         create.download_limit = self.body.recv.limit;
         create.group = self.group;
         create.weight = self.weight;

@@ -24,5 +24,6 @@ mod places;
 mod pressure;
 mod rates;
 mod reports;
+mod turns;
 
 use titan_kit::pair as common;

@@ -46,7 +46,7 @@ impl Attempt for EdgeAttempt {
         0
     }
 
-    fn create(&self) -> wire::Create {
+    fn create(&mut self, _: Instant) -> wire::Create {
         wire::Create::default()
     }
 

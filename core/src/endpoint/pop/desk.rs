@@ -91,7 +91,7 @@ impl Desk for PopDesk {
         session: &mut Session<PopFlow>,
         whose: Whose,
     ) {
-        session.flow_mut().shed = Some(whose);
+        session.flow_mut().limit = Some(whose);
     }
 
     fn over(

@@ -3,6 +3,7 @@
 //! A session moves iff nothing of it can have reached a target: its edge said that the dial failed,
 //! and an edge says otherwise before it writes; or no client byte was ever framed for its tunnel.
 
+use super::clock::Late;
 use super::desk::PopDesk;
 use super::part::PopAttempt;
 use super::{PopRole, key_of};
@@ -11,6 +12,7 @@ use crate::arena::{SessionId, TunnelId};
 use crate::endpoint::desk::Desk as _;
 use crate::endpoint::engine::Engine;
 use crate::endpoint::event::PopEvent;
+use crate::endpoint::report::Whose;
 use crate::exit::index::Demand;
 use crate::mark::{self, Mark};
 use crate::planted::{self, Planted};
@@ -21,6 +23,27 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use titan_proto::{Code, wire};
+
+impl Engine<PopDesk> {
+    /// Lets a dial wait for its turn on the only exit it has, as long as it may take in all; false if it
+    /// has.
+    fn wait_for_turn(&mut self, now: Instant, id: SessionId) -> bool {
+        let waits = self.change(now, id, |session| {
+            let clock = &mut session.attempt_mut()?.clock;
+            clock.wait();
+            (!clock.is_over(now)).then_some(())
+        });
+        waits.flatten().is_some()
+    }
+
+    /// Notes that it is for this POP's want of turns that a dial came to nothing.
+    fn blame_pop(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            mark::hit(Mark::QueuedTooLong);
+            session.flow_mut().limit = Some(Whose::Pop);
+        }
+    }
+}
 
 impl PopRole {
     /// Applies the edge's answer to a CREATE.
@@ -154,25 +177,52 @@ impl PopRole {
         }
     }
 
-    /// Handles a dial that took longer than its edge may take.
+    /// Handles a dial that took longer than it may. No exit is blamed for the time in this POP's queue.
     pub(super) fn give_up_exit(
         &mut self,
         engine: &mut Engine<PopDesk>,
         now: Instant,
         id: SessionId,
     ) {
-        let session = engine.sessions.get(id);
-        if let Some(tunnel) = session.and_then(|session| session.tunnel()) {
+        let Some(session) = engine.sessions.get(id) else {
+            return;
+        };
+        let Some(attempt) = session.attempt() else {
+            return;
+        };
+        let away = engine.is_away(id);
+        let late = if away {
+            Late::Exit
+        } else {
+            attempt.clock.late(now)
+        };
+        if late == Late::Exit
+            && let Some(tunnel) = session.tunnel()
+        {
             self.index.failed(now, key_of(tunnel));
         }
+        let (queued, framed) = (session.number().is_none(), attempt.has_framed());
         if self.leave_silent_exit(engine, now, id) {
-            mark::hit(Mark::FailoverSilent);
-        } else {
-            mark::hit(Mark::DialOverdue);
-            let away = engine.is_leased_away(id);
-            let code = if away { Code::ExitAway } else { Code::TimedOut };
-            engine.reset(now, id, heard(engine, id).unwrap_or(code));
+            mark::hit(if queued && !away {
+                Mark::FailoverQueued
+            } else {
+                Mark::FailoverSilent
+            });
+            return;
         }
+        if queued && !away && engine.wait_for_turn(now, id) {
+            return;
+        }
+        mark::hit(Mark::DialOverdue);
+        let code = if engine.is_leased_away(id) {
+            Code::ExitAway
+        } else if late == Late::Pop && !framed {
+            engine.blame_pop(id);
+            Code::Overloaded
+        } else {
+            Code::TimedOut
+        };
+        engine.reset(now, id, heard(engine, id).unwrap_or(code));
     }
 
     /// Moves a session off an exit that says nothing, if no client byte was framed for it and there
@@ -218,7 +268,7 @@ impl PopRole {
             mark::hit(Mark::OutOfExits);
             return None;
         }
-        if now >= attempt.opened_at + engine.config.dial_budget {
+        if attempt.clock.is_over(now) {
             mark::hit(Mark::DialBudgetOver);
             return None;
         }

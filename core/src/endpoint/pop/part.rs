@@ -1,5 +1,6 @@
 //! The POP's part of a session: what it needs to try another exit, and whose bytes they are.
 
+use super::clock::DialClock;
 use super::meter::Meter;
 use crate::account::Carried;
 use crate::arena::SessionId;
@@ -29,8 +30,8 @@ pub(crate) struct PopFlow {
     pub(super) trace: TraceId,
     /// The exit it is at, or was tried with last.
     pub(super) exit: Option<Arc<Exit>>,
-    /// Whose share of the memory it was reset for.
-    pub(super) shed: Option<Whose>,
+    /// Whose limit of memory or of turns ended it.
+    pub(super) limit: Option<Whose>,
     /// Its driver gave it up.
     pub(super) abandoned: bool,
 }
@@ -53,8 +54,7 @@ pub(crate) struct PopAttempt {
     pub(super) strict: bool,
     pub(super) exits: Exits,
     pub(super) early: Early,
-    pub(super) opened_at: Instant,
-    pub(super) deadline: Instant,
+    pub(super) clock: DialClock,
     pub(super) refused: bool,
     /// The last outcome that was the target's: what the client hears, whatever exits say.
     pub(super) verdict: Option<Code>,
@@ -108,7 +108,8 @@ impl PopFlow {
         } else {
             code
         };
-        let shed = self.shed.filter(|_| code == Code::Memory);
+        let limited = matches!(code, Code::Memory | Code::Overloaded);
+        let limit = self.limit.filter(|_| limited);
         SessionReport {
             session: id,
             trace: self.trace,
@@ -117,7 +118,7 @@ impl PopFlow {
             address,
             carried: self.meter.carried(),
             code,
-            whose: shed.or_else(|| Whose::of(code)),
+            whose: limit.or_else(|| Whose::of(code)),
         }
     }
 }
@@ -146,14 +147,15 @@ impl Flow for PopFlow {
 
 impl Attempt for PopAttempt {
     fn deadline(&self) -> Option<Instant> {
-        Some(self.deadline)
+        Some(self.clock.deadline())
     }
 
     fn charge(&self) -> u64 {
         self.early.charge()
     }
 
-    fn create(&self) -> wire::Create {
+    fn create(&mut self, now: Instant) -> wire::Create {
+        self.clock.framed(now);
         self.create.clone()
     }
 

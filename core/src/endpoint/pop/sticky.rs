@@ -140,10 +140,9 @@ impl PopRole {
         id: SessionId,
         code: Code,
     ) -> Option<TunnelId> {
-        let budget = engine.config.dial_budget;
         let session = engine.sessions.get_mut(id)?;
         let attempt = session.attempt()?;
-        if attempt.exits.are_used_up() || now >= attempt.opened_at + budget {
+        if attempt.exits.are_used_up() || attempt.clock.is_over(now) {
             return None;
         }
         let demand = Demand {
@@ -181,12 +180,11 @@ impl PopRole {
 
     /// Lets sticky dials wait for their exit as long as a dial may take in all.
     pub(super) fn wait_for_exit(engine: &mut Engine<PopDesk>, id: SessionId) {
-        let budget = engine.config.dial_budget;
         if let Some(session) = engine.sessions.get_mut(id)
             && session.flow().grip.is_some()
             && let Some(attempt) = session.attempt_mut()
         {
-            attempt.deadline = attempt.opened_at + budget;
+            attempt.clock.wait();
         }
     }
 
