@@ -87,6 +87,8 @@ marks! {
     FailoverDetached = "failover-by-detachment",
     /// A dial moved because its exit said nothing.
     FailoverSilent = "failover-by-silence",
+    /// An exit was passed over because a user had its share of dials there.
+    DialShare = "dial-share-used-up",
     /// A dial moved because it had no turn on its tunnel.
     FailoverQueued = "failover-from-own-queue",
     /// A dial came to nothing because this POP had no turn for it.

@@ -160,11 +160,11 @@ impl Endpoint<PopRole> {
     /// Opens a session through the best exit. CREATE and the first bytes leave at once.
     ///
     /// # Errors
-    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short,
+    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short, if every exit has as
+    /// many sessions as it may, or if the group has as many dials under way as it may,
     /// [`Code::ShuttingDown`] if this POP drains, and the code the group was [shut](Self::exhaust)
     /// with. For sticky sessions also [`Code::ExitAway`] if the name is bound to a node that is gone
-    /// and the session is strict, and [`Code::Overloaded`] if the exit is at its cap or every lease is
-    /// held and there may be no more.
+    /// and the session is strict, and [`Code::Overloaded`] if the owner may hold no more leases.
     pub fn open(&mut self, now: Instant, open: Open) -> Result<SessionId, Code> {
         let now = self.enter(now);
         if self.engine.is_leaving() {
@@ -183,12 +183,12 @@ impl Endpoint<PopRole> {
         }
         let (tunnel, grip) = match &open.sticky {
             None => {
-                let tunnel = self.role.choose(&self.engine, now, &demand);
-                (tunnel.ok_or(Code::NoExit)?, None)
+                let tunnel = self.role.choose(&self.engine, now, open.group, demand);
+                (tunnel?, None)
             }
             Some(sticky) => {
                 let engine = &self.engine;
-                let leased = self.role.lease(engine, now, sticky, &demand);
+                let leased = self.role.lease(engine, now, sticky, open.group, &demand);
                 self.role.arm_leases(&mut self.engine, now);
                 let (tunnel, grip) = leased?;
                 (tunnel, Some(Box::new(grip)))
@@ -321,20 +321,39 @@ impl Engine<PopDesk> {
             .min(tunnel.limits().sessions_max)
             .min(self.config.sessions_max)
     }
+
+    /// Tells whether a group may have another dial on a tunnel.
+    fn may_dial(&self, id: TunnelId, group: u32) -> bool {
+        let tunnel = self.tunnels.get(id);
+        tunnel.is_some_and(|tunnel| tunnel.may_dial(group, self.cap_of(tunnel) as usize))
+    }
 }
 
 impl PopRole {
-    /// Chooses a tunnel and counts a session on it.
+    /// Chooses a tunnel on which the group may have another dial, and counts a session on it.
     fn choose(
         &mut self,
         engine: &Engine<PopDesk>,
         now: Instant,
-        demand: &Demand,
-    ) -> Option<TunnelId> {
-        let choice = self.index.choose(now, demand, &mut self.rng)?;
-        let tunnel = engine.tunnels.key_at(choice.key.0);
-        debug_assert!(tunnel.is_some(), "the index knows only live tunnels");
-        tunnel
+        group: u32,
+        mut demand: Demand,
+    ) -> Result<TunnelId, Code> {
+        // Nobody knows of which countries those are that are full.
+        let mut full = demand.country.is_none() && self.index.has_full();
+        loop {
+            let Some(choice) = self.index.choose(now, &demand, &mut self.rng) else {
+                return Err(if full { Code::Overloaded } else { Code::NoExit });
+            };
+            let id = engine.tunnels.key_at(choice.key.0).ok_or(Code::NoExit)?;
+            if engine.may_dial(id, group) {
+                return Ok(id);
+            }
+            mark::hit(Mark::DialShare);
+            full = true;
+            self.index.session_closed(now, choice.key);
+            let next = demand.exclude.iter_mut().find(|slot| slot.is_none());
+            *next.ok_or(Code::Overloaded)? = Some(choice.key);
+        }
     }
 
     /// Puts a session on a tunnel, as if it had never been on another.

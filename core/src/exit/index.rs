@@ -57,6 +57,8 @@ use alloc::{
 pub struct Index {
     slots: Vec<Option<Entry>>,
     count: usize,
+    /// How many exits are barred because they have as many sessions as they may.
+    full: usize,
     everywhere: Buckets,
     /// Ordered, not hashed, so that every run is the same; bounded by the number of countries.
     countries: BTreeMap<Country, Buckets>,
@@ -89,6 +91,7 @@ impl Index {
         let (state, review) = (entry.state(), entry.review);
         self.take_out(key);
         self.reviews.remove(&(review, key));
+        self.full -= usize::from(self.entry(key).is_some_and(|entry| entry.full));
         self.slots[key.0 as usize] = None;
         self.count -= 1;
         Some(state)
@@ -135,6 +138,12 @@ impl Index {
         self.count
     }
 
+    /// Tells whether an exit would do that has as many sessions as it may.
+    #[must_use]
+    pub const fn has_full(&self) -> bool {
+        self.full > 0
+    }
+
     /// Tells whether there are no exits.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -162,6 +171,9 @@ impl Index {
         let review = entry.review_after(now);
         let scheduled = core::mem::replace(&mut entry.review, review);
         let (band, placed) = (entry.band_at(now), entry.band);
+        let full = entry.is_full();
+        let was_full = core::mem::replace(&mut entry.full, full);
+        self.full = self.full + usize::from(full) - usize::from(was_full);
         if scheduled != review {
             self.reviews.remove(&(scheduled, key));
             if review != entry::NEVER {

@@ -17,8 +17,8 @@ impl<P: Peer> Tunnel<P> {
         assert!(self.numbering.is_consistent(), "I2: {id:?} numbering");
         assert!(self.roll.numbers_are_opened(), "{id:?} numbers grow");
         assert!(
-            self.roll.abandoned_are_counted(),
-            "I10: {id:?} places of dials that were given up"
+            self.roll.places_are_counted(),
+            "I10: {id:?} places of dials"
         );
         assert_eq!(
             self.roll.waiting(),

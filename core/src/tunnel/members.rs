@@ -43,7 +43,7 @@ impl<P: Peer> Tunnel<P> {
 
     /// Lets a new session wait for its number.
     pub(crate) fn queue(&mut self, group: u32, weight: u32, id: SessionId) {
-        self.roll.queue(id);
+        self.roll.queue(group, id);
         self.enlist(group, weight, id);
     }
 
@@ -55,7 +55,7 @@ impl<P: Peer> Tunnel<P> {
 
     /// Forgets a session that has no number.
     pub(crate) fn unqueue(&mut self, group: u32, id: SessionId) {
-        self.roll.unqueue(id);
+        self.roll.unqueue(group, id);
         self.withdraw(group, id);
     }
 
@@ -72,6 +72,13 @@ impl<P: Peer> Tunnel<P> {
     /// Returns how many CREATEs are not answered whose session is not here any more.
     pub(crate) const fn abandoned(&self) -> usize {
         self.roll.abandoned()
+    }
+
+    /// Tells whether a group may have another dial, of so many places: while it has fewer under way than
+    /// are free. One that takes all it can leaves half of them, two a third, and whoever comes next finds
+    /// one free.
+    pub(crate) fn may_dial(&self, group: u32, places: usize) -> bool {
+        self.roll.dials_of(group) < places.saturating_sub(self.roll.count())
     }
 
     /// Returns how many CREATEs are not answered.

@@ -22,7 +22,9 @@ pub(super) struct Roll {
     /// Numbers whose CREATE is not answered, whoever still waits for that, and their groups. A number is
     /// in use until then: its peer has a session for it.
     unanswered: BTreeMap<u64, u32>,
-    /// How many of these have no session here any more.
+    /// How many dials of each group are under way: queued or not answered.
+    dials: BTreeMap<u32, usize>,
+    /// How many of the unanswered have no session here any more.
     abandoned: usize,
     /// Highest session number ever opened.
     opened: u64,
@@ -45,24 +47,42 @@ impl Roll {
     pub(super) fn admit(&mut self, number: u64, group: u32, id: SessionId) {
         self.numbered.insert(number, id);
         self.unanswered.insert(number, group);
+        *self.dials.entry(group).or_default() += 1;
     }
 
     /// Takes in a session that waits for its number.
-    pub(super) fn queue(&mut self, id: SessionId) {
+    pub(super) fn queue(&mut self, group: u32, id: SessionId) {
         self.queued.insert(id);
+        *self.dials.entry(group).or_default() += 1;
     }
 
     /// Gives a session that waits for it the next number.
     pub(super) fn number(&mut self, group: u32, id: SessionId) -> u64 {
         self.opened += 1;
-        self.queued.remove(&id);
+        self.unqueue(group, id);
         self.admit(self.opened, group, id);
         self.opened
     }
 
     /// Forgets a session that has no number.
-    pub(super) fn unqueue(&mut self, id: SessionId) {
-        self.queued.remove(&id);
+    pub(super) fn unqueue(&mut self, group: u32, id: SessionId) {
+        if self.queued.remove(&id) {
+            self.end_dial(group);
+        }
+    }
+
+    fn end_dial(&mut self, group: u32) {
+        if let Some(dials) = self.dials.get_mut(&group) {
+            *dials -= 1;
+            if *dials == 0 {
+                self.dials.remove(&group);
+            }
+        }
+    }
+
+    /// Returns how many dials of a group are under way.
+    pub(super) fn dials_of(&self, group: u32) -> usize {
+        self.dials.get(&group).copied().unwrap_or(0)
     }
 
     /// Forgets the session of a number; tells whether the number is in use no more.
@@ -75,9 +95,10 @@ impl Roll {
 
     /// Notes the answer to a CREATE.
     pub(super) fn answered(&mut self, number: u64) -> Answered {
-        if self.unanswered.remove(&number).is_none() {
+        let Some(group) = self.unanswered.remove(&number) else {
             return Answered::Before;
-        }
+        };
+        self.end_dial(group);
         if self.numbered.contains_key(&number) {
             return Answered::InUse;
         }
@@ -158,9 +179,11 @@ impl Roll {
         numbers.all(|&number| number <= self.opened)
     }
 
-    pub(super) fn abandoned_are_counted(&self) -> bool {
+    pub(super) fn places_are_counted(&self) -> bool {
         let unanswered = self.unanswered.keys();
         let here = |number: &&u64| self.numbered.contains_key(number);
+        let dials = self.dials.values().sum::<usize>();
         unanswered.filter(|number| !here(number)).count() == self.abandoned
+            && dials == self.queued.len() + self.unanswered.len()
     }
 }

@@ -409,7 +409,7 @@ fn a_session_that_ended_makes_room_at_its_exit() {
     for _ in 0..5 {
         let sessions = [world.connect(), world.connect()];
         let demand = crate::common::demand();
-        assert_eq!(world.pop.open(world.now, demand), Err(Code::NoExit));
+        assert_eq!(world.pop.open(world.now, demand), Err(Code::Overloaded));
         for (id, _) in sessions {
             world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
         }

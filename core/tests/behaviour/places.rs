@@ -1,12 +1,16 @@
 //! Places for sessions: an exit has as many as its host allows, and a dial holds one until it is answered.
 
-use crate::common::{Way::ToPop, World, config, create, demand, encode, hello, secs, welcome};
+use crate::common::{
+    Way::ToPop, World, config, create, demand, encode, hello, millis, secs, welcome,
+};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use titan_core::endpoint::{
     Batch, CloseMode, Config, Edge, EdgeEvent, Event, Open, SessionId, UplinkId,
 };
 use titan_core::exit::guard::Guard;
-use titan_core::time::Instant;
+use titan_core::exit::lease::{SessionName, Sticky};
+use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, Frame, wire};
 
 fn places(sessions_max: u32) -> Config {
@@ -162,6 +166,139 @@ fn a_second_answer_to_what_is_being_closed_ends_the_tunnel() {
     assert_eq!(world.tunnel_gone(), None);
     world.inject(link, ToPop, answer());
     assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+}
+
+#[test]
+fn when_every_place_is_taken_that_is_what_a_client_hears() {
+    let mut world = World::new(places(1), 2);
+    world.open_with(of_user(1));
+    world.open_with(of_user(2));
+    let refused = world.pop.open(world.now, of_user(3));
+    assert_eq!(refused, Err(Code::Overloaded));
+    world.unplug(0);
+    world.unplug(1);
+    let refused = world.pop.open(world.now, of_user(3));
+    assert_eq!(refused, Err(Code::NoExit));
+}
+
+#[test]
+fn whoever_dials_all_it_can_leaves_places_for_everybody_else() {
+    for sticky in [false, true] {
+        let mut world = World::new(places(16), 1);
+        let open = |world: &mut World, group| {
+            let mut open = of_user(group);
+            open.sticky = sticky.then(|| Sticky {
+                owner: u64::from(group),
+                name: SessionName::new("name").unwrap(),
+                strict: false,
+            });
+            world.pop.open(world.now, open)
+        };
+        let all_of = |world: &mut World, group| {
+            let ids = core::iter::from_fn(|| {
+                let id = open(world, group);
+                assert!(id.is_ok() || id == Err(Code::Overloaded));
+                id.ok()
+            });
+            ids.count()
+        };
+        let taken: Vec<usize> = (1..=5).map(|group| all_of(&mut world, group)).collect();
+        assert_eq!(taken, [8, 4, 2, 1, 1]);
+        world.run();
+    }
+}
+
+#[test]
+fn a_users_share_counts_dials_and_no_sessions_that_are_connected() {
+    let mut world = World::new(places(8), 1);
+    for _ in 0..6 {
+        world.connect();
+    }
+    world.open();
+    assert!(world.pop.open(world.now, demand()).is_err(), "one is free");
+    world.answer(Ok(()));
+    world.open();
+}
+
+#[test]
+fn a_user_without_a_share_at_one_exit_goes_to_another() {
+    let mut world = World::new(places(4), 3);
+    let ids: Vec<SessionId> = (0..6).map(|_| world.open()).collect();
+    let taken: Vec<usize> = world.pop.nodes().iter().map(|node| node.sessions).collect();
+    assert_eq!((ids.len(), taken), (6, vec![2, 2, 2]));
+    assert_eq!(world.pop.open(world.now, demand()), Err(Code::Overloaded));
+}
+
+/// Returns how long the first byte took, for each session that user 2 opens one after the other over an
+/// edge of 32 places, every dial of which takes 100 ms.
+fn first_bytes(greedy: bool) -> Vec<Duration> {
+    let step = millis(5);
+    let mut world = World::new(places(32), 1);
+    let mut dials: Vec<(Instant, SessionId)> = Vec::new();
+    let mut of_greedy = VecDeque::new();
+    let mut mine = None;
+    let mut took = Vec::new();
+    while took.len() < 20 {
+        if greedy {
+            while let Ok(id) = world.pop.open(world.now, demand()) {
+                of_greedy.push_back(id);
+            }
+            // Some are given up at once, the others when they are connected.
+            for _ in 0..of_greedy.len() / 4 {
+                let id = of_greedy.pop_front().unwrap();
+                world
+                    .pop
+                    .close(world.now, id, Code::Reset, CloseMode::Abort);
+            }
+        }
+        let (since, id) = *mine.get_or_insert_with(|| {
+            let id = world.pop.open(world.now, of_user(2));
+            (world.now, id.expect("there is a place for everybody"))
+        });
+        world.wait(step);
+        let now = world.now;
+        for session in world.edges[0].opened.drain(..) {
+            dials.push((now + millis(100), session));
+        }
+        while let Some(nth) = dials.iter().position(|&(at, _)| at <= now) {
+            let (_, session) = dials.remove(nth);
+            world.dialled(0, session, Ok(()));
+            world.send_down(0, session, b"first");
+        }
+        if !world.read_down(id).is_empty() {
+            took.push(now.since(since));
+            abort(&mut world, id);
+            mine = None;
+        }
+        of_greedy.retain(|&id| {
+            let connected = !world.read_down(id).is_empty();
+            if connected {
+                abort(&mut world, id);
+            }
+            !connected
+        });
+        for (edge, session) in core::mem::take(&mut world.edge_woken) {
+            let core = &mut world.edges[edge].core;
+            if core
+                .status(now, session)
+                .is_some_and(|status| status.ended.is_some())
+            {
+                core.close(now, session, Code::Ok, CloseMode::Abort);
+            }
+        }
+    }
+    assert_eq!(world.tunnel_gone(), None);
+    took
+}
+
+#[test]
+fn a_users_first_byte_comes_as_soon_as_alone_while_another_dials_all_it_can() {
+    let alone = first_bytes(false).into_iter().max().unwrap();
+    let beside = first_bytes(true).into_iter().max().unwrap();
+    assert!(
+        beside <= alone * 6 / 5,
+        "{alone:?} alone, {beside:?} beside"
+    );
 }
 
 /// An edge with a tunnel to each of two POPs, played by the test.

@@ -263,7 +263,8 @@ impl PopRole {
         now: Instant,
         id: SessionId,
     ) -> Option<TunnelId> {
-        let attempt = engine.sessions.get(id)?.attempt()?;
+        let session = engine.sessions.get(id)?;
+        let attempt = session.attempt()?;
         if attempt.exits.are_used_up() {
             mark::hit(Mark::OutOfExits);
             return None;
@@ -276,7 +277,7 @@ impl PopRole {
             country: attempt.country,
             exclude: attempt.exits.tried(),
         };
-        self.choose(engine, now, &demand)
+        self.choose(engine, now, session.group(), demand).ok()
     }
 
     /// Gives a session another exit. Early bytes and the end of the direction move together.

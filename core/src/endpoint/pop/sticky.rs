@@ -44,6 +44,7 @@ impl PopRole {
         engine: &Engine<PopDesk>,
         now: Instant,
         sticky: &Sticky,
+        group: u32,
         demand: &Demand,
     ) -> Result<(TunnelId, Grip), Code> {
         let key = LeaseKey {
@@ -57,7 +58,7 @@ impl PopRole {
                 lease.holders > 0 || tunnel.is_some_and(|tunnel| !tunnel.peer().is_leaving())
             };
             if let Some(tunnel) = self.tunnel_of_node(engine, &lease.node).filter(stays) {
-                return self.join(engine, now, key, sticky.strict, tunnel);
+                return self.join(engine, now, key, sticky.strict, (tunnel, group));
             }
             if sticky.strict {
                 return Err(Code::ExitAway);
@@ -67,7 +68,7 @@ impl PopRole {
             mark::hit(Mark::LeasesFull);
             return Err(Code::Overloaded);
         }
-        self.bind(engine, now, key, sticky.strict, demand)
+        self.bind(engine, now, key, sticky.strict, (group, demand))
     }
 
     /// Returns the node's tunnel, attached or waiting to be.
@@ -80,17 +81,17 @@ impl PopRole {
         Some(id)
     }
 
-    /// Adds a session to a lease. The exit's cap holds here too, also while it is away.
+    /// Adds a session to a lease. The exit's cap and its shares hold here too, also while it is away.
     fn join(
         &mut self,
         engine: &Engine<PopDesk>,
         now: Instant,
         key: LeaseKey,
         strict: bool,
-        id: TunnelId,
+        (id, group): (TunnelId, u32),
     ) -> Result<(TunnelId, Grip), Code> {
         let tunnel = engine.tunnels.get(id).ok_or(Code::ExitAway)?;
-        if tunnel.session_count() >= engine.cap_of(tunnel) as usize {
+        if !engine.may_dial(id, group) {
             return Err(Code::Overloaded);
         }
         if tunnel.carrier().is_none() {
@@ -113,9 +114,9 @@ impl PopRole {
         now: Instant,
         key: LeaseKey,
         strict: bool,
-        demand: &Demand,
+        (group, demand): (u32, &Demand),
     ) -> Result<(TunnelId, Grip), Code> {
-        let tunnel = self.choose(engine, now, demand).ok_or(Code::NoExit)?;
+        let tunnel = self.choose(engine, now, group, *demand)?;
         let bound = engine
             .tunnels
             .get(tunnel)
@@ -149,6 +150,7 @@ impl PopRole {
             country: attempt.country,
             exclude: attempt.exits.tried(),
         };
+        let group = session.group();
         let flow = session.flow_mut();
         let grip = flow.grip.as_ref()?;
         let lost = is_of_tunnel(code);
@@ -167,9 +169,9 @@ impl PopRole {
                 name: grip.key.name.clone(),
                 strict: false,
             };
-            self.lease(engine, now, &sticky, &demand)
+            self.lease(engine, now, &sticky, group, &demand)
         } else {
-            self.bind(engine, now, grip.key, false, &demand)
+            self.bind(engine, now, grip.key, false, (group, &demand))
         };
         self.arm_leases(engine, now);
         let (tunnel, grip) = found.ok()?;

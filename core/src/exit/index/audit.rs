@@ -26,9 +26,11 @@ impl Index {
     /// Returns the first thing that does not hold: a defect of the index.
     pub fn audit(&self, now: Instant) -> Result<(), Mismatch> {
         let mut countries = BTreeSet::new();
+        let mut full = 0;
         let (mut count, mut placed, mut placed_in_countries, mut reviewed) = (0, 0, 0, 0);
         for (key, entry) in self.entries() {
             count += 1;
+            full += usize::from(entry.is_full());
             countries.extend(entry.country());
             placed += usize::from(entry.band.is_some());
             placed_in_countries += usize::from(entry.band.is_some() && entry.country().is_some());
@@ -46,6 +48,7 @@ impl Index {
             .sum::<Option<usize>>();
         for (holds, detail) in [
             (count == self.len(), "the number of exits is wrong"),
+            (self.full == full, "the number of full exits is wrong"),
             (self.reviews.len() == reviewed, "a review of no exit"),
             (
                 self.everywhere.audited_count() == Some(placed),

@@ -41,6 +41,8 @@ pub(super) struct Entry {
     accepting: bool,
     draining: bool,
     blacklisted: bool,
+    /// It is barred for nothing but its sessions, and counted so.
+    pub(super) full: bool,
     /// The band whose buckets hold the exit; none while it must not be chosen.
     pub(super) band: Option<Band>,
 }
@@ -63,6 +65,7 @@ impl Entry {
             accepting: false,
             draining: false,
             blacklisted: false,
+            full: false,
             band: None,
         };
         entry.set_state(state);
@@ -139,6 +142,11 @@ impl Entry {
         } else {
             None
         }
+    }
+
+    /// Tells whether it would be chosen but for the sessions it has.
+    pub(super) fn is_full(&self) -> bool {
+        self.session_cap > 0 && self.barred() == Some(Reason::Full)
     }
 
     /// Returns why the exit is avoided while there are better ones.
