@@ -83,13 +83,12 @@ impl<K: Ord + Clone, V> Expiring<K, V> {
         Some(&mut entry.value)
     }
 
-    /// Forgets the entry that ends first, if its time is over. False if there is none.
-    pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        let due = self.ends.first().is_some_and(|&(until, _)| until <= now);
-        if due && let Some((_, key)) = self.ends.pop_first() {
-            self.entries.remove(&key);
-        }
-        due
+    /// Forgets the entry that ends first, if its time is over, and returns its key and its end.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(K, Instant)> {
+        self.ends.first().filter(|&&(until, _)| until <= now)?;
+        let (until, key) = self.ends.pop_first()?;
+        self.entries.remove(&key);
+        Some((key, until))
     }
 
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>

@@ -12,12 +12,14 @@
 //! so that whoever held an earlier lease of the same name releases nothing of a later one (I8).
 
 mod audit;
+mod owners;
 
 use crate::expiring::Expiring;
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use owners::Owners;
 
 /// Bytes of a session name at most.
 pub const NAME_MAX: usize = 64;
@@ -72,15 +74,19 @@ pub(crate) struct Lease {
 #[derive(Debug)]
 pub(crate) struct Leases {
     by_key: Expiring<LeaseKey, Lease>,
+    owners: Owners,
+    max: usize,
     generations: u64,
     keep: Duration,
 }
 
 impl Leases {
     /// Keeps leases for `keep` after their last holder, and at most `max` of them.
-    pub(crate) const fn new(keep: Duration, max: usize) -> Self {
+    pub(crate) fn new(keep: Duration, max: usize) -> Self {
         Self {
             by_key: Expiring::new(max),
+            owners: Owners::default(),
+            max,
             generations: 0,
             keep,
         }
@@ -94,25 +100,51 @@ impl Leases {
         self.by_key.len()
     }
 
-    /// Adds a holder to the lease there is, and returns its generation.
+    /// Adds a holder to the lease there is, and returns its generation; `None` if there is none, or if
+    /// nobody holds it and its owner [may hold](Self::may_hold) no other.
     pub(crate) fn hold(&mut self, key: &LeaseKey) -> Option<u64> {
+        if !self.may_hold(key) {
+            return None;
+        }
+        let until = self.by_key.end_of(key);
         let lease = self.by_key.end_at(key, None)?;
         lease.holders += 1;
-        Some(lease.generation)
+        let generation = lease.generation;
+        if until.is_some() {
+            self.owners.remove(key, until);
+            self.owners.add(key, None);
+        }
+        Some(generation)
     }
 
     /// Binds a name to a node, with one holder and a new generation: a new lease, or another node for
-    /// an old one. A full table forgets the lease that was idle for longest; `None` if none is idle.
+    /// an old one. In a full table the longest idle lease of whoever has most goes; `None` if there is none
+    /// to go for this owner, or if it [may hold](Self::may_hold) no other.
     pub(crate) fn take(&mut self, key: &LeaseKey, node: &str) -> Option<u64> {
+        if !self.has_room(key) {
+            return None;
+        }
         let generation = self.generations + 1;
         let lease = Lease {
             node: node.into(),
             generation,
             holders: 1,
         };
+        if self.by_key.get(key).is_some() {
+            self.forget(key);
+        } else if self.by_key.len() >= self.max {
+            let victim = self.owners.victim(key.owner)?;
+            self.forget(&victim);
+        }
         self.by_key.insert(key.clone(), lease, None).ok()?;
+        self.owners.add(key, None);
         self.generations = generation;
         Some(generation)
+    }
+
+    fn forget(&mut self, key: &LeaseKey) {
+        self.owners.remove(key, self.by_key.end_of(key));
+        self.by_key.remove(key);
     }
 
     /// Takes a holder off a lease; nothing happens if the lease has another generation by now.
@@ -125,13 +157,26 @@ impl Leases {
         }
         lease.holders = lease.holders.saturating_sub(1);
         if lease.holders == 0 && self.by_key.end_of(key).is_none() {
-            self.by_key.end_at(key, Some(now + self.keep));
+            let until = Some(now + self.keep);
+            self.by_key.end_at(key, until);
+            self.owners.remove(key, None);
+            self.owners.add(key, until);
         }
     }
 
-    /// Tells whether there is room for a new lease.
-    pub(crate) fn has_room(&self) -> bool {
-        self.by_key.has_room()
+    /// Tells whether a name may be held by a session more: an owner gets another lease to hold while it
+    /// holds fewer than are held by nobody, so that it leaves half of the table to others.
+    pub(crate) fn may_hold(&self, key: &LeaseKey) -> bool {
+        let held = self.by_key.get(key).is_some() && self.by_key.end_of(key).is_none();
+        held || self.owners.may_hold(key.owner, self.max)
+    }
+
+    /// Tells whether a name may be bound now.
+    pub(crate) fn has_room(&self, key: &LeaseKey) -> bool {
+        let place = self.by_key.get(key).is_some()
+            || self.by_key.len() < self.max
+            || self.owners.victim(key.owner).is_some();
+        place && self.may_hold(key)
     }
 
     /// Returns when the next lease is to be forgotten.
@@ -141,7 +186,11 @@ impl Leases {
 
     /// Forgets one lease that nobody held for long enough; false if there is none.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        self.by_key.expire(now)
+        let Some((key, until)) = self.by_key.expire(now) else {
+            return false;
+        };
+        self.owners.remove(&key, Some(until));
+        true
     }
 }
 
@@ -201,14 +250,19 @@ mod tests {
         let at = |secs| Instant::EPOCH + Duration::from_secs(secs);
         let mut leases = Leases::new(KEEP, 2);
         let a = leases.take(&key("a"), "one").expect("room");
+        assert!(!leases.has_room(&key("b")), "half is for others");
+        leases.release(at(0), &key("a"), a);
         let b = leases.take(&key("b"), "one").expect("room");
-        assert!(!leases.has_room());
-        assert_eq!(leases.take(&key("c"), "one"), None);
-        leases.release(at(2), &key("a"), a);
+        let other = LeaseKey {
+            owner: 2,
+            ..key("c")
+        };
+        assert_eq!(leases.hold(&key("a")), None);
+        assert!(leases.has_room(&other), "what is idle of who has most");
         leases.release(at(1), &key("b"), b);
-        assert!(leases.has_room());
+        assert!(leases.has_room(&key("c")));
         assert!(leases.take(&key("c"), "one").is_some());
-        assert!(leases.get(&key("b")).is_none() && leases.get(&key("a")).is_some());
+        assert!(leases.get(&key("a")).is_none() && leases.get(&key("b")).is_some());
     }
 
     #[test]

@@ -13,10 +13,10 @@ fn at(secs: u64) -> Instant {
 fn an_entry_ends_exactly_at_its_time() {
     let mut map = Expiring::new(2);
     map.insert("a", 1, Some(at(5))).expect("room");
-    assert!(!map.expire(at(5) - Duration::from_nanos(1)));
+    assert_eq!(map.expire(at(5) - Duration::from_nanos(1)), None);
     assert_eq!((map.get("a"), map.next_end()), (Some(&1), Some(at(5))));
-    assert!(map.expire(at(5)));
-    assert!(!map.expire(at(5)), "it was the only one");
+    assert!(map.expire(at(5)).is_some());
+    assert!(map.expire(at(5)).is_none(), "it was the only one");
     assert_eq!((map.get("a"), map.next_end()), (None, None));
 }
 
@@ -25,7 +25,7 @@ fn an_entry_has_one_end_whatever_becomes_of_it() {
     let mut map = Expiring::new(2);
     map.insert("a", 1, Some(at(5))).expect("room");
     assert_eq!(map.end_at(&"a", None), Some(&mut 1));
-    assert!(!map.expire(at(9)), "it ends no more");
+    assert!(map.expire(at(9)).is_none(), "it ends no more");
     map.end_at(&"a", Some(at(7)));
     map.insert("a", 2, Some(at(8))).expect("its own place");
     assert_eq!(
@@ -119,7 +119,7 @@ proptest! {
                 }
                 _ => {
                     let now = until.unwrap_or_default();
-                    prop_assert_eq!(map.expire(now), plain.expire(now));
+                    prop_assert_eq!(map.expire(now).is_some(), plain.expire(now));
                 }
             }
             map.audit();

@@ -247,26 +247,111 @@ fn a_holder_of_an_old_lease_releases_nothing_of_the_new_one() {
     assert_eq!(node(&world, third), node(&world, new));
 }
 
+fn of_owner(owner: u32, name: &str) -> Open {
+    let mut open = named(name);
+    open.group = owner;
+    open.sticky.as_mut().unwrap().owner = owner.into();
+    open
+}
+
+fn few_leases(leases_max: usize) -> Config {
+    Config {
+        leases_max,
+        ..config()
+    }
+}
+
 #[test]
 fn a_full_table_forgets_an_idle_name_or_refuses() {
-    let mut world = World::new(
-        Config {
-            leases_max: 2,
-            ..config()
-        },
-        2,
-    );
-    let one = world.open_with(named("a"));
-    world.open_with(named("b"));
-    assert_eq!(world.pop.open(world.now, named("c")), Err(Code::Overloaded));
+    let mut world = World::new(few_leases(2), 2);
+    let one = world.open_with(of_owner(1, "a"));
+    let two = world.open_with(of_owner(2, "b"));
+    let other = || of_owner(3, "c");
+    assert_eq!(world.pop.open(world.now, other()), Err(Code::Overloaded));
     world.open_with(demand());
-    world.open_with(named("a"));
+    let again = world.open_with(of_owner(1, "a"));
     close(&mut world, one);
-    assert_eq!(world.pop.open(world.now, named("c")), Err(Code::Overloaded));
-    let held = world.pop_sessions.last().copied().unwrap();
-    close(&mut world, held);
-    world.open_with(named("c"));
+    assert_eq!(world.pop.open(world.now, other()), Err(Code::Overloaded));
+    close(&mut world, again);
+    world.open_with(other());
     assert_eq!(world.pop.usage().leases, 2);
+    close(&mut world, two);
+}
+
+#[test]
+fn a_user_with_many_names_takes_nobody_elses() {
+    let mut world = World::new(few_leases(8), 6);
+    let mine = world.open_with(of_owner(1, "mine"));
+    world.answer(Ok(()));
+    let first = node(&world, mine);
+    close(&mut world, mine);
+    for number in 0..100 {
+        let id = world.open_with(of_owner(2, &format!("name-{number}")));
+        world.answer(Ok(()));
+        close(&mut world, id);
+        world.wait(millis(10));
+    }
+    assert_eq!(world.pop.usage().leases, 8);
+    let again = world.open_with(of_owner(1, "mine"));
+    assert_eq!(node(&world, again), first);
+    // It is the oldest of its own that it has lost.
+    let nodes: Vec<_> = world.pop.nodes().iter().map(|node| node.sessions).collect();
+    assert_eq!(nodes.iter().sum::<usize>(), 1);
+}
+
+#[test]
+fn whoever_has_most_names_loses_the_oldest_to_one_who_has_none() {
+    let mut world = World::new(few_leases(4), 2);
+    for (owner, name) in [(1, "a"), (2, "b"), (2, "c"), (1, "d")] {
+        let id = world.open_with(of_owner(owner, name));
+        close(&mut world, id);
+        world.wait(millis(1));
+    }
+    // Both have two: the one that was idle for longest goes, and then the other user's.
+    for owner in [3, 4] {
+        let id = world.open_with(of_owner(owner, "e"));
+        close(&mut world, id);
+    }
+    let bound = |world: &mut World, owner, name| {
+        let mut open = of_owner(owner, name);
+        open.sticky.as_mut().unwrap().strict = true;
+        for edge in 0..2 {
+            world.unplug(edge);
+        }
+        let found = world.pop.open(world.now, open);
+        for edge in 0..2 {
+            world.plug_in(edge);
+        }
+        if let Ok(id) = found {
+            close(world, id);
+        }
+        found.is_ok()
+    };
+    let left = [(1, "a"), (1, "d"), (2, "b"), (2, "c"), (3, "e"), (4, "e")]
+        .map(|(owner, name)| bound(&mut world, owner, name));
+    assert_eq!(left, [false, true, false, true, true, true]);
+}
+
+#[test]
+fn a_user_that_holds_all_the_names_it_can_leaves_some_to_everybody_else() {
+    let mut world = World::new(few_leases(16), 2);
+    let all_of = |world: &mut World, owner| {
+        let mut count = 0;
+        while let Ok(id) = world
+            .pop
+            .open(world.now, of_owner(owner, &format!("name-{count}")))
+        {
+            world.pop_sessions.push(id);
+            count += 1;
+            assert!(count < 100);
+        }
+        world.run();
+        count
+    };
+    let taken: Vec<usize> = (1..=5).map(|owner| all_of(&mut world, owner)).collect();
+    assert_eq!(taken, [8, 4, 2, 1, 1]);
+    // A name that is held already is anybody's of its owner.
+    world.open_with(of_owner(1, "name-0"));
 }
 
 #[test]

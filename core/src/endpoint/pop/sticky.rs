@@ -64,7 +64,7 @@ impl PopRole {
                 return Err(Code::ExitAway);
             }
             mark::hit(Mark::LeaseMoved);
-        } else if !self.leases.has_room() {
+        } else if !self.leases.has_room(&key) {
             mark::hit(Mark::LeasesFull);
             return Err(Code::Overloaded);
         }
@@ -97,7 +97,8 @@ impl PopRole {
         if tunnel.carrier().is_none() {
             mark::hit(Mark::LeaseWaits);
         }
-        let generation = self.leases.hold(&key).ok_or(Code::Internal)?;
+        // The lease is there, so that it is the owner's share which is used up.
+        let generation = self.leases.hold(&key).ok_or(Code::Overloaded)?;
         self.index.session_opened(now, key_of(id));
         let grip = Grip {
             key,

@@ -20,6 +20,9 @@ impl Leases {
                 "I8: {key:?} is held or idle"
             );
         }
+        let ends = self.by_key.iter();
+        self.owners
+            .audit(ends.map(|(key, _)| (key, self.by_key.end_of(key))));
         self.by_key.audit();
     }
 }
