@@ -145,6 +145,8 @@ pub enum PopTimer {
     Group(u32),
     /// Leases that nobody holds.
     Leases,
+    /// Nodes that may come back.
+    Bars,
 }
 
 /// The deadlines that only an edge has.

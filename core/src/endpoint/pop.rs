@@ -485,6 +485,10 @@ impl Duties for PopRole {
         match timer {
             PopTimer::Group(group) => engine.expire_group(now, group),
             PopTimer::Leases => self.expire_leases(engine, now),
+            PopTimer::Bars => {
+                self.bars.expire(now);
+                self.bars.arm(&mut engine.agenda.timers, now);
+            }
         }
     }
 
@@ -520,7 +524,8 @@ impl Duties for PopRole {
 
     fn timers(&self, engine: &Engine<PopDesk>) -> impl Iterator<Item = (Armed, PopTimer)> {
         let leases = core::iter::once((self.lease_timer, PopTimer::Leases));
-        leases.chain(engine.desk.groups.timers())
+        let bars = core::iter::once((self.bars.timer(), PopTimer::Bars));
+        leases.chain(bars).chain(engine.desk.groups.timers())
     }
 
     fn lease_count(&self) -> usize {

@@ -364,3 +364,27 @@ fn a_node_is_as_fast_as_it_is_told() {
     let (up, down) = flood(&mut world, 500);
     assert!(up > 20_000_000 && down > 20_000_000, "{up} {down}");
 }
+
+#[test]
+fn what_is_known_of_nodes_that_never_come_back_ends() {
+    const COUNT: usize = 1_000;
+    let mut world = World::new(config(), 1);
+    let idle = world.pop.usage();
+    for number in 0..COUNT {
+        world.pop.kick(
+            world.now,
+            &format!("gone-{number}"),
+            Code::Kicked,
+            secs(3600),
+        );
+    }
+    world.unplug(0);
+    world.wait(secs(3600) - millis(1));
+    let bar = |world: &World| world.pop.bar_of(world.now, "gone-7").is_some();
+    assert!(bar(&world) && !world.pop.has_node("node-0"));
+    assert_eq!(world.pop.usage().timers, 1, "the bars' own");
+    world.wait(millis(10));
+    assert!(!bar(&world));
+    let usage = world.pop.usage();
+    assert_eq!((usage.timers, usage.tunnels), (0, 0), "before: {idle:?}");
+}

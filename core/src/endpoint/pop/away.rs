@@ -21,6 +21,7 @@ impl Endpoint<PopRole> {
     pub fn kick(&mut self, now: Instant, node: &str, code: Code, retry: Duration) -> bool {
         let now = self.enter(now);
         self.role.bars.add(now, node, code, now + retry);
+        self.role.bars.arm(&mut self.engine.agenda.timers, now);
         let tunnels = self.role.tunnels_of(node);
         for &id in &tunnels {
             mark::hit(Mark::Kicked);

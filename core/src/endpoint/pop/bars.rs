@@ -1,34 +1,38 @@
 //! Nodes that have to stay away for a while.
 
+use crate::endpoint::event::PopTimer;
 use crate::expiring::Expiring;
 use crate::time::{Duration, Instant};
+use crate::timer::{Armed, Timer, Timers};
 use alloc::boxed::Box;
 use titan_proto::Code;
 
 /// The most nodes that are kept away at once. Beyond, those that may come back soonest may at once.
 const BARS_MAX: usize = 100_000;
 
-/// How many bars that are over go whenever one is added: more than one, so that none pile up.
-const BARS_FORGOTTEN: usize = 2;
+/// How many bars that are over are forgotten at once; the rest goes a moment later.
+const FORGOTTEN_AT_ONCE: usize = 256;
+
+/// How long others have their turn before more are forgotten.
+const FORGETTING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Nodes that have to stay away for a while.
 #[derive(Debug)]
 pub(super) struct Bars {
     by_node: Expiring<Box<str>, Code>,
+    timer: Armed,
 }
 
 impl Bars {
     pub(super) const fn new() -> Self {
         Self {
             by_node: Expiring::new(BARS_MAX),
+            timer: None,
         }
     }
 
     /// Keeps a node away until then; lets it come if that is over.
     pub(super) fn add(&mut self, now: Instant, node: &str, code: Code, until: Instant) {
-        for _ in 0..BARS_FORGOTTEN {
-            self.by_node.expire(now);
-        }
         self.by_node.remove(node);
         if until > now {
             let added = self.by_node.insert(node.into(), code, Some(until));
@@ -43,7 +47,32 @@ impl Bars {
         (until > now).then(|| (code, until.since(now)))
     }
 
+    /// Forgets bars that are over: the nodes may never come back.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.timer = None;
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if self.by_node.expire(now).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Arms the timer for the bar that is over next.
+    pub(super) fn arm(&mut self, timers: &mut Timers<PopTimer>, now: Instant) {
+        let next = self.by_node.next_end();
+        let next = next.map(|at| at.max(now + FORGETTING_PAUSE));
+        timers.arm(Timer::Role(PopTimer::Bars), &mut self.timer, next);
+    }
+
+    pub(super) const fn timer(&self) -> Armed {
+        self.timer
+    }
+
     pub(super) fn audit(&self) {
+        assert!(
+            self.timer.is_some() == self.by_node.next_end().is_some(),
+            "I6: the bars' timer"
+        );
         self.by_node.audit();
     }
 }
