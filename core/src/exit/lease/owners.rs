@@ -1,6 +1,6 @@
 //! What each owner has of the table of leases, and who gives one up for another.
 
-use super::{LeaseKey, SessionName};
+use super::name::{LeaseKey, SessionName};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::cmp::Reverse;
