@@ -42,6 +42,7 @@ pub(crate) use roll::Answered;
 use roll::Roll;
 use rtt::Rtt;
 use scheduler::Scheduler;
+pub(crate) use scheduler::Ticket;
 use throttle::Throttle;
 use titan_proto::{Code, Frame};
 

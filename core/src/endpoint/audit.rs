@@ -87,6 +87,7 @@ impl<D: Desk> Engine<D> {
         let (mut resend, mut owing) = (0, 0);
         for (id, tunnel) in self.tunnels.iter() {
             let mut waiting = BTreeMap::<u32, u64>::new();
+            let mut in_line = 0;
             for session_id in tunnel.session_ids() {
                 let session = self.sessions.get(session_id);
                 let session = session.expect("a tunnel's session exists");
@@ -94,10 +95,11 @@ impl<D: Desk> Engine<D> {
                     session.is_on(id),
                     "{session_id:?} is on the tunnel that knows it"
                 );
+                in_line += usize::from(session.is_in_line());
                 *waiting.entry(session.group()).or_default() += session.waiting();
             }
             waiting.retain(|_, bytes| *bytes > 0);
-            let kept = tunnel.audit(id, &waiting);
+            let kept = tunnel.audit(id, &waiting, in_line);
             resend += kept.resend;
             owing += usize::from(kept.owing);
             match tunnel.carrier() {

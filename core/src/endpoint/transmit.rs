@@ -155,7 +155,8 @@ impl<D: Desk> Engine<D> {
                 session.next_data(data_max.min(tunnel.data_max()).min(room))
             };
             let more = session.sent(now, queue_max);
-            tunnel.had_turn(now, turn, frame.as_ref(), more);
+            let again = tunnel.had_turn(now, turn, frame.as_ref(), more);
+            session.had_turn(again);
             if let Some(frame) = frame {
                 batch.push(tunnel.send_of_session(frame));
             }

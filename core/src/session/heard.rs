@@ -211,8 +211,6 @@ impl<F: Flow> Session<F> {
             mark::hit(Mark::RoomByCarrier);
             self.tell_driver();
         }
-        let more = self.body.send.is_ready();
-        self.had_turn(more);
-        more
+        self.body.send.is_ready()
     }
 }

@@ -1,6 +1,7 @@
 //! Where a session is.
 
 use crate::arena::TunnelId;
+use crate::tunnel::Ticket;
 
 /// Where a session is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -8,7 +9,7 @@ pub(crate) enum Place {
     /// On no tunnel: over, or between two exits.
     Adrift,
     /// Waits for its turn on a tunnel; its CREATE gives it a number.
-    Queued(TunnelId),
+    Queued(TunnelId, Ticket),
     /// The peer knows it, or is about to, by this number.
     On {
         tunnel: TunnelId,
@@ -20,7 +21,8 @@ pub(crate) enum Place {
 /// Which of its tunnel's two lines a session stands in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Lines {
-    pub(super) data: bool,
+    /// Its place in the line for DATA.
+    pub(super) data: Option<Ticket>,
     pub(super) control: bool,
 }
 
@@ -30,7 +32,7 @@ impl Place {
             tunnel,
             number,
             lines: Lines {
-                data: false,
+                data: None,
                 control: false,
             },
         }
@@ -39,13 +41,13 @@ impl Place {
     pub(crate) const fn tunnel(self) -> Option<TunnelId> {
         match self {
             Self::Adrift => None,
-            Self::Queued(tunnel) | Self::On { tunnel, .. } => Some(tunnel),
+            Self::Queued(tunnel, _) | Self::On { tunnel, .. } => Some(tunnel),
         }
     }
 
     pub(crate) const fn number(self) -> Option<u64> {
         match self {
-            Self::Adrift | Self::Queued(_) => None,
+            Self::Adrift | Self::Queued(..) => None,
             Self::On { number, .. } => Some(number),
         }
     }

@@ -4,7 +4,7 @@ use super::due::Due;
 use super::place::Place;
 use super::{Flow, Session};
 use crate::arena::{SessionId, TunnelId};
-use crate::tunnel::{Peer, Tunnel};
+use crate::tunnel::{Peer, Ticket, Tunnel};
 
 impl<F: Flow> Session<F> {
     pub(crate) const fn tunnel(&self) -> Option<TunnelId> {
@@ -24,13 +24,13 @@ impl<F: Flow> Session<F> {
         let Place::On { lines, .. } = &mut self.place else {
             return;
         };
-        if ready != lines.data {
-            lines.data = ready;
-            if ready {
-                tunnel.enlist(self.group, self.weight, id);
-            } else {
-                tunnel.withdraw(self.group, id);
+        match lines.data {
+            None if ready => lines.data = Some(tunnel.enlist(self.group, self.weight, id)),
+            Some(ticket) if !ready => {
+                lines.data = None;
+                tunnel.withdraw(self.group, ticket);
             }
+            None | Some(_) => {}
         }
         if owes && !lines.control {
             lines.control = true;
@@ -46,8 +46,8 @@ impl<F: Flow> Session<F> {
         tunnel: &mut Tunnel<P>,
     ) {
         debug_assert!(self.place == Place::Adrift, "it is on one tunnel at a time");
-        self.place = Place::Queued(tunnel_id);
-        tunnel.queue(self.group, self.weight, id);
+        let ticket = tunnel.queue(self.group, self.weight, id);
+        self.place = Place::Queued(tunnel_id, ticket);
         tunnel.hold(self.group, 0, self.charge.waiting);
     }
 
@@ -55,21 +55,21 @@ impl<F: Flow> Session<F> {
     pub(crate) fn take_turn<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) -> bool {
         match &mut self.place {
             Place::Adrift => false,
-            &mut Place::Queued(tunnel_id) => {
+            &mut Place::Queued(tunnel_id, _) => {
                 self.place = Place::numbered(tunnel_id, tunnel.number(self.group, id));
                 true
             }
             Place::On { lines, .. } => {
-                lines.data = false;
+                lines.data = None;
                 false
             }
         }
     }
 
     /// Notes that the session stands in the line for DATA again, or not.
-    pub(crate) const fn had_turn(&mut self, more: bool) {
+    pub(crate) const fn had_turn(&mut self, again: Option<Ticket>) {
         if let Place::On { lines, .. } = &mut self.place {
-            lines.data = more;
+            lines.data = again;
         }
     }
 
@@ -77,7 +77,7 @@ impl<F: Flow> Session<F> {
     pub(crate) fn take_control(&mut self, of: TunnelId) -> bool {
         match &mut self.place {
             Place::On { tunnel, lines, .. } if *tunnel == of => core::mem::take(&mut lines.control),
-            Place::Adrift | Place::Queued(_) | Place::On { .. } => false,
+            Place::Adrift | Place::Queued(..) | Place::On { .. } => false,
         }
     }
 
@@ -87,13 +87,13 @@ impl<F: Flow> Session<F> {
         tunnel.hold(self.group, self.charge.waiting, 0);
         match core::mem::replace(&mut self.place, Place::Adrift) {
             Place::Adrift => false,
-            Place::Queued(_) => {
-                tunnel.unqueue(self.group, id);
+            Place::Queued(_, ticket) => {
+                tunnel.unqueue(self.group, ticket, id);
                 true
             }
             Place::On { number, lines, .. } => {
-                if lines.data {
-                    tunnel.withdraw(self.group, id);
+                if let Some(ticket) = lines.data {
+                    tunnel.withdraw(self.group, ticket);
                 }
                 tunnel.free(number)
             }
@@ -122,18 +122,17 @@ impl<F: Flow> Session<F> {
             return;
         };
         assert!(tunnel.knows(id, self.number()), "{id:?} is mapped");
-        let scheduled = match self.place {
-            Place::Adrift => false,
-            Place::Queued(_) => true,
+        let ticket = match self.place {
+            Place::Adrift => None,
+            Place::Queued(_, ticket) => Some(ticket),
             Place::On { lines, .. } => lines.data,
         };
-        assert_eq!(
-            tunnel.is_scheduled(self.group, id),
-            scheduled,
+        assert!(
+            ticket.is_none_or(|ticket| tunnel.is_scheduled(self.group, ticket, id)),
             "{id:?} scheduled"
         );
         assert!(
-            !self.is_ready() || scheduled,
+            !self.is_ready() || ticket.is_some(),
             "I5: {id:?} waits for no turn"
         );
         let controls = matches!(self.place, Place::On { lines, .. } if lines.control);
@@ -141,5 +140,14 @@ impl<F: Flow> Session<F> {
             !self.due.any() || controls || !self.is_announced(),
             "I6: {id:?} owes frames that nobody will make"
         );
+    }
+
+    /// Tells whether the session stands in its tunnel's line for DATA; for audits.
+    pub(crate) const fn is_in_line(&self) -> bool {
+        match self.place {
+            Place::Adrift => false,
+            Place::Queued(..) => true,
+            Place::On { lines, .. } => lines.data.is_some(),
+        }
     }
 }

@@ -13,7 +13,12 @@ pub(crate) struct Kept {
 
 impl<P: Peer> Tunnel<P> {
     /// Checks the tunnel against what its sessions hold, by group.
-    pub(crate) fn audit(&self, id: TunnelId, waiting: &BTreeMap<u32, u64>) -> Kept {
+    pub(crate) fn audit(&self, id: TunnelId, waiting: &BTreeMap<u32, u64>, in_line: usize) -> Kept {
+        assert_eq!(
+            self.scheduler.len(),
+            in_line,
+            "I6: {id:?} has sessions in line that stand nowhere"
+        );
         assert!(self.numbering.is_consistent(), "I2: {id:?} numbering");
         assert!(self.roll.numbers_are_opened(), "{id:?} numbers grow");
         assert!(

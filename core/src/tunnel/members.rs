@@ -1,6 +1,7 @@
 //! The sessions of a tunnel, and which has its turn when.
 
 use super::roll::Answered;
+use super::scheduler::Ticket;
 use super::{Peer, Tunnel};
 use crate::arena::SessionId;
 use crate::config::FRAME_OVERHEAD;
@@ -42,9 +43,9 @@ impl<P: Peer> Tunnel<P> {
     }
 
     /// Lets a new session wait for its number.
-    pub(crate) fn queue(&mut self, group: u32, weight: u32, id: SessionId) {
+    pub(crate) fn queue(&mut self, group: u32, weight: u32, id: SessionId) -> Ticket {
         self.roll.queue(group, id);
-        self.enlist(group, weight, id);
+        self.enlist(group, weight, id)
     }
 
     /// Gives a session whose turn it is the next number: they grow in the order of the CREATEs on the
@@ -54,9 +55,9 @@ impl<P: Peer> Tunnel<P> {
     }
 
     /// Forgets a session that has no number.
-    pub(crate) fn unqueue(&mut self, group: u32, id: SessionId) {
+    pub(crate) fn unqueue(&mut self, group: u32, ticket: Ticket, id: SessionId) {
         self.roll.unqueue(group, id);
-        self.withdraw(group, id);
+        self.withdraw(group, ticket);
     }
 
     /// Forgets the session of a number; tells whether the number is in use no more.
@@ -104,17 +105,17 @@ impl<P: Peer> Tunnel<P> {
     // --- Whose turn it is -------------------------------------------------------------------------
 
     /// Puts a session in the line of those with DATA.
-    pub(crate) fn enlist(&mut self, group: u32, weight: u32, id: SessionId) {
-        self.scheduler.push(group, weight, id);
+    pub(crate) fn enlist(&mut self, group: u32, weight: u32, id: SessionId) -> Ticket {
         self.untold = true;
+        self.scheduler.push(group, weight, id)
     }
 
-    pub(crate) fn withdraw(&mut self, group: u32, id: SessionId) {
-        self.scheduler.remove(group, id);
+    pub(crate) fn withdraw(&mut self, group: u32, ticket: Ticket) {
+        self.scheduler.remove(group, ticket);
     }
 
-    pub(crate) fn is_scheduled(&self, group: u32, id: SessionId) -> bool {
-        self.scheduler.contains(group, id)
+    pub(crate) fn is_scheduled(&self, group: u32, ticket: Ticket, id: SessionId) -> bool {
+        self.scheduler.contains(group, ticket, id)
     }
 
     pub(crate) fn has_line(&self) -> bool {
@@ -126,14 +127,14 @@ impl<P: Peer> Tunnel<P> {
         self.scheduler.pop()
     }
 
-    /// Books what the session sent, and puts it in the line again if there is `more`.
+    /// Books what the session sent, and puts it in the line again if there is `more`; returns its ticket.
     pub(crate) fn had_turn(
         &mut self,
         now: Instant,
         (group, id): (u32, SessionId),
         frame: Option<&Frame>,
         more: bool,
-    ) {
+    ) -> Option<Ticket> {
         let cost = match frame {
             Some(Frame::Data { data, .. }) => {
                 self.throttle.take(now, data.len());
@@ -143,7 +144,7 @@ impl<P: Peer> Tunnel<P> {
             Some(_) => FRAME_OVERHEAD as usize,
             None => 0,
         };
-        self.scheduler.charge(group, id, cost, more);
+        self.scheduler.charge(group, id, cost, more)
     }
 
     /// Puts a session in the line of those who owe control frames.

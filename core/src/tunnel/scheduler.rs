@@ -1,7 +1,7 @@
 //! Who sends next: deficit round robin over groups, round robin over a group's sessions.
 
 use crate::arena::SessionId;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 
 /// Bytes a group may send per round, times its weight: as many as a carrier that is not slow takes.
 const QUANTUM: i64 = 64 << 10;
@@ -9,11 +9,16 @@ const QUANTUM: i64 = 64 << 10;
 /// Weights above count as this.
 const WEIGHT_MAX: u32 = 16;
 
-/// The sessions of one tunnel that have something to send, by group (user).
+/// A place in a line: whoever came earlier has the smaller one.
+pub(crate) type Ticket = u64;
+
+/// The sessions of one tunnel that have something to send, by group (user). Lines are kept in order of
+/// tickets, so that whoever leaves one costs the same however long it is.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     groups: BTreeMap<u32, Group>,
-    round: VecDeque<u32>,
+    round: BTreeMap<Ticket, u32>,
+    next: Ticket,
     quantum: i64,
 }
 
@@ -21,7 +26,8 @@ impl Default for Scheduler {
     fn default() -> Self {
         Self {
             groups: BTreeMap::new(),
-            round: VecDeque::new(),
+            round: BTreeMap::new(),
+            next: 0,
             quantum: QUANTUM,
         }
     }
@@ -29,7 +35,9 @@ impl Default for Scheduler {
 
 #[derive(Debug)]
 struct Group {
-    sessions: VecDeque<SessionId>,
+    sessions: BTreeMap<Ticket, SessionId>,
+    /// Its place in the round.
+    ticket: Ticket,
     deficit: i64,
     weight: i64,
 }
@@ -47,67 +55,80 @@ impl Scheduler {
         usize::try_from(self.quantum).unwrap_or(0)
     }
 
-    /// Queues a session; the caller makes sure that it is queued once.
-    pub(crate) fn push(&mut self, group: u32, weight: u32, session: SessionId) {
+    /// Queues a session; the caller makes sure that it is queued once, and keeps the ticket.
+    pub(crate) fn push(&mut self, group: u32, weight: u32, session: SessionId) -> Ticket {
         let weight = i64::from(weight.clamp(1, WEIGHT_MAX));
+        let ticket = self.next;
+        self.next += 1;
         let (round, quantum) = (&mut self.round, self.quantum);
         let entry = self.groups.entry(group).or_insert_with(|| {
-            round.push_back(group);
+            round.insert(ticket, group);
             Group {
-                sessions: VecDeque::new(),
+                sessions: BTreeMap::new(),
+                ticket,
                 deficit: quantum * weight,
                 weight,
             }
         });
         entry.weight = weight;
-        entry.sessions.push_back(session);
+        entry.sessions.insert(ticket, session);
+        ticket
     }
 
     /// Takes the session whose turn it is. It must be answered by [`charge`](Self::charge).
     pub(crate) fn pop(&mut self) -> Option<(u32, SessionId)> {
         // Each pass adds at least a quantum, and no frame costs more than a few: the loop is short.
         loop {
-            let &number = self.round.front()?;
+            let first = self.round.first_entry()?;
+            let number = *first.get();
             let group = self
                 .groups
                 .get_mut(&number)
                 .expect("a group in the round exists");
             if group.deficit <= 0 {
                 group.deficit += self.quantum * group.weight;
-                self.round.rotate_left(1);
+                first.remove();
+                group.ticket = self.next;
+                self.next += 1;
+                self.round.insert(group.ticket, number);
                 continue;
             }
-            let session = group
+            let (_, session) = group
                 .sessions
-                .pop_front()
+                .pop_first()
                 .expect("a group in the round has sessions");
             return Some((number, session));
         }
     }
 
     /// Books what the popped session sent and queues it again if it has `more`.
-    pub(crate) fn charge(&mut self, number: u32, session: SessionId, bytes: usize, more: bool) {
+    pub(crate) fn charge(
+        &mut self,
+        number: u32,
+        session: SessionId,
+        bytes: usize,
+        more: bool,
+    ) -> Option<Ticket> {
         let group = self
             .groups
             .get_mut(&number)
             .expect("the group was popped from");
         group.deficit -= i64::try_from(bytes).unwrap_or(i64::MAX);
         if more {
-            group.sessions.push_back(session);
+            let ticket = self.next;
+            self.next += 1;
+            group.sessions.insert(ticket, session);
+            return Some(ticket);
         }
-        if group.sessions.is_empty() {
-            self.leave(number);
-        }
+        self.leave_if_empty(number);
+        None
     }
 
-    /// Forgets a queued session.
-    pub(crate) fn remove(&mut self, number: u32, session: SessionId) {
-        let Some(group) = self.groups.get_mut(&number) else {
-            return;
-        };
-        group.sessions.retain(|&queued| queued != session);
-        if group.sessions.is_empty() {
-            self.leave(number);
+    /// Forgets the queued session that has this ticket.
+    pub(crate) fn remove(&mut self, number: u32, ticket: Ticket) {
+        if let Some(group) = self.groups.get_mut(&number) {
+            group.sessions.remove(&ticket);
+            self.leave_if_empty(number);
         }
     }
 
@@ -115,19 +136,24 @@ impl Scheduler {
         self.round.is_empty()
     }
 
-    pub(crate) fn contains(&self, number: u32, session: SessionId) -> bool {
+    /// Tells whether the session is queued with this ticket.
+    pub(crate) fn contains(&self, number: u32, ticket: Ticket, session: SessionId) -> bool {
         self.groups
             .get(&number)
-            .is_some_and(|group| group.sessions.contains(&session))
+            .is_some_and(|group| group.sessions.get(&ticket) == Some(&session))
     }
 
-    fn leave(&mut self, number: u32) {
-        self.groups.remove(&number);
-        // Who has just sent stands at the front; only a session that is ended searches.
-        if self.round.front() == Some(&number) {
-            self.round.pop_front();
-        } else {
-            self.round.retain(|&queued| queued != number);
+    /// Returns how many sessions are queued.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.values().map(|group| group.sessions.len()).sum()
+    }
+
+    fn leave_if_empty(&mut self, number: u32) {
+        if let Some(group) = self.groups.get(&number)
+            && group.sessions.is_empty()
+        {
+            self.round.remove(&group.ticket);
+            self.groups.remove(&number);
         }
     }
 }
@@ -209,9 +235,9 @@ mod tests {
     fn leaving_forgets_everything() {
         let ids = ids(2);
         let mut scheduler = Scheduler::default();
-        scheduler.push(1, 1, ids[0]);
+        let first = scheduler.push(1, 1, ids[0]);
         scheduler.push(1, 1, ids[1]);
-        scheduler.remove(1, ids[0]);
+        scheduler.remove(1, first);
         let (group, session) = scheduler.pop().expect("one is left");
         assert_eq!(session, ids[1]);
         scheduler.charge(group, session, 1, false);
