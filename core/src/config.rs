@@ -22,10 +22,6 @@ pub struct Config {
     pub sessions_max: u32,
     /// Bytes all sessions and resend buffers of the process may hold.
     pub memory_budget: u64,
-    /// Bytes the sessions of one tunnel may hold for sockets that do not take them.
-    pub tunnel_held_max: u64,
-    /// Bytes the sessions of one group (user) on one tunnel may hold likewise.
-    pub group_held_max: u64,
     /// A ping is sent after this long without receiving.
     pub ping_after: Duration,
     /// A carrier is dead after this long without receiving.
@@ -65,8 +61,6 @@ impl Default for Config {
             send_queue_max: 256 << 10,
             sessions_max: 16_384,
             memory_budget: 1 << 30,
-            tunnel_held_max: 128 << 20,
-            group_held_max: 64 << 20,
             ping_after: Duration::from_secs(5),
             dead_after: Duration::from_secs(15),
             grace: Duration::from_secs(30),
@@ -98,6 +92,9 @@ pub(crate) const CONTROL_RESERVE: u64 = 64 << 10;
 /// What a kept frame is charged beyond its payload: its place in the queue and its allocation.
 pub(crate) const FRAME_OVERHEAD: u64 = 64;
 
+/// What a frame is charged at least for which there has to be room before DATA is made.
+pub(crate) const CRUMB: u64 = FRAME_OVERHEAD + 512;
+
 /// Exits tried for one session at most.
 pub(crate) const EXITS_MAX: usize = 3;
 
@@ -115,8 +112,14 @@ pub(crate) const GROWTH_RTT_MIN: Duration = Duration::from_millis(5);
 /// A carrier is pinged this often even while it receives, to keep its round trip time known.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// A session counts as stalled for shedding when nothing moved for this long.
+/// A session stands still whose socket took fewer bytes than [`SHED_BELOW`] in this time.
 pub(crate) const SHED_AFTER: Duration = Duration::from_secs(5);
+
+/// What a socket takes at least that is not to be reset when memory is short.
+pub(crate) const SHED_BELOW: u32 = 64 << 10;
+
+/// A session rests in which nothing moved for this long, and gives the growth of its window back.
+pub(crate) const REST_AFTER: Duration = Duration::from_secs(30);
 
 /// A carrier that takes nothing for this long while sessions wait is logged as full (W14).
 pub(crate) const STALL_AFTER: Duration = Duration::from_secs(1);

@@ -155,22 +155,26 @@ marks! {
     OpenOverloaded = "open-overloaded",
     /// An edge refused a session for want of memory.
     CreateOverloaded = "create-overloaded",
-    /// Data waited because memory was short.
+    /// Data waited for what other tunnels kept for resending.
     DataScarce = "data-withheld-for-memory",
     /// A session without progress was reset for want of memory.
     ShedIdle = "shed-without-progress",
-    /// A session was reset because the budget was used up.
-    ShedFull = "shed-at-limit",
-    /// A group held more than its cap.
-    GroupCap = "group-cap-shed",
-    /// A tunnel held more than its cap.
-    TunnelCap = "tunnel-cap-shed",
+    /// A session without progress was reset because its user held more than its share.
+    ShedUser = "shed-beyond-share",
+    /// A socket was not read because there was no memory.
+    RoomDenied = "room-denied-for-memory",
+    /// Carriers were not read because there was no memory.
+    InputDenied = "input-denied-for-memory",
+    /// A user opened nothing because of what it held.
+    OpenBeyondShare = "open-beyond-share",
     /// A window grew.
     WindowGrown = "window-grown",
     /// A window could not grow.
     GrowthDenied = "growth-denied",
     /// Growth went back to the pool under pressure.
     GrowthReturned = "growth-returned",
+    /// Growth went back to the pool because nothing moved.
+    GrowthRested = "growth-rested",
     // Accounts.
     /// A group has little left of its grant.
     AllowanceLow = "allowance-low",

@@ -45,6 +45,7 @@ pub use status::{Dial, SessionStatus};
 use crate::arena::{SessionId, TunnelId};
 use crate::config::Config;
 use crate::mark::{self, Mark};
+use crate::memory::UserId;
 use crate::planted::{self, Planted};
 use crate::time::Instant;
 use crate::timer::Armed;
@@ -116,6 +117,8 @@ pub(crate) struct Session<F: Flow> {
     driver: Driver,
     /// In the engine's list of those that hold slices of a read block.
     unsettled: bool,
+    /// In the engine's list of those that wait for memory.
+    denied: bool,
     /// When bytes last moved.
     moved_at: Instant,
     timer: Armed,
@@ -127,6 +130,8 @@ pub(crate) struct Session<F: Flow> {
 pub(crate) struct Share {
     pub(crate) group: u32,
     pub(crate) weight: u32,
+    /// Whom it is charged to.
+    pub(crate) user: UserId,
 }
 
 /// What both sides may send at first.
@@ -160,9 +165,10 @@ impl<F: Flow> Session<F> {
             flow,
             driver: Driver::Told,
             unsettled: false,
+            denied: false,
             moved_at: now,
             timer: None,
-            charge: Pinned::default(),
+            charge: Pinned::none(now, share.user),
         }
     }
 

@@ -30,7 +30,7 @@ mod throttle;
 
 use crate::arena::{CarrierId, SessionId};
 use crate::config::Config;
-use crate::memory::Memory;
+use crate::memory::{Memory, UserId};
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -82,6 +82,8 @@ pub(crate) struct Tunnel<P> {
     rtt: Rtt,
     pace: Pace,
     throttle: Throttle,
+    /// In the engine's list of those whose DATA waits for what others keep.
+    scarce: bool,
     /// There is something to send since the carrier was last told.
     untold: bool,
     counted: Counted,
@@ -135,6 +137,7 @@ impl<P: Peer> Tunnel<P> {
             rtt: Rtt::default(),
             pace: Pace::default(),
             throttle: Throttle::default(),
+            scarce: false,
             untold: false,
             counted: Counted::default(),
             timer: None,
@@ -235,11 +238,6 @@ impl<P: Peer> Tunnel<P> {
 
     // --- Sending ----------------------------------------------------------------------------------
 
-    /// Has the carrier look for what there is to send, unless it knows.
-    pub(crate) const fn announce(&mut self) {
-        self.untold = true;
-    }
-
     /// Takes, once, the carrier that is to be told of something to send.
     pub(crate) fn carrier_to_tell(&mut self) -> Option<CarrierId> {
         if !core::mem::take(&mut self.untold) {
@@ -305,34 +303,57 @@ impl<P: Peer> Tunnel<P> {
         self.untold = true;
     }
 
-    pub(crate) const fn takes_control(&self) -> bool {
-        self.numbering.takes_control()
+    pub(crate) const fn takes_control(&self, memory: &Memory) -> bool {
+        self.numbering.takes_control() && memory.takes_control(self.numbering.charge())
     }
 
     pub(crate) const fn takes_data(&self) -> bool {
         self.numbering.takes_data()
     }
 
-    /// Returns what is kept for resending.
-    pub(crate) const fn resend_charge(&self) -> u64 {
-        self.numbering.charge()
+    /// Returns how many bytes of DATA the next frame may have for what is kept for resending.
+    pub(crate) fn resend_room(&self, memory: &Memory, user: UserId) -> Option<usize> {
+        memory.resend_room(user, self.numbering.charge(), self.numbering.resend_max())
+    }
+
+    /// Has the users that were passed over have their turns again, some at a time.
+    fn unpark(&mut self) {
+        if self.scheduler.unpark() {
+            self.untold = true;
+        }
+    }
+
+    /// Does so because something was acknowledged on another tunnel.
+    pub(crate) fn look_again(&mut self) {
+        self.scarce = false;
+        self.unpark();
     }
 
     /// Numbers a frame and keeps it for resending.
-    pub(crate) fn send(&mut self, frame: Frame) -> Outgoing {
+    pub(crate) fn send(&mut self, memory: &mut Memory, frame: Frame) -> Outgoing {
+        self.keep(memory, frame, None)
+    }
+
+    fn keep(&mut self, memory: &mut Memory, frame: Frame, user: Option<UserId>) -> Outgoing {
         let (kind, session, payload) = frame.encode();
         let frame = Outgoing {
             kind,
             session,
             payload,
         };
-        self.numbering.send(frame.clone());
+        self.numbering.send(frame.clone(), user, memory);
         frame
     }
 
-    /// Does the same for a frame of a session, the end of which is not safe before it is acknowledged.
-    pub(crate) fn send_of_session(&mut self, frame: Frame) -> Outgoing {
-        let frame = self.send(frame);
+    /// Does the same for a frame of a session, the end of which is not safe before it is acknowledged. One
+    /// that had a turn is in its user's share.
+    pub(crate) fn send_of_session(
+        &mut self,
+        memory: &mut Memory,
+        frame: Frame,
+        user: Option<UserId>,
+    ) -> Outgoing {
+        let frame = self.keep(memory, frame, user);
         self.last_of_session = self.numbering.sent();
         frame
     }
@@ -391,8 +412,10 @@ impl<P: Peer> Tunnel<P> {
         now: Instant,
         received: u64,
         forgiving: bool,
+        memory: &mut Memory,
     ) -> Result<(), Contradiction> {
-        let freed = self.numbering.acknowledge(received)?;
+        let freed = self.numbering.acknowledge(received, memory)?;
+        self.unpark();
         let full = !self.numbering.takes_data();
         if full && planted::on(Planted::LostAckAccounting) {
             self.counted.resend -= freed;
@@ -406,9 +429,20 @@ impl<P: Peer> Tunnel<P> {
         Ok(())
     }
 
+    /// Lets the time begin anew that the peer has to acknowledge something.
+    pub(crate) const fn forgive(&mut self) {
+        self.bearing.forgive();
+        self.untold = true;
+    }
+
     /// Resumes: everything that the peer has not received is sent again.
-    pub(crate) fn rewind(&mut self, received: u64) -> Result<(), Contradiction> {
-        self.numbering.rewind(received).map(|_| ())
+    pub(crate) fn rewind(
+        &mut self,
+        received: u64,
+        memory: &mut Memory,
+    ) -> Result<(), Contradiction> {
+        self.unpark();
+        self.numbering.rewind(received, memory).map(|_| ())
     }
 
     pub(crate) const fn rekey(&mut self, key: [u8; 32]) {
@@ -453,6 +487,7 @@ impl<P: Peer> Tunnel<P> {
 
     /// Takes a tunnel that is over out of what is counted.
     pub(crate) fn uncount(&mut self, memory: &mut Memory, owing: &mut usize) {
+        self.numbering.disown(memory);
         self.count_as(Counted::default(), memory, owing);
     }
 

@@ -3,8 +3,8 @@
 use super::desk::Desk;
 use super::engine::Engine;
 use super::{Endpoint, Role};
+use crate::memory::{Memory, Tally};
 use crate::timer::{Armed, Timer};
-use alloc::collections::BTreeMap;
 
 /// What an endpoint holds now. A leak is a number that does not come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,42 +52,41 @@ impl<R: Role> Endpoint<R> {
     /// # Panics
     /// Panics if one does not hold.
     pub fn audit(&self) {
-        self.engine.audit_sessions();
-        self.engine.audit_tunnels();
+        self.engine.audit_memory();
         self.engine.audit_timers(self.role.timers(&self.engine));
         self.role.audit(&self.engine, self.now);
     }
 }
 
 impl<D: Desk> Engine<D> {
-    fn audit_sessions(&self) {
-        let (mut charged, mut grown) = (0, 0);
+    fn audit_memory(&self) {
+        let mut tally = self.audit_sessions();
+        let resend = self.audit_tunnels();
+        for (_, tunnel) in self.tunnels.iter() {
+            for (user, kept) in tunnel.kept_of_users() {
+                Memory::tally_kept(&mut tally, user, kept);
+            }
+        }
+        self.memory.audit(&tally, resend, self.tunnels.len());
+    }
+
+    fn audit_sessions(&self) -> Tally {
+        let mut tally = Tally::default();
         for (id, session) in self.sessions.iter() {
             let tunnel = session.tunnel().map(|on| {
                 let tunnel = self.tunnels.get(on);
                 tunnel.expect("a session's tunnel exists")
             });
             let charge = session.audit(id, tunnel, &self.config);
-            charged += charge.total;
-            grown += charge.grown;
+            self.memory.tally(&mut tally, id, charge);
         }
-        assert_eq!(
-            charged,
-            self.memory.sessions(),
-            "I4: sum of the sessions' charges"
-        );
-        assert_eq!(
-            grown,
-            self.memory.growth(),
-            "I4: sum of the windows' growth"
-        );
+        tally
     }
 
-    fn audit_tunnels(&self) {
+    fn audit_tunnels(&self) -> u64 {
         let (mut resend, mut owing) = (0, 0);
         for (id, tunnel) in self.tunnels.iter() {
-            let mut waiting = BTreeMap::<u32, u64>::new();
-            let mut in_line = 0;
+            let (mut waiting, mut in_line) = (0, 0);
             for session_id in tunnel.session_ids() {
                 let session = self.sessions.get(session_id);
                 let session = session.expect("a tunnel's session exists");
@@ -96,10 +95,9 @@ impl<D: Desk> Engine<D> {
                     "{session_id:?} is on the tunnel that knows it"
                 );
                 in_line += usize::from(session.is_in_line());
-                *waiting.entry(session.group()).or_default() += session.waiting();
+                waiting += session.waiting();
             }
-            waiting.retain(|_, bytes| *bytes > 0);
-            let kept = tunnel.audit(id, &waiting, in_line);
+            let kept = tunnel.audit(id, waiting, in_line);
             resend += kept.resend;
             owing += usize::from(kept.owing);
             match tunnel.carrier() {
@@ -110,12 +108,8 @@ impl<D: Desk> Engine<D> {
                 None => assert!(tunnel.timer().is_some(), "I6: {id:?} ends some time"),
             }
         }
-        assert_eq!(
-            resend,
-            self.memory.resend(),
-            "I4: sum of the resend buffers"
-        );
         assert_eq!(owing, self.owing, "I1: tunnels with frames of sessions");
+        resend
     }
 
     fn audit_timers(&self, role: impl Iterator<Item = (Armed, D::Timer)>) {

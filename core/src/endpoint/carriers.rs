@@ -74,6 +74,15 @@ impl<D: Desk> Engine<D> {
         self.call_carrier(carrier_id);
     }
 
+    /// Brings what a tunnel keeps for resending up to what its peer has received, before another carrier
+    /// bears it. Nothing if it is gone.
+    pub(super) fn rewind(&mut self, id: TunnelId, received: u64) -> Option<bool> {
+        let tunnel = self.tunnels.get_mut(id)?;
+        let agreed = tunnel.rewind(received, &mut self.memory).is_ok();
+        self.follow_tunnel(id);
+        Some(agreed)
+    }
+
     /// Ends a carrier on purpose: BYE, then close. The tunnel it bore is detached.
     pub(super) fn dismiss(&mut self, now: Instant, id: CarrierId, code: Code, retry: Duration) {
         let Some(carrier) = self.carriers.get_mut(id) else {
@@ -150,7 +159,6 @@ impl<D: Desk> Engine<D> {
         let timers = &mut self.agenda.timers;
         timers.arm(Timer::Tunnel(id), tunnel.timer_mut(), None);
         tunnel.uncount(&mut self.memory, &mut self.owing);
-        self.scarce.remove(&id);
         if let Some(carrier) = tunnel.carrier() {
             self.dismiss(now, carrier, code, retry);
         }

@@ -37,9 +37,14 @@ impl<D: Desk> Engine<D> {
     }
 
     fn expire_carrier(&mut self, now: Instant, id: CarrierId) {
+        let deaf = self.was_deaf(now);
         let Some(carrier) = self.carriers.get_mut(id) else {
             return;
         };
+        if deaf {
+            // Who is not read cannot be silent.
+            carrier.heard(now);
+        }
         *carrier.timer_mut() = None;
         match carrier.state() {
             CarrierState::Closing(farewell) => {
@@ -73,6 +78,7 @@ impl<D: Desk> Engine<D> {
     }
 
     fn expire_tunnel(&mut self, now: Instant, id: TunnelId) {
+        let deaf = self.was_deaf(now);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
@@ -87,7 +93,9 @@ impl<D: Desk> Engine<D> {
             self.kick(now, id, Code::Migrated, Duration::ZERO);
             return;
         }
-        if tunnel.bearing().is_withheld(now, &self.config) {
+        if tunnel.bearing().is_withheld(now, &self.config) && deaf {
+            tunnel.forgive();
+        } else if tunnel.bearing().is_withheld(now, &self.config) {
             mark::hit(Mark::AckWithheld);
             self.end_tunnel(now, id, Code::AckWithheld, Duration::ZERO);
             return;
@@ -109,6 +117,9 @@ impl<D: Desk> Engine<D> {
             return Overdue::Nothing;
         };
         *session.timer_mut() = None;
+        if session.rests_at().is_some_and(|at| at <= now) {
+            session.rest(&self.config, &mut self.memory);
+        }
         if session.due_at(&self.config).is_some_and(|due| due <= now) {
             // The rest of a closed session that waits for its group's allowance and not for a socket may
             // do so for as long as a half-closed session may stand still.

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::exit::candidate::{self, interleave};
 use crate::exit::guard::{Guard, Network, OwnNetwork, canonical};
 use crate::mark::{self, Mark};
-use crate::memory::MemoryLevel;
+use crate::memory::{MemoryLevel, User};
 use crate::planted::{self, Planted};
 use crate::session::{Grants, Session, Share};
 use crate::target::{Host, Target, from_octets, to_octets};
@@ -230,8 +230,10 @@ impl EdgeRole {
         }
         let count = engine.desk.taken_on;
         let full = count >= sessions_max && !planted::on(Planted::SessionCapIgnored);
+        let user = tunnel.peer().user(create.group);
         let target = from_wire(create.target.as_ref());
-        let verdict = self.judge(engine, full, &target, &create);
+        let beyond = engine.memory.bars(user) && engine.level() < MemoryLevel::Refusing;
+        let verdict = self.judge(engine, (full, user), &target, &create);
         let timeout = Duration::from_millis(u64::from(create.dial_timeout_ms));
         let attempt = EdgeAttempt {
             target: target.unwrap_or(NO_TARGET),
@@ -242,6 +244,7 @@ impl EdgeRole {
         let share = Share {
             group: create.group,
             weight: create.weight,
+            user: engine.memory.join(user),
         };
         let grants = Grants {
             send: create.download_limit,
@@ -269,7 +272,9 @@ impl EdgeRole {
                     trace,
                     group: create.group,
                     code,
-                    whose: Whose::of(code),
+                    whose: Some(Whose::User)
+                        .filter(|_| beyond && code == Code::Overloaded)
+                        .or_else(|| Whose::of(code)),
                 });
                 let deadline = engine.rest_deadline(now);
                 engine.change(now, id, |session| session.refuse(code, deadline));
@@ -282,7 +287,7 @@ impl EdgeRole {
     fn judge(
         &self,
         engine: &Engine<EdgeDesk>,
-        full: bool,
+        (full, user): (bool, User),
         target: &Result<Target, Code>,
         create: &wire::Create,
     ) -> Result<(), Code> {
@@ -292,6 +297,10 @@ impl EdgeRole {
         let pressed = engine.level() >= MemoryLevel::Refusing;
         if pressed {
             mark::hit(Mark::CreateOverloaded);
+        }
+        let beyond = engine.memory.bars(user);
+        if beyond {
+            mark::hit(Mark::OpenBeyondShare);
         }
         match target {
             // Framed before its POP knew.
@@ -304,7 +313,7 @@ impl EdgeRole {
                 host: Host::Ip(address),
                 ..
             }) if self.guard.check(*address).is_err() => Err(Code::Forbidden),
-            Ok(_) if pressed => Err(Code::Overloaded),
+            Ok(_) if pressed || beyond => Err(Code::Overloaded),
             Ok(_) => Ok(()),
         }
     }

@@ -20,14 +20,14 @@ use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::mark::{self, Mark};
-use crate::memory::{Memory, MemoryLevel, WINDOW_UNDER_PRESSURE};
+use crate::memory::{Memory, MemoryLevel};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
 use crate::session::{CloseMode, Session};
 use crate::time::Instant;
 use crate::timer::{Armed, Timer};
 use crate::tunnel::{Answered, Tunnel};
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use titan_proto::Code;
 
@@ -41,9 +41,17 @@ pub(crate) struct Engine<D: Desk> {
     pub(super) agenda: Agenda<D::Event, D::Timer>,
     pub(super) memory: Memory,
     pub(super) memory_timer: Armed,
+    /// A look at who holds what is not over.
+    pub(super) relieving: bool,
+    /// A driver was told not to read a carrier and not yet to go on, and when that was last.
+    pub(super) deaf: bool,
+    pub(super) deaf_at: Option<Instant>,
     pub(super) unsettled: Vec<SessionId>,
-    /// Tunnels whose data waits until memory is less short, or for an acknowledgement.
-    pub(super) scarce: BTreeSet<TunnelId>,
+    /// Tunnels with users whose data waits for what they keep on others, each once, and how many bytes had
+    /// been acknowledged of all when they began to wait.
+    pub(super) scarce: VecDeque<(TunnelId, u64)>,
+    /// Sessions whose drivers wait until there is memory, each once.
+    pub(super) denied: VecDeque<SessionId>,
     /// For the role: carriers that are gone.
     pub(super) lost: VecDeque<Lost<D::Caller>>,
     /// For the role: tunnels that are gone.
@@ -89,8 +97,12 @@ impl<D: Desk> Engine<D> {
             agenda: Agenda::new(),
             memory,
             memory_timer: None,
+            relieving: false,
+            deaf: false,
+            deaf_at: None,
             unsettled: Vec::new(),
-            scarce: BTreeSet::new(),
+            scarce: VecDeque::new(),
+            denied: VecDeque::new(),
             lost: VecDeque::new(),
             gone: VecDeque::new(),
             counters: Counters::default(),
@@ -100,18 +112,13 @@ impl<D: Desk> Engine<D> {
         }
     }
 
-    pub(super) fn level(&self) -> MemoryLevel {
+    pub(super) const fn level(&self) -> MemoryLevel {
         self.memory.level()
     }
 
     /// Returns the window of a new session.
     pub(super) fn initial_window(&self) -> u64 {
-        let base = self.config.window_base;
-        if self.level() >= MemoryLevel::Refusing {
-            base.min(WINDOW_UNDER_PRESSURE)
-        } else {
-            base
-        }
+        self.memory.initial_window(self.config.window_base)
     }
 
     /// Tells whether a session's tunnel has no carrier.
@@ -152,7 +159,7 @@ impl<D: Desk> Engine<D> {
             session.lose_tail(tunnel.as_deref());
         }
         session.conclude(now, &self.config);
-        session.recharge(&mut self.memory, tunnel.as_deref_mut());
+        session.recharge(now, id, &mut self.memory, tunnel.as_deref_mut());
         if let (Some(on), Some(tunnel)) = (on, tunnel) {
             if session.is_done_with_tunnel() {
                 if session.leave(id, tunnel) {
@@ -171,12 +178,16 @@ impl<D: Desk> Engine<D> {
         if session.call_driver() {
             self.agenda.wake(id);
         }
+        if session.join_denied() {
+            self.denied.push_back(id);
+        }
         if session.is_forgotten() {
             self.forget(id);
             return;
         }
         let timers = &mut self.agenda.timers;
-        match session.due_at(&self.config) {
+        let due = session.due_at(&self.config).into_iter();
+        match due.chain(session.rests_at()).min() {
             Some(at) => timers.arm_sooner(Timer::Session(id), session.timer_mut(), at),
             None => timers.arm(Timer::Session(id), session.timer_mut(), None),
         }
@@ -188,7 +199,7 @@ impl<D: Desk> Engine<D> {
         };
         let timers = &mut self.agenda.timers;
         timers.arm(Timer::Session(id), session.timer_mut(), None);
-        session.discharge(&mut self.memory);
+        session.discharge(id, &mut self.memory);
         self.desk.over(&mut self.agenda, id, session);
     }
 
@@ -275,7 +286,12 @@ impl<D: Desk> Engine<D> {
 
     pub(super) fn next_woken(&mut self) -> Option<SessionId> {
         loop {
-            let id = self.agenda.next_woken()?;
+            let Some(id) = self.agenda.next_woken() else {
+                if self.wake_denied() {
+                    continue;
+                }
+                return None;
+            };
             if let Some(session) = self.sessions.get_mut(id)
                 && session.driver_looks()
             {

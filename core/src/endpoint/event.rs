@@ -21,6 +21,8 @@ pub enum Event<R> {
         /// Why.
         code: Code,
     },
+    /// Carriers are to be read again, which [was not so](crate::endpoint::Endpoint::takes_input).
+    TakesInput,
     /// A session had to stop reading because its carrier took nothing for a second (W14). Told once
     /// per episode.
     CarrierFull {
@@ -184,4 +186,6 @@ pub struct Counters {
     pub opened: u64,
     /// Unnumbered frames of a later version.
     pub frames_unknown: u64,
+    /// Entries of lists that were looked at for want of memory: how much work that made.
+    pub visits: u64,
 }

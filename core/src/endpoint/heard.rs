@@ -24,14 +24,18 @@ impl<D: Desk> Engine<D> {
         let Some(id) = self.find(tunnel, number)? else {
             return Ok(());
         };
-        let heard = Heard {
-            now,
-            deadline: self.rest_deadline(now),
-            queue_max: self.config.send_queue_max,
-            silent: self.level() >= MemoryLevel::NoGrowth && planted::on(Planted::WakeLost),
-        };
+        let deadline = self.rest_deadline(now);
+        let silent = self.level() >= MemoryLevel::NoGrowth && planted::on(Planted::WakeLost);
         let Some(session) = self.sessions.get_mut(id) else {
             return Ok(());
+        };
+        let (user, queued) = (session.user(), session.queued());
+        let queue_max = self.config.send_queue_max;
+        let heard = Heard {
+            now,
+            deadline,
+            queue_room: self.memory.queue_room(user, queued, queue_max),
+            silent,
         };
         session.receive(frame, heard)?;
         if session.unsettle() {
@@ -56,12 +60,15 @@ impl<D: Desk> Engine<D> {
     ) -> Result<(), Code> {
         let pressed = self.level() >= MemoryLevel::NoGrowth;
         let forgiving = !(pressed && planted::on(Planted::WithheldNotForgiven));
-        self.change_tunnel(id, |tunnel| tunnel.acknowledged(now, received, forgiving))
-            .unwrap_or(Ok(()))
-            .map_err(|_| {
-                mark::hit(Mark::Desync);
-                Code::Desync
-            })
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return Ok(());
+        };
+        let applied = tunnel.acknowledged(now, received, forgiving, &mut self.memory);
+        self.follow_tunnel(id);
+        applied.map_err(|_| {
+            mark::hit(Mark::Desync);
+            Code::Desync
+        })
     }
 
     /// Finds a session by its number: an error above the highest opened, nothing if it has ended.

@@ -34,6 +34,7 @@ impl<R: Role> Endpoint<R> {
     pub(super) fn leave(&mut self, now: Instant) {
         self.role.follow_up(&mut self.engine, now);
         self.engine.relax();
+        self.engine.tell_input();
         self.engine.tell_drained();
     }
 
@@ -254,8 +255,7 @@ impl<R: Role> Endpoint<R> {
     /// woken when there is some.
     pub fn status(&mut self, now: Instant, id: SessionId) -> Option<SessionStatus> {
         let now = self.enter(now);
-        let queue_max = self.engine.config.send_queue_max;
-        let room = self.engine.sessions.get_mut(id)?.room(queue_max);
+        let room = self.engine.room(id)?;
         let send_room = self.engine.take_in(now, id, room);
         let readable = self.engine.show(now, id);
         let session = self.engine.sessions.get(id)?;
@@ -303,13 +303,23 @@ impl<R: Role> Endpoint<R> {
     /// Returns the counters.
     #[must_use]
     pub const fn counters(&self) -> Counters {
-        self.engine.counters
+        Counters {
+            visits: self.engine.memory.visits(),
+            ..self.engine.counters
+        }
     }
 
     /// Returns the limits and times in force.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.engine.config
+    }
+
+    /// Tells whether a carrier is to be read: none that bears a tunnel is while memory is used up by what
+    /// waits for sockets. [`Event::TakesInput`] says when that is over.
+    pub fn takes_input(&mut self, now: Instant, carrier: CarrierId) -> bool {
+        let now = self.enter(now);
+        self.engine.takes_input(now, carrier)
     }
 
     /// Returns how full the memory budget is.

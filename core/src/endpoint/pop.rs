@@ -22,11 +22,11 @@ use super::{Endpoint, PopEvent, PopTimer};
 use crate::account::Rates;
 use crate::arena::{CarrierId, SessionId, TunnelId};
 use crate::config::Config;
-use crate::endpoint::report::SessionReport;
+use crate::endpoint::report::{SessionReport, Whose};
 use crate::exit::index::{Country, Demand, ExitKey, ExitState, Index, Verdict};
 use crate::exit::lease::{Leases, Sticky};
 use crate::mark::{self, Mark};
-use crate::memory::MemoryLevel;
+use crate::memory::{MemoryLevel, User};
 use crate::rng::Rng;
 use crate::session::early::Early;
 use crate::session::{Grants, Session, Share};
@@ -160,8 +160,8 @@ impl Endpoint<PopRole> {
     /// Opens a session through the best exit. CREATE and the first bytes leave at once.
     ///
     /// # Errors
-    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if memory is short, if every exit has as
-    /// many sessions as it may, or if the group has as many dials under way as it may,
+    /// [`Code::NoExit`] if no exit matches, [`Code::Overloaded`] if [memory is short](Self::short_of_memory), if
+    /// every exit has as many sessions as it may, or if the group has as many dials under way as it may,
     /// [`Code::ShuttingDown`] if this POP drains, and the code the group was [shut](Self::exhaust)
     /// with. For sticky sessions also [`Code::ExitAway`] if the name is bound to a node that is gone
     /// and the session is strict, and [`Code::Overloaded`] if the owner may hold no more leases.
@@ -170,7 +170,7 @@ impl Endpoint<PopRole> {
         if self.engine.is_leaving() {
             return Err(Code::ShuttingDown);
         }
-        if self.engine.level() >= MemoryLevel::Refusing {
+        if self.short_of_memory(open.group).is_some() {
             mark::hit(Mark::OpenOverloaded);
             return Err(Code::Overloaded);
         }
@@ -199,6 +199,16 @@ impl Endpoint<PopRole> {
         self.engine.counters.opened += 1;
         self.leave(now);
         Ok(id)
+    }
+
+    /// Tells whether a group may open no session for want of memory, and whose that is: this POP's, or the
+    /// group's share of it.
+    #[must_use]
+    pub fn short_of_memory(&self, group: u32) -> Option<Whose> {
+        if self.engine.level() >= MemoryLevel::Refusing {
+            return Some(Whose::Pop);
+        }
+        self.engine.memory.bars(own(group)).then_some(Whose::User)
     }
 
     /// Returns the edge's reply to the session, once there is one.
@@ -285,6 +295,7 @@ impl Engine<PopDesk> {
         let share = Share {
             group: open.group,
             weight: open.weight,
+            user: self.memory.join(own(open.group)),
         };
         let window = self.initial_window();
         let grants = Grants {
@@ -535,6 +546,11 @@ impl Duties for PopRole {
     fn group_count(&self, engine: &Engine<PopDesk>) -> usize {
         engine.desk.groups.len()
     }
+}
+
+/// A POP numbers its users itself.
+const fn own(group: u32) -> User {
+    User { owner: 0, group }
 }
 
 const fn key_of(tunnel: TunnelId) -> ExitKey {

@@ -1,21 +1,33 @@
-//! Held bytes: what is copied, what is charged, and who goes when too much is held (invariant I4).
+//! Held bytes: what is copied, who waits for memory and is told, and who goes when too much is held
+//! (invariant I4).
 
 use super::desk::Desk;
 use super::engine::Engine;
+use super::event::Event;
 use super::report::Whose;
 use crate::account::Way;
-use crate::arena::SessionId;
-use crate::config::SHED_AFTER;
+use crate::arena::{CarrierId, SessionId};
 use crate::mark::{self, Mark};
 use crate::memory::MemoryLevel;
 use crate::planted::{self, Planted};
 use crate::session::{Flow as _, Session};
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
+use crate::tunnel::Tunnel;
 use titan_proto::Code;
 
 /// How often memory pressure is looked at while it lasts.
 const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When a look goes on that was too long for one turn.
+const RELIEF_GAP: Duration = Duration::from_millis(10);
+
+/// Sessions looked at in one turn at most.
+const VISITS_MAX: usize = 64;
+
+/// Drivers told at once at most that there is memory again, and tunnels likewise.
+const WAKES_MAX: usize = 16;
+const TUNNELS_MAX: usize = 4;
 
 impl<D: Desk> Engine<D> {
     /// Whose memory this process's is.
@@ -28,39 +40,109 @@ impl<D: Desk> Engine<D> {
     /// Ends a turn of receiving: what sockets did not take is copied out of the shared read block.
     pub(super) fn settle(&mut self, now: Instant) {
         let mut unsettled = core::mem::take(&mut self.unsettled);
+        let mut beyond = false;
         for id in unsettled.drain(..) {
-            if self.change(now, id, Session::settle).is_some() {
-                self.check_caps(now, id);
-            }
+            self.change(now, id, Session::settle);
+            let session = self.sessions.get(id);
+            beyond |= session.is_some_and(|session| self.memory.is_beyond_share(session.user()));
         }
         self.unsettled = unsettled;
         mark_level(self.level());
-        match self.level() {
-            MemoryLevel::Normal | MemoryLevel::NoGrowth | MemoryLevel::Refusing => {}
-            MemoryLevel::Shedding => self.relieve_later(now),
-            MemoryLevel::Full => self.relieve(now),
+        if beyond || self.level() >= MemoryLevel::Refusing {
+            self.relieve_later(now, RELIEF_INTERVAL);
         }
     }
 
-    fn relieve_later(&mut self, now: Instant) {
-        let at = now + RELIEF_INTERVAL;
+    fn relieve_later(&mut self, now: Instant, after: Duration) {
         let timers = &mut self.agenda.timers;
-        timers.arm_sooner(Timer::Memory, &mut self.memory_timer, at);
+        timers.arm_sooner(Timer::Memory, &mut self.memory_timer, now + after);
     }
 
-    /// Lets tunnels send again whose data waited for memory.
-    pub(super) fn relax(&mut self) {
-        if self.scarce.is_empty() || self.level() >= MemoryLevel::Refusing {
-            return;
+    // --- Who waits for memory -------------------------------------------------------------------------
+
+    /// Returns how many bytes a session's driver may read from its socket.
+    pub(super) fn room(&mut self, id: SessionId) -> Option<usize> {
+        let session = self.sessions.get_mut(id)?;
+        let (user, queued) = (session.user(), session.queued());
+        let queue_max = self.config.send_queue_max;
+        let room = session.room(self.memory.queue_room(user, queued, queue_max));
+        if session.join_denied() {
+            mark::hit(Mark::RoomDenied);
+            self.denied.push_back(id);
         }
-        for tunnel in core::mem::take(&mut self.scarce) {
-            self.change_tunnel(tunnel, |tunnel| tunnel.announce());
+        Some(room)
+    }
+
+    /// Tells some of those who waited for it that there is memory again, in their order; false if there is
+    /// nobody to be told.
+    pub(super) fn wake_denied(&mut self) -> bool {
+        if self.denied.is_empty() || self.level() == MemoryLevel::Full {
+            return false;
+        }
+        for _ in 0..WAKES_MAX {
+            let Some(id) = self.denied.pop_front() else {
+                break;
+            };
+            self.memory.visit();
+            let Some(session) = self.sessions.get_mut(id) else {
+                continue;
+            };
+            let (user, queued) = (session.user(), session.queued());
+            let queue_max = self.config.send_queue_max;
+            session.leave_denied(self.memory.queue_room(user, queued, queue_max));
+            if session.join_denied() {
+                self.denied.push_back(id);
+            }
+            if session.call_driver() {
+                self.agenda.wake(id);
+            }
+        }
+        true
+    }
+
+    /// Lets some tunnels look again whose data waited for what its users keep on others, once any of that
+    /// was acknowledged.
+    pub(super) fn relax(&mut self) {
+        for _ in 0..TUNNELS_MAX.min(self.scarce.len()) {
+            let Some(&(id, since)) = self.scarce.front() else {
+                return;
+            };
+            if since == self.memory.unkept() {
+                return;
+            }
+            self.scarce.pop_front();
+            self.memory.visit();
+            self.change_tunnel(id, Tunnel::look_again);
+        }
+    }
+
+    /// Tells whether a carrier is to be read; if not, it is told when it is.
+    pub(super) fn takes_input(&mut self, now: Instant, carrier: CarrierId) -> bool {
+        let takes = self.memory.takes_input() || self.tunnel_on(carrier).is_none();
+        if !takes {
+            mark::hit(Mark::InputDenied);
+            self.deaf = true;
+            self.deaf_at = Some(now);
+        }
+        takes
+    }
+
+    /// Tells whether carriers were not read lately: what a peer has said since may wait.
+    pub(super) fn was_deaf(&self, now: Instant) -> bool {
+        let lately = |at| now.since(at) < self.config.ping_after;
+        self.deaf || self.deaf_at.is_some_and(lately)
+    }
+
+    /// Tells, once, that carriers are to be read again.
+    pub(super) fn tell_input(&mut self) {
+        if self.deaf && self.memory.takes_input() {
+            self.deaf = false;
+            self.agenda.events.push_back(Event::TakesInput);
         }
     }
 
     /// Books bytes that left for a socket, and returns the credit for them.
     pub(super) fn release(&mut self, now: Instant, id: SessionId, count: usize) {
-        let level = self.level();
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
@@ -75,10 +157,10 @@ impl<D: Desk> Engine<D> {
             if tunnel.carrier().is_none() && planted::on(Planted::CreditHeldBack) {
                 session.lose_window(count);
             }
-            let others_wait = tunnel.waiting_of(session.group()) > session.waiting();
+            let others_wait = tunnel.waiting() > session.waiting();
             if !(others_wait && planted::on(Planted::CreditSharedByGroup)) {
                 let rtt = tunnel.rtt().smoothed();
-                session.fit_window(now, rtt, &self.config, &mut self.memory, level);
+                session.fit_window(now, rtt, &self.config, &mut self.memory);
                 session.return_credit();
             }
         }
@@ -86,59 +168,36 @@ impl<D: Desk> Engine<D> {
         self.follow(now, id);
     }
 
-    /// Resets the largest session without progress until the pressure is off; at the very limit
-    /// progress does not count.
+    // --- Who goes -------------------------------------------------------------------------------------
+
+    /// Resets sessions that hold something for a socket that takes next to nothing: of the user who holds
+    /// most first, and of each the largest, from 80 % on until that level is left, and of a user beyond its
+    /// share until it is not. Some are looked at in a turn, and the rest soon after.
     pub(super) fn relieve(&mut self, now: Instant) {
-        loop {
-            let patience = match self.level() {
-                MemoryLevel::Normal | MemoryLevel::NoGrowth | MemoryLevel::Refusing => return,
-                MemoryLevel::Shedding => SHED_AFTER,
-                MemoryLevel::Full => Duration::ZERO,
-            };
-            let charged = |session: &Session<D::Flow>| {
-                let idle = now.since(session.moved_at()) >= patience;
-                if idle { session.charge() } else { 0 }
-            };
-            let Some(id) = self.largest(charged) else {
-                break;
-            };
-            mark::hit(if patience.is_zero() {
-                Mark::ShedFull
-            } else {
-                Mark::ShedIdle
-            });
-            self.shed(now, id, Self::OWN);
+        if !self.relieving {
+            self.memory.begin_round();
         }
-        self.relieve_later(now);
-    }
-
-    /// Holds one tunnel and one group on it to their share.
-    fn check_caps(&mut self, now: Instant, id: SessionId) {
-        let Some(session) = self.sessions.get(id) else {
-            return;
-        };
-        let group = session.group();
-        let Some(on) = session.tunnel() else {
-            return;
-        };
-        let Some(tunnel) = self.tunnels.get(on) else {
-            return;
-        };
-        if tunnel.waiting_of(group) > self.config.group_held_max {
-            mark::hit(Mark::GroupCap);
-            let of = |session: &Session<_>| session.is_on(on) && session.group() == group;
-            self.shed_holder(now, Whose::User, of);
-        } else if tunnel.waiting() > self.config.tunnel_held_max {
-            mark::hit(Mark::TunnelCap);
-            self.shed_holder(now, Whose::Tunnel, |session| session.is_on(on));
+        for _ in 0..VISITS_MAX {
+            let Some(id) = self.memory.next_holder() else {
+                self.relieving = false;
+                if self.level() >= MemoryLevel::Refusing || self.memory.has_beyond_share() {
+                    self.relieve_later(now, RELIEF_INTERVAL);
+                }
+                return;
+            };
+            let session = self.sessions.get_mut(id);
+            if session.is_some_and(|session| session.stands_still(now, id, &mut self.memory)) {
+                let short = self.level() >= MemoryLevel::Refusing;
+                mark::hit(if short {
+                    Mark::ShedIdle
+                } else {
+                    Mark::ShedUser
+                });
+                self.shed(now, id, if short { Self::OWN } else { Whose::User });
+            }
         }
-    }
-
-    /// Resets whoever holds most for its socket among those whom a cap is about.
-    fn shed_holder(&mut self, now: Instant, whose: Whose, of: impl Fn(&Session<D::Flow>) -> bool) {
-        if let Some(id) = self.largest(|session| if of(session) { session.waiting() } else { 0 }) {
-            self.shed(now, id, whose);
-        }
+        self.relieving = true;
+        self.relieve_later(now, RELIEF_GAP);
     }
 
     fn shed(&mut self, now: Instant, id: SessionId, whose: Whose) {
@@ -147,16 +206,6 @@ impl<D: Desk> Engine<D> {
             self.desk.shed(&mut self.agenda, session, whose);
         }
         self.reset(now, id, Code::Memory);
-    }
-
-    /// Finds the session of the largest weight above zero. O(sessions); only under pressure.
-    fn largest(&self, weight: impl Fn(&Session<D::Flow>) -> u64) -> Option<SessionId> {
-        self.sessions
-            .iter()
-            .map(|(id, session)| (weight(session), core::cmp::Reverse(id)))
-            .filter(|&(weight, _)| weight > 0)
-            .max()
-            .map(|(_, core::cmp::Reverse(id))| id)
     }
 }
 

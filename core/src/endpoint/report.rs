@@ -41,10 +41,8 @@ pub struct Exit {
 /// Whose limit refused or ended a session.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Whose {
-    /// The user's: what its sessions may hold on one tunnel, its quota, its number of sessions.
+    /// The user's: its share of the memory at one side, its quota, its number of sessions.
     User,
-    /// The tunnel's: what all sessions of one edge may hold at one side.
-    Tunnel,
     /// The edge's: its memory or its sessions, and whatever else it refuses by.
     Edge,
     /// The POP's: its memory, or the turns that it gives on a tunnel.
@@ -57,7 +55,6 @@ impl Whose {
     pub const fn tag(self) -> &'static str {
         match self {
             Self::User => "user",
-            Self::Tunnel => "tunnel",
             Self::Edge => "edge",
             Self::Pop => "pop",
         }

@@ -9,14 +9,9 @@ use super::engine::Engine;
 use crate::arena::{CarrierId, TunnelId};
 use crate::carrier::{CarrierState, Farewell};
 use crate::mark::{self, Mark};
-use crate::memory::MemoryLevel;
 use crate::session::{CloseMode, close};
 use crate::time::{Duration, Instant};
 use titan_proto::{Frame, wire};
-
-/// Resend buffer of a tunnel while memory is short: enough to keep going, acknowledgement by
-/// acknowledgement.
-const RESEND_UNDER_PRESSURE: u64 = 64 << 10;
 
 impl<D: Desk> Engine<D> {
     /// Fills the batch with what the carrier should bear next.
@@ -69,24 +64,25 @@ impl<D: Desk> Engine<D> {
             batch.push_frame(notice);
         }
         while !batch.is_full()
-            && tunnel.takes_control()
+            && tunnel.takes_control(&self.memory)
             && let Some(order) = tunnel.next_order()
         {
-            batch.push(tunnel.send(order));
+            batch.push(tunnel.send(&mut self.memory, order));
+            tunnel.recount(&mut self.memory, &mut self.owing);
         }
         while !batch.is_full()
-            && tunnel.takes_control()
+            && tunnel.takes_control(&self.memory)
             && let Some((number, code)) = tunnel.next_close()
         {
             let frame = close(number, code, CloseMode::Abort);
-            batch.push(tunnel.send_of_session(frame));
+            batch.push(tunnel.send_of_session(&mut self.memory, frame, None));
+            tunnel.recount(&mut self.memory, &mut self.owing);
         }
-        tunnel.recount(&mut self.memory, &mut self.owing);
         loop {
             let Some(tunnel) = self.tunnels.get_mut(id) else {
                 return;
             };
-            if batch.is_full() || !tunnel.takes_control() {
+            if batch.is_full() || !tunnel.takes_control(&self.memory) {
                 return;
             }
             let Some(session_id) = tunnel.next_owing() else {
@@ -102,7 +98,7 @@ impl<D: Desk> Engine<D> {
                 if let Frame::Reply { session, .. } = frame {
                     tunnel.answered(session);
                 }
-                batch.push(tunnel.send_of_session(frame));
+                batch.push(tunnel.send_of_session(&mut self.memory, frame, None));
             }
             tunnel.recount(&mut self.memory, &mut self.owing);
             self.follow(now, session_id);
@@ -112,24 +108,15 @@ impl<D: Desk> Engine<D> {
     fn transmit_data(&mut self, now: Instant, id: TunnelId, batch: &mut Batch) {
         let (data_max, queue_max) = (self.config.data_max, self.config.send_queue_max);
         loop {
-            let pressed = self.level() >= MemoryLevel::Refusing;
             let Some(tunnel) = self.tunnels.get_mut(id) else {
                 return;
             };
             if batch.is_full() {
                 return;
             }
-            let scarce = pressed && tunnel.resend_charge() > RESEND_UNDER_PRESSURE;
-            if scarce || !tunnel.takes_data() {
+            if !tunnel.takes_data() {
                 tunnel.bearing_mut().withhold(now);
-                mark::hit(if scarce {
-                    Mark::DataScarce
-                } else {
-                    Mark::ResendFull
-                });
-                if scarce {
-                    self.scarce.insert(id);
-                }
+                mark::hit(Mark::ResendFull);
                 return;
             }
             if !tunnel.has_line() {
@@ -143,22 +130,33 @@ impl<D: Desk> Engine<D> {
             let Some(turn) = tunnel.next_turn() else {
                 return;
             };
-            let session_id = turn.1;
+            let session_id = turn.session;
             let Some(session) = self.sessions.get_mut(session_id) else {
                 debug_assert!(false, "a scheduled session exists");
                 tunnel.had_turn(now, turn, None, false);
                 continue;
             };
+            let user = session.user();
+            let Some(resend_room) = tunnel.resend_room(&self.memory, user) else {
+                mark::hit(Mark::DataScarce);
+                tunnel.bearing_mut().withhold(now);
+                if tunnel.pass_over(turn) {
+                    self.scarce.push_back((id, self.memory.unkept()));
+                }
+                continue;
+            };
             let frame = if session.take_turn(session_id, tunnel) {
                 session.create(now)
             } else {
-                session.next_data(data_max.min(tunnel.data_max()).min(room))
+                session.next_data(data_max.min(tunnel.data_max()).min(room).min(resend_room))
             };
-            let more = session.sent(now, queue_max);
+            let queued = session.queued();
+            let queue_room = self.memory.queue_room(session.user(), queued, queue_max);
+            let more = session.sent(now, queue_room);
             let again = tunnel.had_turn(now, turn, frame.as_ref(), more);
             session.had_turn(again);
             if let Some(frame) = frame {
-                batch.push(tunnel.send_of_session(frame));
+                batch.push(tunnel.send_of_session(&mut self.memory, frame, Some(user)));
             }
             tunnel.recount(&mut self.memory, &mut self.owing);
             self.follow(now, session_id);

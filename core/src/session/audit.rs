@@ -3,14 +3,8 @@
 use super::{Attempt as _, Flow, Session};
 use crate::arena::SessionId;
 use crate::config::Config;
+use crate::memory::Charge;
 use crate::tunnel::{Peer, Tunnel};
-
-/// What a session is charged.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Charged {
-    pub(crate) total: u64,
-    pub(crate) grown: u64,
-}
 
 impl<F: Flow> Session<F> {
     /// Checks the session by itself and against its tunnel, and returns its charges.
@@ -19,11 +13,11 @@ impl<F: Flow> Session<F> {
         id: SessionId,
         tunnel: Option<&Tunnel<P>>,
         config: &Config,
-    ) -> Charged {
+    ) -> Charge {
         if let Err(what) = self.body.audit(config.window_max) {
             panic!("{what}: {id:?}");
         }
-        let (total, grown) = self.audit_pinned();
+        let charge = self.audit_pinned();
         if let Some(attempt) = self.attempt() {
             let sent = self.tunnel().map(|_| self.body.send.offset);
             assert!(attempt.audit(sent), "I7: {id:?} early data is complete");
@@ -33,6 +27,6 @@ impl<F: Flow> Session<F> {
             );
         }
         self.audit_place(id, tunnel);
-        Charged { total, grown }
+        charge
     }
 }

@@ -75,6 +75,7 @@ impl<F: Flow> Session<F> {
     /// Notes that bytes were written to the socket.
     pub(crate) fn release(&mut self, now: Instant, count: usize) {
         self.body.recv.release(count);
+        self.charge.progress.take(now, count);
         if count > 0 {
             self.moved_at = now;
         }

@@ -23,8 +23,8 @@ pub(crate) struct Heard {
     pub(crate) now: Instant,
     /// Until when what is left of it may leave if it ends.
     pub(crate) deadline: Instant,
-    /// What its send queue takes, in bytes.
-    pub(crate) queue_max: usize,
+    /// How long its send queue may be.
+    pub(crate) queue_room: usize,
     /// A planted bug: its driver is not told that it has room again.
     pub(crate) silent: bool,
 }
@@ -119,7 +119,7 @@ impl<F: Flow> Session<F> {
     fn receive_credit(&mut self, limit: u64, heard: Heard) -> Result<(), Code> {
         self.hear()?;
         self.body.send.raise(limit);
-        if self.body.send.relieve(heard.queue_max, 1) {
+        if self.body.send.relieve(heard.queue_room, 1) {
             mark::hit(Mark::RoomByCredit);
             if !heard.silent {
                 self.tell_driver();
@@ -204,10 +204,10 @@ impl<F: Flow> Session<F> {
     }
 
     /// Notes that a frame left, and tells whether there is another.
-    pub(crate) fn sent(&mut self, now: Instant, queue_max: usize) -> bool {
+    pub(crate) fn sent(&mut self, now: Instant, queue_room: usize) -> bool {
         self.moved_at = now;
         // Woken at half the queue, a driver fills it in few turns instead of many.
-        if self.body.send.relieve(queue_max, queue_max / 2) {
+        if self.body.send.relieve(queue_room, queue_room / 2) {
             mark::hit(Mark::RoomByCarrier);
             self.tell_driver();
         }

@@ -1,24 +1,29 @@
 //! What a session pins of the process's memory.
 
-use super::charge::Pinned;
+use super::charge::{Pinned, Progress};
 use super::{Attempt as _, Flow, Session};
-use crate::arena::TunnelId;
-use crate::config::Config;
+use crate::arena::{SessionId, TunnelId};
+use crate::config::{Config, REST_AFTER};
 use crate::mark::{self, Mark};
-use crate::memory::{Memory, MemoryLevel, WINDOW_UNDER_PRESSURE};
+use crate::memory::{Charge, Held, Memory, UserId};
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use crate::tunnel::{Peer, Tunnel};
 
 impl<F: Flow> Session<F> {
-    /// Returns everything the session is charged for.
-    pub(crate) const fn charge(&self) -> u64 {
-        self.charge.total
+    /// Returns whom the session is charged to.
+    pub(crate) const fn user(&self) -> UserId {
+        self.charge.user
     }
 
     /// Returns what it is charged for bytes that wait for its socket.
     pub(crate) const fn waiting(&self) -> u64 {
-        self.charge.waiting
+        self.charge.held.waiting
+    }
+
+    /// Returns how many bytes wait to be sent.
+    pub(crate) const fn queued(&self) -> usize {
+        self.body.send.queue.len()
     }
 
     fn pinned(&self) -> u64 {
@@ -28,33 +33,69 @@ impl<F: Flow> Session<F> {
     /// Brings the charges up to what the session holds now.
     pub(crate) fn recharge<P: Peer>(
         &mut self,
+        now: Instant,
+        id: SessionId,
         memory: &mut Memory,
         tunnel: Option<&mut Tunnel<P>>,
     ) {
-        let (old, waiting) = (self.charge, self.body.waiting());
+        let (old, waiting) = (self.charge.held, self.body.waiting());
         let total = planted::bend(Planted::HeldMiscounted, self.pinned(), |total| {
             let kept = self.body.send.stopped && !self.is_ended();
             if kept { total.max(old.total) } else { total }
         });
-        if total != old.total {
-            memory.recharge(old.total, total);
-            self.charge.total = total;
+        let new = Held { total, waiting };
+        if new == old {
+            return;
         }
-        if waiting != old.waiting {
-            if let Some(tunnel) = tunnel {
-                tunnel.hold(self.group, old.waiting, waiting);
-            }
-            self.charge.waiting = waiting;
+        let charge = &mut self.charge;
+        if memory.recharge((charge.user, id), &mut charge.noted, old, new) {
+            charge.progress = Progress::since(now);
+        }
+        charge.held = new;
+        if let Some(tunnel) = tunnel {
+            tunnel.hold(old.waiting, waiting);
         }
     }
 
     /// Gives everything back. The session is on no tunnel any more.
-    pub(crate) fn discharge(&mut self, memory: &mut Memory) {
-        memory.recharge(self.charge.total, 0);
+    pub(crate) fn discharge(&mut self, id: SessionId, memory: &mut Memory) {
+        let charge = &mut self.charge;
+        let none = Held::default();
+        memory.recharge((charge.user, id), &mut charge.noted, charge.held, none);
+        charge.held = none;
         if self.ended() == Some(titan_proto::Code::Ok) || !planted::on(Planted::GrowthKept) {
-            memory.shrink(self.charge.grown);
+            memory.shrink(self.charge.user, self.charge.grown);
         }
-        self.charge = Pinned::default();
+        memory.leave(self.charge.user, id, self.charge.noted);
+    }
+
+    /// Tells whether the session has to let go when memory is short: it leaves something waiting for a
+    /// socket that takes next to nothing.
+    pub(crate) fn stands_still(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        memory: &mut Memory,
+    ) -> bool {
+        let charge = &mut self.charge;
+        memory.renote((charge.user, id), &mut charge.noted, charge.held.waiting)
+            && charge.progress.is_none(now)
+    }
+
+    /// Notes that the session is in the list of those that wait for memory. True if its driver waits for
+    /// that alone and it is not there yet.
+    pub(crate) fn join_denied(&mut self) -> bool {
+        let waits = self.body.send.lacks_memory() && self.is_live() && !self.denied;
+        self.denied |= waits;
+        waits
+    }
+
+    /// Takes the session out of that list: its driver is told that there is memory again.
+    pub(crate) fn leave_denied(&mut self, room: usize) {
+        self.denied = false;
+        if self.is_live() && self.body.send.relieve(room, 1) {
+            self.tell_driver();
+        }
     }
 
     /// Copies what its socket has left of a shared read block.
@@ -76,22 +117,22 @@ impl<F: Flow> Session<F> {
         rtt: Option<Duration>,
         config: &Config,
         memory: &mut Memory,
-        level: MemoryLevel,
     ) {
+        let user = self.charge.user;
         let recv = &mut self.body.recv;
-        let window = recv.window;
-        if level >= MemoryLevel::Refusing && window > WINDOW_UNDER_PRESSURE {
+        let (window, most) = (recv.window, memory.window_max(user));
+        if window > most {
             if self.charge.grown > 0 {
                 mark::hit(Mark::GrowthReturned);
             }
-            recv.window = WINDOW_UNDER_PRESSURE;
-            memory.shrink(core::mem::take(&mut self.charge.grown));
+            recv.window = most;
+            memory.shrink(user, core::mem::take(&mut self.charge.grown));
         } else if recv.outgrown(now, rtt) && window < config.window_max {
             let doubled = (window * 2).min(config.window_max);
             let extra = doubled
                 .saturating_sub(config.window_base)
                 .saturating_sub(self.charge.grown);
-            if memory.grow(extra) {
+            if memory.grow(user, extra) {
                 mark::hit(Mark::WindowGrown);
                 self.charge.grown += extra;
                 recv.window = doubled;
@@ -101,14 +142,43 @@ impl<F: Flow> Session<F> {
         }
     }
 
-    /// Returns charge and growth, checked against what is held. What is wrong is the audit's find.
+    /// Returns when the session gives its growth back if nothing moves.
+    pub(crate) fn rests_at(&self) -> Option<Instant> {
+        (self.charge.grown > 0).then(|| self.moved_at + REST_AFTER)
+    }
+
+    /// Gives the growth of the window back to the pool. What was granted stays granted.
+    pub(crate) fn rest(&mut self, config: &Config, memory: &mut Memory) {
+        mark::hit(Mark::GrowthRested);
+        let recv = &mut self.body.recv;
+        recv.window = recv.window.min(config.window_base);
+        memory.shrink(self.charge.user, core::mem::take(&mut self.charge.grown));
+    }
+
+    /// Returns the charges, checked against what is held. What is wrong is the audit's find.
     #[track_caller]
-    pub(super) fn audit_pinned(&self) -> (u64, u64) {
+    pub(super) fn audit_pinned(&self) -> Charge {
+        let Pinned {
+            user,
+            held,
+            grown,
+            noted,
+            ..
+        } = self.charge;
         if !self.unsettled {
-            assert!(self.charge.waiting == self.body.waiting(), "I4: waiting");
-            assert!(self.charge.total == self.pinned(), "I4: charge");
+            assert!(held.waiting == self.body.waiting(), "I4: waiting");
+            assert!(held.total == self.pinned(), "I4: charge");
         }
-        (self.charge.total, self.charge.grown)
+        assert!(
+            self.denied || !(self.is_live() && self.body.send.lacks_memory()),
+            "I6: a driver waits for memory that nobody will tell it of"
+        );
+        Charge {
+            user,
+            held,
+            grown,
+            noted,
+        }
     }
 
     /// Tells whether the session is on this tunnel.

@@ -121,6 +121,16 @@ impl SendHalf {
         self.queue.prepend(again);
     }
 
+    /// Tells whether the driver waits for room although the queue is empty and there is credit: then it is
+    /// memory that there was none of.
+    pub(super) fn lacks_memory(&self) -> bool {
+        self.starved
+            && self.queue.is_empty()
+            && self.fin == Fin::Open
+            && !self.stopped
+            && self.credit() > 0
+    }
+
     pub(super) fn lacks_credit(&self) -> bool {
         self.credit() == 0 && self.fin == Fin::Open && self.offset > 0
     }

@@ -48,7 +48,7 @@ impl<F: Flow> Session<F> {
         debug_assert!(self.place == Place::Adrift, "it is on one tunnel at a time");
         let ticket = tunnel.queue(self.group, self.weight, id);
         self.place = Place::Queued(tunnel_id, ticket);
-        tunnel.hold(self.group, 0, self.charge.waiting);
+        tunnel.hold(0, self.charge.held.waiting);
     }
 
     /// Takes the session's turn: gives it a number, if it has none. Tells whether CREATE goes first.
@@ -84,7 +84,7 @@ impl<F: Flow> Session<F> {
     /// Takes the session off its tunnel, and tells whether its place there is free now. The bytes that
     /// still wait are charged to the process alone.
     pub(crate) fn leave<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) -> bool {
-        tunnel.hold(self.group, self.charge.waiting, 0);
+        tunnel.hold(self.charge.held.waiting, 0);
         match core::mem::replace(&mut self.place, Place::Adrift) {
             Place::Adrift => false,
             Place::Queued(_, ticket) => {

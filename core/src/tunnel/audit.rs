@@ -2,7 +2,7 @@
 
 use super::{Peer, Tunnel};
 use crate::arena::TunnelId;
-use alloc::collections::BTreeMap;
+use crate::memory::UserId;
 
 /// What is kept for resending, and whether any of it is a session's.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +12,8 @@ pub(crate) struct Kept {
 }
 
 impl<P: Peer> Tunnel<P> {
-    /// Checks the tunnel against what its sessions hold, by group.
-    pub(crate) fn audit(&self, id: TunnelId, waiting: &BTreeMap<u32, u64>, in_line: usize) -> Kept {
+    /// Checks the tunnel against what its sessions hold.
+    pub(crate) fn audit(&self, id: TunnelId, waiting: u64, in_line: usize) -> Kept {
         assert_eq!(
             self.scheduler.len(),
             in_line,
@@ -25,15 +25,15 @@ impl<P: Peer> Tunnel<P> {
             self.roll.places_are_counted(),
             "I10: {id:?} places of dials"
         );
-        assert_eq!(
-            self.roll.waiting(),
-            waiting.values().sum::<u64>(),
-            "I4: {id:?} waiting"
-        );
-        assert_eq!(self.roll.by_group(), waiting, "I4: {id:?} waiting by group");
+        assert_eq!(self.roll.waiting(), waiting, "I4: {id:?} waiting");
         Kept {
             resend: self.numbering.charge(),
             owing: self.is_owing(),
         }
+    }
+
+    /// Returns what is kept for resending of each user.
+    pub(crate) fn kept_of_users(&self) -> impl Iterator<Item = (UserId, u64)> {
+        self.numbering.kept_of_users()
     }
 }

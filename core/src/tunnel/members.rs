@@ -1,7 +1,7 @@
 //! The sessions of a tunnel, and which has its turn when.
 
 use super::roll::Answered;
-use super::scheduler::Ticket;
+use super::scheduler::{Ticket, Turn};
 use super::{Peer, Tunnel};
 use crate::arena::SessionId;
 use crate::config::FRAME_OVERHEAD;
@@ -87,19 +87,14 @@ impl<P: Peer> Tunnel<P> {
         self.roll.unanswered()
     }
 
-    /// Replaces what a session of a group holds for its socket.
-    pub(crate) fn hold(&mut self, group: u32, before: u64, now: u64) {
-        self.roll.hold(group, before, now);
+    /// Replaces what a session holds for its socket.
+    pub(crate) const fn hold(&mut self, before: u64, now: u64) {
+        self.roll.hold(before, now);
     }
 
     /// Returns the bytes that wait for sockets.
     pub(crate) const fn waiting(&self) -> u64 {
         self.roll.waiting()
-    }
-
-    /// Returns the share of a group in them.
-    pub(crate) fn waiting_of(&self, group: u32) -> u64 {
-        self.roll.waiting_of(group)
     }
 
     // --- Whose turn it is -------------------------------------------------------------------------
@@ -123,15 +118,22 @@ impl<P: Peer> Tunnel<P> {
     }
 
     /// Takes the session whose turn it is. [`had_turn`](Self::had_turn) answers.
-    pub(crate) fn next_turn(&mut self) -> Option<(u32, SessionId)> {
+    pub(crate) fn next_turn(&mut self) -> Option<Turn> {
         self.scheduler.pop()
+    }
+
+    /// Takes a turn back: the user keeps too much for resending and is passed over. True if the tunnel was
+    /// not known to wait for that.
+    pub(crate) fn pass_over(&mut self, turn: Turn) -> bool {
+        self.scheduler.park(turn);
+        !core::mem::replace(&mut self.scarce, true)
     }
 
     /// Books what the session sent, and puts it in the line again if there is `more`; returns its ticket.
     pub(crate) fn had_turn(
         &mut self,
         now: Instant,
-        (group, id): (u32, SessionId),
+        turn: Turn,
         frame: Option<&Frame>,
         more: bool,
     ) -> Option<Ticket> {
@@ -144,7 +146,7 @@ impl<P: Peer> Tunnel<P> {
             Some(_) => FRAME_OVERHEAD as usize,
             None => 0,
         };
-        self.scheduler.charge(group, id, cost, more)
+        self.scheduler.charge(turn, cost, more)
     }
 
     /// Puts a session in the line of those who owe control frames.

@@ -1,7 +1,8 @@
 //! Numbered frames: each arrives exactly once and in order, over any number of carriers.
 
-use crate::config::{ACK_BYTES, ACK_SHARE, CONTROL_RESERVE, FRAME_OVERHEAD};
+use crate::config::{ACK_BYTES, ACK_SHARE, CONTROL_RESERVE, CRUMB, FRAME_OVERHEAD};
 use crate::mark::{self, Mark};
+use crate::memory::{Memory, UserId};
 use crate::planted::{self, Planted};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -23,6 +24,14 @@ impl Outgoing {
     }
 }
 
+/// A frame that the peer may not have.
+#[derive(Debug)]
+struct Kept {
+    frame: Outgoing,
+    /// Whose share it takes; none's for what no user's bytes cause.
+    user: Option<UserId>,
+}
+
 /// The peer contradicts what was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Contradiction;
@@ -36,7 +45,7 @@ pub(crate) struct Numbering {
     /// Frames the peer acknowledged.
     acknowledged: u64,
     /// Frames `acknowledged + 1 ..= sent`.
-    kept: VecDeque<Outgoing>,
+    kept: VecDeque<Kept>,
     kept_charge: u64,
     /// How many of `kept` the present carrier already bore.
     replayed: usize,
@@ -87,7 +96,12 @@ impl Numbering {
 
     /// Tells whether new DATA may be framed.
     pub(crate) const fn takes_data(&self) -> bool {
-        self.kept_charge < self.resend_max
+        self.kept_charge + CRUMB <= self.resend_max
+    }
+
+    /// Returns how much may be kept before DATA is held back.
+    pub(crate) const fn resend_max(&self) -> u64 {
+        self.resend_max
     }
 
     /// Tells whether new control frames may be framed.
@@ -96,11 +110,14 @@ impl Numbering {
     }
 
     /// Numbers a new frame and keeps it.
-    pub(crate) fn send(&mut self, frame: Outgoing) {
+    pub(crate) fn send(&mut self, frame: Outgoing, user: Option<UserId>, memory: &mut Memory) {
         debug_assert!(!self.has_replay(), "old frames go first");
         self.sent += 1;
         self.kept_charge += frame.charge();
-        self.kept.push_back(frame);
+        if let Some(user) = user {
+            memory.keep(user, frame.charge());
+        }
+        self.kept.push_back(Kept { frame, user });
         self.replayed = self.kept.len();
     }
 
@@ -110,7 +127,7 @@ impl Numbering {
 
     /// Takes the next kept frame that the present carrier has not borne yet.
     pub(crate) fn replay(&mut self) -> Option<Outgoing> {
-        let frame = self.kept.get(self.replayed)?.clone();
+        let frame = self.kept.get(self.replayed)?.frame.clone();
         self.replayed += 1;
         Some(frame)
     }
@@ -122,18 +139,26 @@ impl Numbering {
     }
 
     /// Applies the peer's count. Returns the bytes no longer held.
-    pub(crate) fn acknowledge(&mut self, received: u64) -> Result<u64, Contradiction> {
+    pub(crate) fn acknowledge(
+        &mut self,
+        received: u64,
+        memory: &mut Memory,
+    ) -> Result<u64, Contradiction> {
         let borne = self.acknowledged + self.replayed as u64;
         if received > borne {
             return Err(Contradiction);
         }
         let mut freed = 0;
         while self.acknowledged < received {
-            let frame = self
+            let kept = self
                 .kept
                 .pop_front()
                 .expect("every frame after the acknowledged is kept");
-            freed += frame.charge();
+            let charge = kept.frame.charge();
+            freed += charge;
+            if let Some(user) = kept.user {
+                memory.unkeep(user, charge);
+            }
             self.acknowledged += 1;
             self.replayed -= 1;
         }
@@ -146,7 +171,11 @@ impl Numbering {
     }
 
     /// Starts a new carrier: everything the peer has not received is sent again.
-    pub(crate) fn rewind(&mut self, received: u64) -> Result<u64, Contradiction> {
+    pub(crate) fn rewind(
+        &mut self,
+        received: u64,
+        memory: &mut Memory,
+    ) -> Result<u64, Contradiction> {
         if received < self.acknowledged || received > self.sent {
             return Err(Contradiction);
         }
@@ -156,7 +185,7 @@ impl Numbering {
         }
         let before = self.kept.len();
         let stopped_at = core::mem::replace(&mut self.replayed, before);
-        let freed = self.acknowledge(received)?;
+        let freed = self.acknowledge(received, memory)?;
         let count = self.kept.len();
         let first = planted::bend(Planted::ResendOffByOne, 0, |_| count.min(1));
         self.replayed = planted::bend(Planted::ReplayInterrupted, first, |first| {
@@ -184,10 +213,30 @@ impl Numbering {
         self.received
     }
 
+    /// Takes what is kept out of its users' shares: it will not be sent again.
+    pub(crate) fn disown(&mut self, memory: &mut Memory) {
+        for kept in &mut self.kept {
+            if let Some(user) = kept.user.take() {
+                memory.unkeep(user, kept.frame.charge());
+            }
+        }
+    }
+
+    /// Returns what is kept of each user; for audits.
+    pub(crate) fn kept_of_users(&self) -> impl Iterator<Item = (UserId, u64)> {
+        let kept = self.kept.iter();
+        kept.filter_map(|kept| Some((kept.user?, kept.frame.charge())))
+    }
+
     pub(crate) fn is_consistent(&self) -> bool {
         self.sent - self.acknowledged == self.kept.len() as u64
             && self.replayed <= self.kept.len()
             && self.told <= self.received
-            && self.kept_charge == self.kept.iter().map(Outgoing::charge).sum::<u64>()
+            && self.kept_charge
+                == self
+                    .kept
+                    .iter()
+                    .map(|kept| kept.frame.charge())
+                    .sum::<u64>()
     }
 }

@@ -28,9 +28,8 @@ pub(super) struct Roll {
     abandoned: usize,
     /// Highest session number ever opened.
     opened: u64,
-    /// Bytes that wait for sockets, and the share of each group.
+    /// Bytes that wait for sockets.
     waiting: u64,
-    waiting_by_group: BTreeMap<u32, u64>,
 }
 
 impl Roll {
@@ -116,17 +115,9 @@ impl Roll {
         self.unanswered.len()
     }
 
-    /// Replaces what a session of a group holds for its socket.
-    pub(super) fn hold(&mut self, group: u32, before: u64, now: u64) {
-        if before == now {
-            return;
-        }
+    /// Replaces what a session holds for its socket.
+    pub(super) const fn hold(&mut self, before: u64, now: u64) {
         self.waiting = self.waiting - before + now;
-        let share = self.waiting_by_group.entry(group).or_default();
-        *share = *share - before + now;
-        if *share == 0 {
-            self.waiting_by_group.remove(&group);
-        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -162,16 +153,6 @@ impl Roll {
     /// Returns the bytes that wait for sockets.
     pub(super) const fn waiting(&self) -> u64 {
         self.waiting
-    }
-
-    /// Returns the share of each group in them.
-    pub(super) const fn by_group(&self) -> &BTreeMap<u32, u64> {
-        &self.waiting_by_group
-    }
-
-    /// Returns the share of a group in them.
-    pub(super) fn waiting_of(&self, group: u32) -> u64 {
-        self.waiting_by_group.get(&group).copied().unwrap_or(0)
     }
 
     pub(super) fn numbers_are_opened(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Who sends next: deficit round robin over groups, round robin over a group's sessions.
 
 use crate::arena::SessionId;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 
 /// Bytes a group may send per round, times its weight: as many as a carrier that is not slow takes.
 const QUANTUM: i64 = 64 << 10;
@@ -12,12 +12,25 @@ const WEIGHT_MAX: u32 = 16;
 /// A place in a line: whoever came earlier has the smaller one.
 pub(crate) type Ticket = u64;
 
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Turn {
+    pub(crate) group: u32,
+    pub(crate) session: SessionId,
+    ticket: Ticket,
+}
+
+/// Groups that have their turns again at once, at most.
+const UNPARK_MAX: usize = 4;
+
 /// The sessions of one tunnel that have something to send, by group (user). Lines are kept in order of
 /// tickets, so that whoever leaves one costs the same however long it is.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     groups: BTreeMap<u32, Group>,
     round: BTreeMap<Ticket, u32>,
+    /// Groups that are passed over, in their order; also some that are not any more.
+    parked: VecDeque<u32>,
     next: Ticket,
     quantum: i64,
 }
@@ -27,6 +40,7 @@ impl Default for Scheduler {
         Self {
             groups: BTreeMap::new(),
             round: BTreeMap::new(),
+            parked: VecDeque::new(),
             next: 0,
             quantum: QUANTUM,
         }
@@ -40,6 +54,7 @@ struct Group {
     ticket: Ticket,
     deficit: i64,
     weight: i64,
+    parked: bool,
 }
 
 impl Scheduler {
@@ -68,6 +83,7 @@ impl Scheduler {
                 ticket,
                 deficit: quantum * weight,
                 weight,
+                parked: false,
             }
         });
         entry.weight = weight;
@@ -76,7 +92,7 @@ impl Scheduler {
     }
 
     /// Takes the session whose turn it is. It must be answered by [`charge`](Self::charge).
-    pub(crate) fn pop(&mut self) -> Option<(u32, SessionId)> {
+    pub(crate) fn pop(&mut self) -> Option<Turn> {
         // Each pass adds at least a quantum, and no frame costs more than a few: the loop is short.
         loop {
             let first = self.round.first_entry()?;
@@ -93,35 +109,64 @@ impl Scheduler {
                 self.round.insert(group.ticket, number);
                 continue;
             }
-            let (_, session) = group
+            let (ticket, session) = group
                 .sessions
                 .pop_first()
                 .expect("a group in the round has sessions");
-            return Some((number, session));
+            return Some(Turn {
+                group: number,
+                session,
+                ticket,
+            });
         }
     }
 
     /// Books what the popped session sent and queues it again if it has `more`.
-    pub(crate) fn charge(
-        &mut self,
-        number: u32,
-        session: SessionId,
-        bytes: usize,
-        more: bool,
-    ) -> Option<Ticket> {
+    pub(crate) fn charge(&mut self, turn: Turn, bytes: usize, more: bool) -> Option<Ticket> {
         let group = self
             .groups
-            .get_mut(&number)
+            .get_mut(&turn.group)
             .expect("the group was popped from");
         group.deficit -= i64::try_from(bytes).unwrap_or(i64::MAX);
         if more {
             let ticket = self.next;
             self.next += 1;
-            group.sessions.insert(ticket, session);
+            group.sessions.insert(ticket, turn.session);
             return Some(ticket);
         }
-        self.leave_if_empty(number);
+        self.leave_if_empty(turn.group);
         None
+    }
+
+    /// Puts the popped session back where it was, and passes its group over from now on.
+    pub(crate) fn park(&mut self, turn: Turn) {
+        if let Some(group) = self.groups.get_mut(&turn.group) {
+            group.sessions.insert(turn.ticket, turn.session);
+            self.round.remove(&group.ticket);
+            group.parked = true;
+            self.parked.push_back(turn.group);
+        }
+    }
+
+    /// Lets groups that were passed over have their turns again, those first that have waited longest.
+    /// Returns whether there were any.
+    pub(crate) fn unpark(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..UNPARK_MAX {
+            let Some(number) = self.parked.pop_front() else {
+                break;
+            };
+            if let Some(group) = self.groups.get_mut(&number)
+                && core::mem::take(&mut group.parked)
+            {
+                self.round.insert(group.ticket, number);
+                any = true;
+            }
+        }
+        if self.parked.is_empty() {
+            self.parked = VecDeque::new();
+        }
+        any
     }
 
     /// Forgets the queued session that has this ticket.
@@ -180,10 +225,11 @@ mod tests {
         }
         let mut sent = BTreeMap::<u32, usize>::new();
         for _ in 0..4000 {
-            let (group, session) = scheduler.pop().expect("all have more");
+            let turn = scheduler.pop().expect("all have more");
+            let group = turn.group;
             let bytes = if group == 1 { 32 << 10 } else { 16 << 10 };
             *sent.entry(group).or_default() += bytes;
-            scheduler.charge(group, session, bytes, true);
+            scheduler.charge(turn, bytes, true);
         }
         let difference = sent[&1].abs_diff(sent[&2]);
         assert!(difference <= 2 * QUANTUM as usize, "{sent:?}");
@@ -197,9 +243,9 @@ mod tests {
         scheduler.push(2, 1, ids[1]);
         let mut sent = BTreeMap::<u32, usize>::new();
         for _ in 0..4000 {
-            let (group, session) = scheduler.pop().expect("all have more");
-            *sent.entry(group).or_default() += 1000;
-            scheduler.charge(group, session, 1000, true);
+            let turn = scheduler.pop().expect("all have more");
+            *sent.entry(turn.group).or_default() += 1000;
+            scheduler.charge(turn, 1000, true);
         }
         let ratio = sent[&1] as f64 / sent[&2] as f64;
         assert!((2.8..3.2).contains(&ratio), "{sent:?}");
@@ -211,19 +257,21 @@ mod tests {
         let mut scheduler = Scheduler::default();
         scheduler.fit(16 << 10);
         scheduler.push(1, 1, ids[0]);
-        let (group, first) = scheduler.pop().expect("one is queued");
-        scheduler.charge(group, first, 16 << 10, true);
+        let turn = scheduler.pop().expect("one is queued");
+        scheduler.charge(turn, 16 << 10, true);
         scheduler.push(2, 1, ids[1]);
         scheduler.push(2, 1, ids[2]);
         let mut between = 0;
         for dial in [ids[1], ids[2]] {
-            while let (group, session) = scheduler.pop().expect("all are queued")
-                && session != dial
-            {
+            let turn = loop {
+                let turn = scheduler.pop().expect("all are queued");
+                if turn.session == dial {
+                    break turn;
+                }
                 between += 16 << 10;
-                scheduler.charge(group, session, 16 << 10, true);
-            }
-            scheduler.charge(2, dial, scheduler.create_cost(), false);
+                scheduler.charge(turn, 16 << 10, true);
+            };
+            scheduler.charge(turn, scheduler.create_cost(), false);
         }
         assert!(
             between <= 2 * (16 << 10),
@@ -238,9 +286,23 @@ mod tests {
         let first = scheduler.push(1, 1, ids[0]);
         scheduler.push(1, 1, ids[1]);
         scheduler.remove(1, first);
-        let (group, session) = scheduler.pop().expect("one is left");
-        assert_eq!(session, ids[1]);
-        scheduler.charge(group, session, 1, false);
+        let turn = scheduler.pop().expect("one is left");
+        assert_eq!(turn.session, ids[1]);
+        scheduler.charge(turn, 1, false);
         assert!(scheduler.is_empty() && scheduler.pop().is_none());
+    }
+
+    #[test]
+    fn a_group_that_is_passed_over_keeps_its_order() {
+        let ids = ids(3);
+        let mut scheduler = Scheduler::default();
+        for (group, id) in [(1, ids[0]), (1, ids[1]), (2, ids[2])] {
+            scheduler.push(group, 1, id);
+        }
+        let turn = scheduler.pop().expect("three are queued");
+        scheduler.park(turn);
+        assert_eq!(scheduler.pop().map(|turn| turn.session), Some(ids[2]));
+        assert!(scheduler.unpark() && !scheduler.unpark());
+        assert_eq!(scheduler.pop(), Some(turn));
     }
 }

@@ -1,8 +1,8 @@
 //! What is held, what is refused and who goes when too much is held.
 
 use crate::common::{Way::ToEdge, World, config, create, demand, millis, secs};
-use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
-use titan_proto::{Code, Frame};
+use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId, Whose};
+use titan_proto::{Code, Frame, wire};
 
 const BUDGET: u64 = 1_000_000;
 
@@ -38,17 +38,10 @@ fn fill(world: &mut World, (_, edge): (SessionId, SessionId), len: usize) {
     }
 }
 
-/// Opens a session whose client leaves `len` bytes unread.
-fn hold(world: &mut World, group: u32, len: usize) -> SessionId {
-    let ids = world.connect_with(Open { group, ..demand() });
-    fill(world, ids, len);
-    ids.0
-}
-
 #[test]
 fn sessions_are_refused_from_four_fifths_of_the_budget() {
     let mut world = poor_pop(poor());
-    let ids = several(&mut world, [1; 4]);
+    let ids = several(&mut world, [1, 2, 3, 4]);
     for id in &ids[..3] {
         fill(&mut world, *id, 250_000);
     }
@@ -60,7 +53,11 @@ fn sessions_are_refused_from_four_fifths_of_the_budget() {
     assert_eq!(world.pop.open(world.now, demand()), Err(Code::Overloaded));
     world.read_down(ids[3].0);
     assert!(world.pop.memory_level() < MemoryLevel::Refusing);
-    assert!(world.pop.open(world.now, demand()).is_ok());
+    let other = Open {
+        group: 4,
+        ..demand()
+    };
+    assert!(world.pop.open(world.now, other).is_ok());
 }
 
 #[test]
@@ -116,44 +113,55 @@ fn an_edge_at_four_fifths_of_its_budget_replies_overloaded() {
 #[test]
 fn shedding_takes_the_largest_that_stalled_and_spares_the_lively() {
     let mut world = poor_pop(poor());
-    let ids = several(&mut world, [1; 5]);
-    for (id, len) in ids.into_iter().zip([240_000, 220_000, 230_000, 210_000]) {
+    let ids = several(&mut world, [1, 2, 3, 4, 5]);
+    for (id, len) in ids.into_iter().zip([250_000, 100_000, 250_000, 100_000]) {
         fill(&mut world, id, len);
     }
-    while world.pop.memory_level() < MemoryLevel::Shedding {
+    world.wait(secs(4));
+    world.pop.release(world.now, ids[0].0, 64 << 10);
+    while world.pop.memory_level() < MemoryLevel::Refusing {
         fill(&mut world, ids[4], 1000);
     }
-    world.wait(secs(4));
-    assert_eq!(world.pop.counters().shed, 0, "everyone moved lately");
-    world.pop.release(world.now, ids[0].0, 1);
-    world.run();
-    assert_eq!(world.pop.memory_level(), MemoryLevel::Shedding);
+    assert_eq!(world.pop.counters().shed, 0);
     world.wait(secs(2));
-    assert_eq!(world.pop.counters().shed, 1);
     let ended = ids.map(|(id, _)| world.ended(id));
     assert_eq!(ended, [None, None, Some(Code::Memory), None, None]);
     assert_eq!(world.edge_ended(0, ids[2].1), Some(Code::Memory));
-    assert!(world.pop.memory_level() < MemoryLevel::Shedding);
+    assert!(world.pop.memory_level() < MemoryLevel::Refusing);
 }
 
 #[test]
-fn a_full_budget_sheds_at_once_and_refunds_everything() {
+fn one_byte_now_and_then_is_no_progress() {
     let mut world = poor_pop(poor());
-    let ids = several(&mut world, [1; 5]);
+    let ids = several(&mut world, [1, 2, 3, 4]);
+    for (id, len) in ids.into_iter().zip([250_000, 240_000, 230_000, 100_000]) {
+        fill(&mut world, id, len);
+    }
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Refusing);
+    for _ in 0..8 {
+        world.wait(secs(1));
+        for (id, _) in ids {
+            world.pop.release(world.now, id, 1);
+        }
+    }
+    assert!(world.pop.counters().shed > 0);
+    assert!(world.pop.memory_level() < MemoryLevel::Refusing);
+}
+
+#[test]
+fn a_full_budget_resets_nobody_at_once_and_refunds_everything() {
+    let mut world = poor_pop(poor());
+    let ids = several(&mut world, [1, 2, 3, 4, 5]);
     for (id, len) in ids.into_iter().zip([200_000, 250_000, 210_000, 220_000]) {
         fill(&mut world, id, len);
     }
-    assert_eq!(world.pop.counters().shed, 0);
-    while world.pop.counters().shed == 0 {
-        assert!(world.pop.usage().session_bytes < BUDGET);
+    while world.pop.memory_level() < MemoryLevel::Full {
         fill(&mut world, ids[4], 10_000);
     }
-    let ended = ids.map(|(id, _)| world.ended(id));
-    assert_eq!(
-        ended,
-        [None, Some(Code::Memory), None, None, None],
-        "the largest"
-    );
+    assert_eq!(world.pop.counters().shed, 0);
+    world.wait(secs(7));
+    assert!(world.pop.counters().shed > 0);
+    assert!(world.pop.memory_level() < MemoryLevel::Refusing);
     for (pop, edge) in ids {
         world.pop.close(world.now, pop, Code::Ok, CloseMode::Abort);
         world.run();
@@ -184,11 +192,16 @@ fn a_dial_that_is_shed_moves_and_spares_its_tunnel() {
     let link = world.raw_pop(0);
     world.inject(link, ToEdge, Frame::Hello(crate::common::welcome()));
     for session in [1, 2] {
-        let create = create();
+        let create = wire::Create {
+            group: u32::try_from(session).unwrap(),
+            ..create()
+        };
         world.inject(link, ToEdge, Frame::Create { session, create });
-        let data = bytes::Bytes::from(vec![1; 60_000]);
+        let len = [30_000, 60_000][usize::try_from(session).unwrap() - 1];
+        let data = bytes::Bytes::from(vec![1; len]);
         world.inject(link, ToEdge, Frame::Data { session, data });
     }
+    world.wait(secs(7));
     let usage = world.edges[0].core.usage();
     assert_eq!(
         world.edges[0].core.counters().shed,
@@ -209,65 +222,45 @@ fn a_dial_that_is_shed_moves_and_spares_its_tunnel() {
 }
 
 #[test]
-fn a_user_is_held_to_its_share_of_a_tunnel() {
-    let mut world = World::new(
-        Config {
-            group_held_max: 300_000,
-            ..config()
-        },
-        1,
-    );
-    let small = hold(&mut world, 1, 90_000);
-    let other = hold(&mut world, 2, 240_000);
-    let large = hold(&mut world, 1, 160_000);
-    assert_eq!(world.pop.counters().shed, 0);
-    let third = hold(&mut world, 1, 60_000);
-    assert_eq!(world.pop.counters().shed, 1);
-    assert_eq!(world.ended(large), Some(Code::Memory));
-    for id in [small, other, third] {
-        assert_eq!(world.ended(id), None);
+fn a_user_beyond_its_share_opens_nothing_and_loses_what_stands_still() {
+    let mut world = poor_pop(poor());
+    let ids = several(&mut world, [1, 2, 1, 1]);
+    for (id, len) in ids.into_iter().zip([80_000, 80_000, 250_000, 120_000]) {
+        fill(&mut world, id, len);
     }
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Normal);
+    assert_eq!(world.pop.open(world.now, demand()), Err(Code::Overloaded));
+    assert_eq!(world.pop.short_of_memory(1), Some(Whose::User));
+    assert_eq!(world.pop.short_of_memory(2), None);
+    world.wait(secs(7));
+    assert_eq!(world.pop.counters().shed, 1);
+    let ended = ids.map(|(id, _)| world.ended(id));
+    assert_eq!(ended, [None, None, Some(Code::Memory), None]);
+    assert_eq!(world.pop.short_of_memory(1), None);
 }
 
 #[test]
-fn a_users_cap_is_not_paid_by_a_session_that_only_sends() {
+fn a_users_share_is_not_paid_by_a_session_that_only_sends() {
     let mut world = poor_pop(Config {
-        group_held_max: 100_000,
         early_max: 1000,
-        window_base: 100_000,
-        ..config()
+        ..poor()
     });
-    let (sends, _) = world.connect();
+    let ids = several(&mut world, [1, 1, 1]);
+    world.links[0].to_edge.blocked = true;
     // Much waits to be sent, nothing for the client's socket.
-    world.send_up(sends, &vec![1; 250_000]);
-    let first = hold(&mut world, 1, 60_000);
-    let second = hold(&mut world, 1, 50_000);
-    assert_eq!(world.ended(sends), None);
-    assert_eq!(world.ended(first), Some(Code::Memory));
-    assert_eq!(world.ended(second), None);
-}
-
-#[test]
-fn a_tunnel_is_held_to_its_share() {
-    let mut world = World::new(
-        Config {
-            tunnel_held_max: 300_000,
-            ..config()
-        },
-        1,
-    );
-    let first = hold(&mut world, 1, 180_000);
-    let second = hold(&mut world, 2, 80_000);
-    assert_eq!(world.pop.counters().shed, 0);
-    let third = hold(&mut world, 3, 50_000);
-    assert_eq!(world.ended(first), Some(Code::Memory));
-    assert_eq!((world.ended(second), world.ended(third)), (None, None));
+    let bytes = bytes::Bytes::from(vec![1; 250_000]);
+    world.pop.write(world.now, ids[0].0, bytes);
+    fill(&mut world, ids[1], 100_000);
+    fill(&mut world, ids[2], 60_000);
+    world.wait(secs(7));
+    let ended = ids.map(|(id, _)| world.ended(id));
+    assert_eq!(ended, [None, Some(Code::Memory), None]);
 }
 
 #[test]
 fn a_peer_that_withholds_acknowledgement_under_pressure_is_cut_off() {
     let mut world = poor_pop(poor());
-    let ids = several(&mut world, [1; 4]);
+    let ids = several(&mut world, [1, 2, 3, 4]);
     for id in &ids[..3] {
         fill(&mut world, *id, 240_000);
     }
@@ -292,7 +285,7 @@ fn a_peer_that_withholds_acknowledgement_under_pressure_is_cut_off() {
 #[test]
 fn windows_are_small_under_pressure() {
     let mut world = poor_pop(poor());
-    let ids = several(&mut world, [1; 5]);
+    let ids = several(&mut world, [1, 2, 3, 4, 5]);
     for id in &ids[..3] {
         fill(&mut world, *id, 250_000);
     }
@@ -320,17 +313,26 @@ fn windows_are_small_under_pressure() {
 }
 
 #[test]
-fn data_that_waits_for_memory_leaves_as_soon_as_there_is_some() {
+fn data_that_waits_for_the_resend_pool_leaves_as_soon_as_there_is_some() {
     let mut world = poor_pop(poor());
-    let ids = several(&mut world, [1; 4]);
-    for id in &ids[..3] {
-        fill(&mut world, *id, 240_000);
+    world.add_edge("node-1");
+    let mut on = std::collections::BTreeMap::new();
+    while on.len() < 2 {
+        let id = world.open();
+        on.insert(world.answer(Ok(())), id);
     }
     // No acknowledgement comes to the rescue.
+    for edge in [0, 1] {
+        let link = world.link(edge);
+        world.links[link].to_pop.held = true;
+    }
+    for id in [on[&0], on[&1]] {
+        world.send_up(id, &vec![1; 100_000]);
+    }
+    let sent = world.data(ToEdge).len();
+    assert!((120_000..140_000).contains(&sent), "{sent}");
     let link = world.link(0);
-    world.links[link].to_pop.held = true;
-    world.send_up(ids[3].0, &vec![1; 150_000]);
-    assert!(world.data(ToEdge).len() < 150_000);
-    world.read_down(ids[0].0);
-    assert_eq!(world.data(ToEdge).len(), 150_000);
+    world.links[link].to_pop.held = false;
+    world.wait(millis(20));
+    assert_eq!(world.data(ToEdge).len(), 200_000);
 }

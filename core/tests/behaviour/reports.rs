@@ -121,6 +121,7 @@ fn shed(config: Config, held: &[(u32, usize)]) -> Option<Whose> {
     for (&(_, at_edge), &(_, len)) in ids.iter().zip(held) {
         world.send_down(0, at_edge, &vec![1; len]);
     }
+    world.wait(secs(7));
     assert_eq!(world.pop.counters().shed, 1);
     let mut reset = ids.into_iter().map(|(id, _)| id);
     let reset = reset.find(|&id| world.ended(id).is_some());
@@ -131,28 +132,17 @@ fn shed(config: Config, held: &[(u32, usize)]) -> Option<Whose> {
 
 #[test]
 fn a_report_says_whose_share_of_the_memory_was_used_up() {
-    let of_group = Config {
-        group_held_max: 300_000,
+    let config = |memory_budget| Config {
+        memory_budget,
         ..config()
     };
+    // User 1 holds more than is free below 80 %.
     assert_eq!(
-        shed(of_group, &[(1, 200_000), (2, 200_000), (1, 150_000)]),
+        shed(config(500_000), &[(1, 110_000), (2, 60_000), (1, 80_000)]),
         Some(Whose::User)
     );
-    let of_tunnel = Config {
-        tunnel_held_max: 300_000,
-        ..config()
-    };
     assert_eq!(
-        shed(of_tunnel, &[(1, 200_000), (2, 150_000)]),
-        Some(Whose::Tunnel)
-    );
-    let of_all = Config {
-        memory_budget: 400_000,
-        ..config()
-    };
-    assert_eq!(
-        shed(of_all, &[(1, 210_000), (2, 100_000), (3, 200_000)]),
+        shed(config(500_000), &[(1, 120_000), (2, 130_000), (3, 160_000)]),
         Some(Whose::Pop)
     );
 }
@@ -177,6 +167,7 @@ fn an_edge_says_whom_it_reset_and_whom_it_refused() {
         world.send_up(id, &[1; 60_000]);
         id
     });
+    world.wait(secs(7));
     let denied: Vec<_> = world.edges[0]
         .events
         .iter()
@@ -194,7 +185,7 @@ fn an_edge_says_whom_it_reset_and_whom_it_refused() {
         let trace = TraceId::new([number; 16]);
         (trace, u32::from(number), code, Some(Whose::Edge))
     };
-    assert_eq!(denied[0], of(1, Code::Memory), "the oldest of the largest");
+    assert!(denied.contains(&of(2, Code::Memory)), "{denied:?}");
     assert!(denied.len() <= ids.len());
     // The POP hears the code alone, and that is enough to know whose limit it was.
     let ended = ids.into_iter().find(|&id| world.ended(id).is_some());

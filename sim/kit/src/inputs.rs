@@ -255,8 +255,6 @@ fn limits(choices: &mut Choices<'_>) -> Config {
         resend_max: 64 << 10,
         data_max: 1 << 10,
         send_queue_max: 4 << 10,
-        group_held_max: memory_budget / 4,
-        tunnel_held_max: memory_budget / 3,
         ..config()
     }
 }

@@ -638,9 +638,10 @@ impl World {
                 let count = self.links[number].pipe(way).items.len();
                 for _ in 0..count {
                     let pipe = self.links[number].pipe(way);
-                    if pipe.held {
+                    if pipe.held || !self.is_read(number, way) {
                         break;
                     }
+                    let pipe = self.links[number].pipe(way);
                     let Some(parcel) = pipe.items.pop_front() else {
                         break;
                     };
@@ -650,6 +651,18 @@ impl World {
             }
         }
         moved
+    }
+
+    /// Tells whether the end that a carrier's way leads to reads it.
+    fn is_read(&mut self, number: usize, way: Way) -> bool {
+        let link = &self.links[number];
+        match way {
+            ToPop => link.pop.is_none_or(|id| self.pop.takes_input(self.now, id)),
+            ToEdge => link.at_edge.is_none_or(|id| {
+                let core = &mut self.edges[link.edge].core;
+                core.takes_input(self.now, id)
+            }),
+        }
     }
 
     fn arrive(&mut self, number: usize, way: Way, parcel: Parcel) {

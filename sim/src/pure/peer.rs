@@ -4,6 +4,7 @@ use super::chooser::mix;
 use super::oracle::violated;
 use super::scenario::{Flow, Habit};
 use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
 use titan_core::endpoint::{CloseMode, Endpoint, Role, SessionId, SessionStatus};
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
@@ -60,6 +61,10 @@ fn after(millis: u64) -> Instant {
     Instant::EPOCH + Duration::from_millis(millis)
 }
 
+/// A socket that took less than so many bytes in this time makes no progress.
+const SLOW_AFTER: Duration = Duration::from_secs(5);
+const SLOW_BELOW: u64 = 64 << 10;
+
 /// What came of looking at a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Looked {
@@ -91,6 +96,8 @@ pub(super) struct Peer {
     pub(super) over_since: Option<Instant>,
     /// Since when something that it could read waits for it.
     pub(super) unread_since: Option<Instant>,
+    /// What it took lately, and when.
+    taken: VecDeque<(Instant, u64)>,
     finished: bool,
     pub(super) stopped: bool,
     /// Its stall, if it has one, is over.
@@ -126,6 +133,7 @@ impl Peer {
             fails_from: flow.client.fails_from.map(after),
             over_since: None,
             unread_since: None,
+            taken: VecDeque::new(),
             finished: false,
             stopped: false,
             freed: false,
@@ -274,6 +282,17 @@ impl Peer {
         }
     }
 
+    /// Tells whether it has left something unread so long, and taken so little of it, that its session may
+    /// be reset when memory is short.
+    pub(super) fn dawdles(&self, now: Instant) -> bool {
+        let lately = self.taken.iter();
+        let lately = lately.filter(|(at, _)| now.since(*at) < SLOW_AFTER);
+        let unread = self
+            .unread_since
+            .is_some_and(|since| now.since(since) >= SLOW_AFTER);
+        unread && lately.map(|(_, count)| count).sum::<u64>() < SLOW_BELOW
+    }
+
     fn stalls(&self) -> bool {
         !self.freed && self.habit.stalls_at.is_some_and(|at| self.received >= at)
     }
@@ -350,6 +369,14 @@ impl Peer {
             }
         }
         self.received += count as u64;
+        self.taken.push_back((now, count as u64));
+        while self
+            .taken
+            .front()
+            .is_some_and(|(at, _)| now.since(*at) >= SLOW_AFTER)
+        {
+            self.taken.pop_front();
+        }
         endpoint.release(now, id, count);
     }
 

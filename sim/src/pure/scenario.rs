@@ -78,10 +78,6 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Bytes a process may hold.
     pub memory_budget: u64,
-    /// Bytes the sessions of one tunnel may hold for their sockets.
-    pub tunnel_held_max: u64,
-    /// Bytes the sessions of one group on one tunnel may hold likewise.
-    pub group_held_max: u64,
     /// Idle limit in milliseconds.
     pub idle: u64,
     /// Idle limit of half-closed sessions in milliseconds.
@@ -492,8 +488,6 @@ impl Default for Limits {
             send_queue_max: usual.send_queue_max,
             sessions_max: usual.sessions_max,
             memory_budget: usual.memory_budget,
-            tunnel_held_max: usual.tunnel_held_max,
-            group_held_max: usual.group_held_max,
             idle: millis(usual.idle),
             idle_half_closed: millis(usual.idle_half_closed),
             grace: millis(usual.grace),
@@ -633,8 +627,6 @@ impl Limits {
     /// Tells whether sessions may be reset for what they hold.
     pub(super) const fn is_short_of_memory(&self) -> bool {
         self.memory_budget < 1 << 30
-            || self.tunnel_held_max < 1 << 20
-            || self.group_held_max < 1 << 20
     }
 
     /// Returns them as an endpoint takes them.
@@ -648,8 +640,6 @@ impl Limits {
             send_queue_max: self.send_queue_max,
             sessions_max: self.sessions_max,
             memory_budget: self.memory_budget,
-            tunnel_held_max: self.tunnel_held_max,
-            group_held_max: self.group_held_max,
             idle: Duration::from_millis(self.idle),
             idle_half_closed: Duration::from_millis(self.idle_half_closed),
             grace: Duration::from_millis(self.grace),

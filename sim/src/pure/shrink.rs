@@ -203,8 +203,6 @@ impl Search {
         self.attempt(|scenario| scenario.limits.send_queue_max = limits.send_queue_max);
         self.attempt(|scenario| scenario.limits.sessions_max = limits.sessions_max);
         self.attempt(|scenario| scenario.limits.memory_budget = limits.memory_budget);
-        self.attempt(|scenario| scenario.limits.tunnel_held_max = limits.tunnel_held_max);
-        self.attempt(|scenario| scenario.limits.group_held_max = limits.group_held_max);
         self.attempt(|scenario| scenario.limits.idle = limits.idle);
         self.attempt(|scenario| scenario.limits.idle_half_closed = limits.idle_half_closed);
         self.attempt(|scenario| scenario.limits.grace = limits.grace);

@@ -150,6 +150,8 @@ pub(super) struct World {
     edges: Vec<EdgeHost>,
     links: Vec<Link>,
     bearers: BTreeMap<(Host, CarrierId), usize>,
+    /// What has arrived at hosts that read no carrier for want of memory.
+    unread: BTreeMap<Host, Vec<(usize, bool)>>,
     batch: Batch,
     ended: BTreeMap<usize, Code>,
     stalled_left: usize,
@@ -176,6 +178,7 @@ impl World {
             edges: Vec::new(),
             links: Vec::new(),
             bearers: BTreeMap::new(),
+            unread: BTreeMap::new(),
             batch: Batch::new(BATCH as usize),
             ended: BTreeMap::new(),
             stalled_left,

@@ -150,10 +150,9 @@ fn observed(hello: &wire::Hello) -> Result<Option<IpAddr>, Code> {
 
 /// Tells whether both sides agree on what a tunnel that is to be resumed has carried; nothing if it is gone.
 fn agree(engine: &mut Engine<EdgeDesk>, id: TunnelId, hello: &wire::Hello) -> Option<bool> {
-    engine.change_tunnel(id, |tunnel| {
-        let agreed = hello.tunnel == tunnel.wire() && hello.next == tunnel.received() + 1;
-        agreed && tunnel.rewind(hello.received).is_ok()
-    })
+    let tunnel = engine.tunnels.get(id)?;
+    let agreed = hello.tunnel == tunnel.wire() && hello.next == tunnel.received() + 1;
+    Some(agreed && engine.rewind(id, hello.received)?)
 }
 
 /// Makes the tunnel that the POP has begun.

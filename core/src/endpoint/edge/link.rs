@@ -1,6 +1,7 @@
 //! The edge's part of a tunnel, and of the carrier that is to bear it.
 
 use crate::arena::{TunnelId, UplinkId};
+use crate::memory::User;
 use crate::time::Instant;
 use crate::tunnel::Peer;
 use titan_proto::{Frame, wire};
@@ -21,6 +22,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Returns whom a group of this POP is counted as: its number is the POP's.
+    pub(super) const fn user(&self, group: u32) -> User {
+        User {
+            owner: self.uplink.slot() as u32,
+            group,
+        }
+    }
+
     /// Has the POP told how much this edge takes on.
     pub(super) const fn report(&mut self, status: wire::Status) {
         self.status = Some(status);

@@ -11,7 +11,6 @@ use crate::endpoint::hello::{own_limits, peer_limits};
 use crate::mark::{self, Mark};
 use crate::target::to_octets;
 use crate::time::{Duration, Instant};
-use crate::tunnel::numbering::Contradiction;
 use crate::tunnel::proof::{Claim, verify};
 use crate::tunnel::{Identity, PeerLimits, Tunnel};
 use bytes::Bytes;
@@ -230,23 +229,22 @@ impl PopRole {
             return Err(refused);
         };
         newer(engine, id, hello)?;
-        let rewound = engine.change_tunnel(id, |tunnel| {
-            tunnel.rewind(hello.received)?;
-            let borne = tunnel.carrier().is_some();
-            if tunnel.peer_mut().greet_again(hello.attempt) && borne {
-                mark::hit(Mark::ResumeUnconfirmed);
-            }
-            if tunnel.has_replay() {
-                mark::hit(Mark::ResumeLossDown);
-            }
-            Ok(())
-        });
+        let rewound = engine.rewind(id, hello.received);
         match rewound {
-            Some(Ok(())) => {
+            Some(true) => {
+                engine.change_tunnel(id, |tunnel| {
+                    let borne = tunnel.carrier().is_some();
+                    if tunnel.peer_mut().greet_again(hello.attempt) && borne {
+                        mark::hit(Mark::ResumeUnconfirmed);
+                    }
+                    if tunnel.has_replay() {
+                        mark::hit(Mark::ResumeLossDown);
+                    }
+                });
                 engine.counters.resumes += 1;
                 Ok(id)
             }
-            Some(Err(Contradiction)) => {
+            Some(false) => {
                 mark::hit(Mark::Desync);
                 engine.end_tunnel(now, id, Code::Desync, Duration::ZERO);
                 Err(Code::Desync.into())

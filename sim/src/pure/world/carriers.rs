@@ -250,6 +250,10 @@ impl World {
             self.enter(at.max(held), Action::Deliver { link, up });
             return;
         }
+        if !self.reads(link, up) {
+            return;
+        }
+        let pipe = self.links[link].pipe(up);
         pipe.first_held_until = None;
         let (_, parcel) = pipe.items.pop_front().expect("it was just there");
         pipe.bytes -= parcel.len();
@@ -301,6 +305,34 @@ impl World {
         }
         if let Parcel::Close(_) = parcel {
             self.close_link(link, up);
+        }
+    }
+
+    /// Tells whether the end that a way leads to reads it; if not, what has arrived waits there.
+    fn reads(&mut self, link: usize, up: bool) -> bool {
+        let now = self.now;
+        let state = &self.links[link];
+        let (host, reads) = if up {
+            let core = &mut self.pops[state.pop].core;
+            let end = state.pop_id.zip(core.as_deref_mut());
+            let reads = end.is_none_or(|(id, core)| core.takes_input(now, id));
+            (Host::Pop(state.pop), reads)
+        } else {
+            let core = &mut self.edges[state.edge].core;
+            let end = state.edge_id.zip(core.as_deref_mut());
+            let reads = end.is_none_or(|(id, core)| core.takes_input(now, id));
+            (Host::Edge(state.edge), reads)
+        };
+        if !reads {
+            self.unread.entry(host).or_default().push((link, up));
+        }
+        reads
+    }
+
+    /// A host reads its carriers again.
+    pub(super) fn read_again(&mut self, host: Host) {
+        for (link, up) in self.unread.remove(&host).unwrap_or_default() {
+            self.enter(self.now, Action::Deliver { link, up });
         }
     }
 

@@ -361,6 +361,7 @@ impl World {
                 Event::Role(PopEvent::SessionOver(report)) => self.judge_report(pop, &report),
                 Event::Role(event) => self.judge_node(pop, &event),
                 Event::Drained => self.judge_drained(pop),
+                Event::TakesInput => self.read_again(Host::Pop(pop)),
                 Event::CarrierFull { .. } => {}
             }
         }
@@ -404,6 +405,7 @@ impl World {
                 Event::Role(EdgeEvent::UplinkGone { uplink }) => {
                     self.edges[edge].uplinks.remove(&uplink);
                 }
+                Event::TakesInput => self.read_again(Host::Edge(edge)),
                 Event::Role(EdgeEvent::Denied { .. })
                 | Event::Drained
                 | Event::CarrierFull { .. } => {}

@@ -15,9 +15,10 @@ use titan_core::endpoint::{
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
-/// What one turn may bring in beyond the memory budget: see "The bound" in docs/design/memory.md.
-const PER_TURN: u64 = 288 << 10;
-const PER_TUNNEL: u64 = 128 << 10;
+/// What may be held beyond the memory budget: see "The bound" in docs/design/memory.md. Here a turn brings
+/// in one message, and a client's early bytes are written without asking for room.
+const PER_TURN: u64 = 80 << 10;
+const PER_TUNNEL: u64 = 12 << 10;
 const PER_SESSION: u64 = 64 << 10;
 
 /// Sessions of a tunnel that are over but for frames that nobody takes, beyond twice the cap.
@@ -72,6 +73,8 @@ pub(super) struct Record {
     withheld: BTreeSet<(usize, usize)>,
     pop_detached: BTreeMap<(usize, TunnelId), Instant>,
     edge_detached: BTreeMap<(usize, UplinkId), Instant>,
+    /// Flows whose targets took next to nothing when their sessions were reset for want of memory.
+    dawdled: BTreeSet<usize>,
     grace: Duration,
 }
 
@@ -97,6 +100,7 @@ impl Record {
             withheld: BTreeSet::new(),
             pop_detached: BTreeMap::new(),
             edge_detached: BTreeMap::new(),
+            dawdled: BTreeSet::new(),
             grace: scenario.limits.config().grace,
         }
     }
@@ -423,7 +427,8 @@ impl World {
             Code::NoExit | Code::ExitAway => record.fired > 0 || early || tight,
             Code::ShuttingDown => record.fired > 0,
             Code::QuotaExceeded => self.is_spent(client.flow),
-            Code::Overloaded | Code::Memory | Code::ExitLimit => tight,
+            Code::Overloaded | Code::ExitLimit => tight,
+            Code::Memory => tight && self.may_be_shed(client),
             Code::Kicked => record.ordered,
             Code::TunnelLost => record.tunnel_lost || record.pop_restarted,
             Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
@@ -452,6 +457,16 @@ impl World {
         }
     }
 
+    /// Only who takes next to nothing of what waits for it is reset for want of memory.
+    fn may_be_shed(&self, client: &Peer) -> bool {
+        let flow = &self.scenario.flows[client.flow];
+        let dials = flow.dial >= 5_000 || flow.answers.contains(&Answer::Hangs);
+        // What a user's rate or quota holds back nobody can take.
+        let held_back = self.account_of(flow.group).is_some();
+        let dawdles = client.dawdles(self.now) || self.record.dawdled.contains(&client.flow);
+        dawdles || dials || held_back || self.record.forged
+    }
+
     /// At most one target of a flow is sent anything; what a client sent before it failed arrives.
     pub(super) fn judge_target(&mut self, edge: usize, target: &Peer) {
         if target.received > 0 {
@@ -466,6 +481,9 @@ impl World {
                     ),
                 );
             }
+        }
+        if target.ended == Some(Code::Memory) && target.dawdles(self.now) {
+            self.record.dawdled.insert(target.flow);
         }
         if target.failed {
             let life = self.edges[edge].life;
@@ -561,8 +579,11 @@ impl World {
 }
 
 fn judge_memory(budget: u64, usage: Usage) {
-    let bound =
-        budget + PER_TURN + PER_TUNNEL * usage.tunnels as u64 + PER_SESSION * usage.sessions as u64;
+    let bound = budget
+        + budget / 64
+        + PER_TURN
+        + PER_TUNNEL * usage.tunnels as u64
+        + PER_SESSION * usage.sessions as u64;
     if usage.session_bytes + usage.resend_bytes > bound {
         violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));
     }
