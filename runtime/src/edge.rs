@@ -285,7 +285,7 @@ async fn follow_events<E: Env>(shared: Rc<Shared<E>>, attached: mpsc::Sender<()>
                 );
             }
             Event::Drained => shared.drain.core_is_done(),
-            Event::Sever { .. } => {}
+            Event::Sever { .. } | Event::TakesInput => {}
         }
     }
 }

@@ -346,7 +346,7 @@ async fn follow_events<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             Event::Drained => shared.drain.core_is_done(),
             Event::Role(PopEvent::AllowanceLow { group }) => account::low(&shared, group),
             Event::Role(PopEvent::SessionOver(report)) => sessions::over(&shared, &report),
-            Event::Sever { .. } => {}
+            Event::Sever { .. } | Event::TakesInput => {}
         }
     }
 }

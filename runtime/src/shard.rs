@@ -66,6 +66,9 @@ struct Inner<E: Env, R: Role> {
     carriers: RefCell<Slots>,
     /// Carriers whose connections are to be closed at once.
     severed: RefCell<Vec<CarrierId>>,
+    /// Carriers that are not read for want of memory, and how often such have been read again.
+    unread: RefCell<Vec<CarrierId>>,
+    hearings: Cell<u64>,
     events: RefCell<VecDeque<Event<R::Event>>>,
     event_waker: Cell<Option<Waker>>,
     /// The deadline the timer task sleeps until.
@@ -94,6 +97,8 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
             sessions: RefCell::default(),
             carriers: RefCell::default(),
             severed: RefCell::default(),
+            unread: RefCell::default(),
+            hearings: Cell::default(),
             events: RefCell::default(),
             event_waker: Cell::default(),
             armed: Cell::new(None),
@@ -141,6 +146,13 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
             if let Event::Sever { carrier, .. } = event {
                 self.0.severed.borrow_mut().push(carrier);
                 self.0.carriers.borrow().wake(carrier.slot());
+                continue;
+            }
+            if matches!(event, Event::TakesInput) {
+                self.0.hearings.set(self.0.hearings.get() + 1);
+                for id in self.0.unread.take() {
+                    self.0.carriers.borrow().wake(id.slot());
+                }
                 continue;
             }
             self.0.events.borrow_mut().push_back(event);

@@ -30,7 +30,7 @@ impl<D: Desk> Engine<D> {
             Timer::Role(timer) => return Some(Overdue::Role(timer)),
             Timer::Memory => {
                 self.memory_timer = None;
-                self.relieve(now);
+                self.tend(now);
             }
         }
         Some(Overdue::Nothing)

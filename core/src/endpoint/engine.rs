@@ -41,7 +41,8 @@ pub(crate) struct Engine<D: Desk> {
     pub(super) agenda: Agenda<D::Event, D::Timer>,
     pub(super) memory: Memory,
     pub(super) memory_timer: Armed,
-    /// A look at who holds what is not over.
+    /// When it is to be looked at next who holds what, and whether the last look is not over.
+    pub(super) relief_at: Option<Instant>,
     pub(super) relieving: bool,
     /// A driver was told not to read a carrier and not yet to go on, and when that was last.
     pub(super) deaf: bool,
@@ -97,6 +98,7 @@ impl<D: Desk> Engine<D> {
             agenda: Agenda::new(),
             memory,
             memory_timer: None,
+            relief_at: None,
             relieving: false,
             deaf: false,
             deaf_at: None,
@@ -286,12 +288,7 @@ impl<D: Desk> Engine<D> {
 
     pub(super) fn next_woken(&mut self) -> Option<SessionId> {
         loop {
-            let Some(id) = self.agenda.next_woken() else {
-                if self.wake_denied() {
-                    continue;
-                }
-                return None;
-            };
+            let id = self.agenda.next_woken()?;
             if let Some(session) = self.sessions.get_mut(id)
                 && session.driver_looks()
             {

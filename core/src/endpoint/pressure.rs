@@ -19,8 +19,8 @@ use titan_proto::Code;
 /// How often memory pressure is looked at while it lasts.
 const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When a look goes on that was too long for one turn.
-const RELIEF_GAP: Duration = Duration::from_millis(10);
+/// When what was too much for one turn goes on.
+const RELIEF_GAP: Duration = Duration::from_millis(2);
 
 /// Sessions looked at in one turn at most.
 const VISITS_MAX: usize = 64;
@@ -54,8 +54,25 @@ impl<D: Desk> Engine<D> {
     }
 
     fn relieve_later(&mut self, now: Instant, after: Duration) {
+        let at = now + after;
+        let at = self.relief_at.map_or(at, |old| old.min(at));
+        self.relief_at = Some(at);
+        self.tend_at(at);
+    }
+
+    fn tend_at(&mut self, at: Instant) {
         let timers = &mut self.agenda.timers;
-        timers.arm_sooner(Timer::Memory, &mut self.memory_timer, now + after);
+        timers.arm_sooner(Timer::Memory, &mut self.memory_timer, at);
+    }
+
+    /// Does what is due for memory.
+    pub(super) fn tend(&mut self, now: Instant) {
+        if self.relief_at.take_if(|at| *at <= now).is_some() {
+            self.relieve(now);
+        }
+        if let Some(at) = self.relief_at {
+            self.tend_at(at);
+        }
     }
 
     // --- Who waits for memory -------------------------------------------------------------------------
@@ -73,11 +90,11 @@ impl<D: Desk> Engine<D> {
         Some(room)
     }
 
-    /// Tells some of those who waited for it that there is memory again, in their order; false if there is
-    /// nobody to be told.
-    pub(super) fn wake_denied(&mut self) -> bool {
+    /// Tells some of those who waited for it that there is memory again, in their order, and the others a
+    /// moment later.
+    fn wake_denied(&mut self, now: Instant) {
         if self.denied.is_empty() || self.level() == MemoryLevel::Full {
-            return false;
+            return;
         }
         for _ in 0..WAKES_MAX {
             let Some(id) = self.denied.pop_front() else {
@@ -97,12 +114,20 @@ impl<D: Desk> Engine<D> {
                 self.agenda.wake(id);
             }
         }
-        true
+        if !self.denied.is_empty() {
+            self.tend_at(now + RELIEF_GAP);
+        }
+    }
+
+    /// Lets those go on who waited for memory, some at a time.
+    pub(super) fn relax(&mut self, now: Instant) {
+        self.wake_denied(now);
+        self.relax_tunnels();
     }
 
     /// Lets some tunnels look again whose data waited for what its users keep on others, once any of that
     /// was acknowledged.
-    pub(super) fn relax(&mut self) {
+    fn relax_tunnels(&mut self) {
         for _ in 0..TUNNELS_MAX.min(self.scarce.len()) {
             let Some(&(id, since)) = self.scarce.front() else {
                 return;
@@ -173,7 +198,7 @@ impl<D: Desk> Engine<D> {
     /// Resets sessions that hold something for a socket that takes next to nothing: of the user who holds
     /// most first, and of each the largest, from 80 % on until that level is left, and of a user beyond its
     /// share until it is not. Some are looked at in a turn, and the rest soon after.
-    pub(super) fn relieve(&mut self, now: Instant) {
+    fn relieve(&mut self, now: Instant) {
         if !self.relieving {
             self.memory.begin_round();
         }

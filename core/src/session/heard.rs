@@ -1,5 +1,6 @@
 //! What the peer says of a session.
 
+use super::charge::Progress;
 use super::recv::RecvError;
 use super::{CloseMode, Flow, Phase, Session};
 use crate::mark::{self, Mark};
@@ -163,6 +164,8 @@ impl<F: Flow> Session<F> {
     pub(crate) fn connect(&mut self, now: Instant, window: u64, mut reply: wire::Reply) {
         self.phase = Phase::Open;
         self.moved_at = now;
+        // What has waited for the dial has not waited for the socket.
+        self.charge.progress = Progress::since(now);
         let recv = &mut self.body.recv;
         recv.window = window;
         // The early window was granted already.

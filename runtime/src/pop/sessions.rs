@@ -10,7 +10,7 @@ use core::cell::RefCell;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use titan_core::endpoint::{Event, MemoryLevel, Open, PopEvent, SessionId, SessionReport, Whose};
+use titan_core::endpoint::{Event, Open, PopEvent, SessionId, SessionReport, Whose};
 use titan_core::target::Target;
 use titan_core::trace::TraceId;
 use titan_proto::Code;
@@ -82,8 +82,9 @@ pub(super) fn open<E: Env, S: Store>(
     open: Open,
 ) -> Result<SessionId, Code> {
     let opened = shared.shard.drive(|core, now| {
+        let group = open.group;
         let opened = core.open(now, open);
-        opened.map_err(|code| (code, core.memory_level() >= MemoryLevel::Refusing))
+        opened.map_err(|code| (code, core.short_of_memory(group)))
     });
     match opened {
         Ok(id) => {
@@ -91,7 +92,7 @@ pub(super) fn open<E: Env, S: Store>(
             Ok(id)
         }
         Err((code, short)) => {
-            let own = (short && code == Code::Overloaded).then_some(Whose::Pop);
+            let own = short.filter(|_| code == Code::Overloaded);
             let whose = own.or_else(|| Whose::of(code));
             let report = None;
             tell(shared, &asked, code, &Outcome { report, whose });

@@ -46,6 +46,7 @@ pub(crate) async fn carry<E: Env, R: Role + 'static>(
         carry,
         goodbye: None,
         stalled: None,
+        unread: None,
     };
     let code = poll_fn(|cx| task.poll(cx)).await;
     forget
@@ -81,6 +82,8 @@ struct Task<E: Env, R: Role + 'static> {
     goodbye: Option<Code>,
     /// Fires when a write made no progress for too long.
     stalled: Option<Stalled>,
+    /// It is in the list of those that are not read, since so many hearings.
+    unread: Option<u64>,
 }
 
 impl<E: Env, R: Role + 'static> Task<E, R> {
@@ -105,6 +108,9 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
         debug_assert!(incoming.is_empty(), "a turn leaves nothing behind");
         // What sockets did not take of the last block is copied, so that the block is free.
         self.shard.drive(Endpoint::settle);
+        if !self.is_heard() {
+            return Poll::Pending;
+        }
         let Carry {
             id,
             stream,
@@ -150,6 +156,21 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Tells whether the endpoint takes what the carrier brings; if not, the kernel keeps it, and the task is
+    /// woken when that is over.
+    fn is_heard(&mut self) -> bool {
+        let id = self.carry.id;
+        if self.shard.drive(|core, now| core.takes_input(now, id)) {
+            return true;
+        }
+        let shard = &self.shard.0;
+        let hearing = Some(shard.hearings.get());
+        if core::mem::replace(&mut self.unread, hearing) != hearing {
+            shard.unread.borrow_mut().push(id);
+        }
+        false
     }
 
     /// Writes what is due.
