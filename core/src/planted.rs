@@ -58,6 +58,9 @@ planted! {
     HeldMiscounted = "bytes dropped because the peer reads no more stay charged", 4, 1;
     GrowthKept = "a session that is reset keeps its share of the growth pool", 4, 1;
     LostAckAccounting = "acknowledged frames stay charged when the buffer was full", 4, 1;
+    ReadWhileFull = "carriers are read however much is held", 4, 1;
+    ProgressForgotten = "what a socket takes does not count when memory is short", 6, 0;
+    DeniedForgotten = "a driver that found no memory is never told that there is some", 6, 0;
     CreditHeldBack = "bytes that a slow socket takes while the carrier is away never become credit", 3, 1;
     CreditSharedByGroup = "a session gets no credit while another one of its group holds bytes", 5, 1;
     AckWaitsForSocket = "acknowledgements wait for a socket that takes nothing", 5, 1;

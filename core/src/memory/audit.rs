@@ -1,7 +1,7 @@
 //! Checks of everything that must hold of the budget.
 
+use super::budget::{Held, Memory, RESEND_FLOOR};
 use super::users::{Counted, UserId};
-use super::{Held, Memory, RESEND_FLOOR};
 use crate::arena::SessionId;
 use alloc::collections::BTreeMap;
 

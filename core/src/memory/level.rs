@@ -1,6 +1,8 @@
 //! How full the budget is, and what follows from that alone.
 
-use super::{WINDOW_LEAST, WINDOW_SHORT};
+/// Windows of sessions opened or credited from 80 % and from 95 % of the budget.
+const WINDOW_SHORT: u64 = 64 << 10;
+const WINDOW_LEAST: u64 = 16 << 10;
 
 /// How full the budget is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

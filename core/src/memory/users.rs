@@ -1,6 +1,6 @@
 //! What each user holds, over all tunnels and sessions.
 
-use super::holders::{Sizes, class};
+use super::sizes::{Sizes, class};
 use crate::arena::SessionId;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

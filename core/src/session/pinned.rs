@@ -87,7 +87,7 @@ impl<F: Flow> Session<F> {
     pub(crate) fn join_denied(&mut self) -> bool {
         let waits = self.body.send.lacks_memory() && self.is_live() && !self.denied;
         self.denied |= waits;
-        waits
+        waits && !planted::on(Planted::DeniedForgotten)
     }
 
     /// Takes the session out of that list: its driver is told that there is memory again.
