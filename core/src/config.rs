@@ -78,6 +78,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Returns how many sessions a memory budget has room for that takes nothing from anybody: each with
+    /// 4 KiB waiting either way, below the level from which newcomers are refused.
+    #[must_use]
+    pub const fn sessions_fitting(memory_budget: u64) -> u64 {
+        memory_budget / 10 * 8 / (2 * LEAST)
+    }
+}
+
+/// What a session may have in its send queue as long as there is any memory at all, and what it may leave
+/// waiting for its socket for as long as it likes.
+pub(crate) const LEAST: u64 = 4 << 10;
+
 /// Window after which acknowledgement is due at once, as a share of the peer's resend limit.
 pub(crate) const ACK_SHARE: u64 = 4;
 

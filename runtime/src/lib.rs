@@ -25,6 +25,8 @@ pub mod env;
 mod listen;
 #[cfg(feature = "manager")]
 pub mod manager;
+#[cfg(any(feature = "edge", feature = "pop"))]
+pub mod memory;
 #[cfg(feature = "pop")]
 pub mod pop;
 // Nothing in it is for unit tests, which would compile all daemons once more.

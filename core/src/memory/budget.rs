@@ -4,12 +4,8 @@ use super::level::{Marks, MemoryLevel};
 use super::sizes::Round;
 use super::users::{User, UserId, Users};
 use crate::arena::SessionId;
-use crate::config::{CRUMB, FRAME_OVERHEAD};
+use crate::config::{CRUMB, FRAME_OVERHEAD, LEAST};
 use crate::planted::{self, Planted};
-
-/// What a session may have in its send queue as long as there is any memory at all, and what it may leave
-/// waiting for its socket for as long as it likes.
-const LEAST: u64 = 4 << 10;
 
 /// Part of the budget that a user is never denied: the rest is divided among those who hold more.
 pub(super) const USER_LEAST: u64 = 64;

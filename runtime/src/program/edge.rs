@@ -4,7 +4,7 @@ use crate::config::{EdgeArgs, EdgeConfig};
 use crate::descriptors::Descriptors;
 use crate::env::tokio::TokioEnv;
 use crate::tls::client_config;
-use crate::{daemon, edge, telemetry};
+use crate::{daemon, edge, memory, telemetry};
 use core::error::Error;
 use tokio::sync::mpsc;
 
@@ -19,6 +19,7 @@ pub fn run(args: &EdgeArgs) -> Result<(), Box<dyn Error>> {
     let mut config = EdgeConfig::load(args.source())?;
     telemetry::init(config.log_format)?;
     Descriptors::raise().fit_edge(&mut config);
+    memory::fit_edge(&mut config);
     let tls = match &config.ca {
         Some(ca) => Some(client_config(Some(ca))?),
         None => None,

@@ -5,7 +5,7 @@ use crate::descriptors::Descriptors;
 use crate::env::tokio::TokioEnv;
 use crate::store::AnyStore;
 use crate::tls::server_config;
-use crate::{daemon, data, pop, telemetry};
+use crate::{daemon, data, memory, pop, telemetry};
 use core::error::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +20,7 @@ pub fn run(args: &PopArgs) -> Result<(), Box<dyn Error>> {
     let mut config = PopConfig::load(args.source())?;
     telemetry::init(config.log_format)?;
     Descriptors::raise().fit_pop(&mut config);
+    memory::fit_pop(&mut config.limits);
     data::check(&config.data)?;
     let store = AnyStore::open_shared(&config.store, &config.data)?;
     let tls = match &config.tls {
