@@ -5,7 +5,7 @@ use super::super::peer::Peer;
 use super::World;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{Carried, Rates};
-use titan_core::time::Instant;
+use titan_core::time::{Duration, Instant};
 
 /// What is known of the users of one POP process, from outside, by the group of their flows.
 #[derive(Debug, Default)]
@@ -154,7 +154,11 @@ impl World {
     /// Tells whether the POP of a flow has had nothing for its user for so long that what waits for a
     /// grant is given up.
     pub(super) fn is_dry(&self, pop: usize, flow: usize) -> bool {
-        let patience = self.scenario.limits.config().idle_half_closed;
+        self.is_dry_for(pop, flow, self.scenario.limits.config().idle_half_closed)
+    }
+
+    /// Tells whether the POP of a flow has had nothing for its user for so long.
+    pub(super) fn is_dry_for(&self, pop: usize, flow: usize, patience: Duration) -> bool {
         let group = self.scenario.flows[flow].group;
         let book = self.pops[pop].books.by_group.get(&group);
         book.and_then(|book| book.dry_since)

@@ -436,11 +436,13 @@ impl World {
             Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
             Code::WriteTimeout => {
                 let failed = flow.client.fails() || flow.target.fails();
-                // What was complete when its tunnel went may leave for as long as a write may take.
-                let unread = client
-                    .unread_since
-                    .is_some_and(|since| self.now >= since + limits.config().write_deadline);
-                failed || ((flow.stalls() || unread) && record.tunnel_lost)
+                // What was complete when its tunnel went may leave for as long as a write may take, also
+                // if its user has nothing to pay with until others give back what they hold.
+                let deadline = limits.config().write_deadline;
+                let is_unread = |since| self.now >= since + deadline;
+                let unread = client.unread_since.is_some_and(is_unread);
+                let unpaid = self.is_dry_for(pop, client.flow, deadline);
+                failed || ((flow.stalls() || unread || unpaid) && record.tunnel_lost)
             }
             Code::IdleTimeout => {
                 flow.stalls()
