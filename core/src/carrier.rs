@@ -185,6 +185,11 @@ impl<C: Clone> Carrier<C> {
         self.pulse.received_at = now;
     }
 
+    /// Tells whether bytes arrived within the time after which the peer is asked for some.
+    pub(crate) fn was_heard(&self, now: Instant, config: &Config) -> bool {
+        now.since(self.pulse.received_at) <= config.ping_after
+    }
+
     /// Takes a pong; returns the round trip time if it answers the ping that was sent last.
     pub(crate) fn answered(&mut self, now: Instant, payload: &[u8]) -> Option<Duration> {
         self.heard(now);

@@ -397,6 +397,13 @@ impl<P: Peer> Tunnel<P> {
         self.untold = true;
     }
 
+    /// Ends a turn of the carrier: the peer is to acknowledge what it bore.
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        if self.numbering.is_awaited() {
+            self.bearing.await_ack(now);
+        }
+    }
+
     /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.
     pub(crate) fn take_ack(&mut self, rides: bool) -> Option<u64> {
         let due = self.bearing.acknowledges_now() || (rides && self.numbering.has_untold());
@@ -423,16 +430,22 @@ impl<P: Peer> Tunnel<P> {
         let busy = full || !self.scheduler.is_empty();
         self.pace.acknowledged(now, freed, busy);
         if freed > 0 && forgiving {
-            self.bearing.forgive();
+            self.forgive(now);
         }
         self.untold = true;
         Ok(())
     }
 
     /// Lets the time begin anew that the peer has to acknowledge something.
-    pub(crate) const fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.await_anew(now);
         self.bearing.forgive();
         self.untold = true;
+    }
+
+    /// Does so as long as nothing waits for that.
+    pub(crate) fn await_anew(&mut self, now: Instant) {
+        self.bearing.await_anew(now, self.numbering.is_awaited());
     }
 
     /// Resumes: everything that the peer has not received is sent again.

@@ -10,6 +10,9 @@ use crate::time::{Duration, Instant};
 use crate::timer::Timer;
 use titan_proto::Code;
 
+/// How long to wait for a word of a peer that acknowledges nothing, before it is judged again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
 /// What the role has to do about a deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Overdue<T> {
@@ -78,7 +81,6 @@ impl<D: Desk> Engine<D> {
     }
 
     fn expire_tunnel(&mut self, now: Instant, id: TunnelId) {
-        let deaf = self.was_deaf(now);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
@@ -93,13 +95,14 @@ impl<D: Desk> Engine<D> {
             self.kick(now, id, Code::Migrated, Duration::ZERO);
             return;
         }
-        if tunnel.bearing().is_withheld(now, &self.config) && deaf {
-            tunnel.forgive();
-        } else if tunnel.bearing().is_withheld(now, &self.config) {
+        if self.withholds(now, id) {
             mark::hit(Mark::AckWithheld);
             self.end_tunnel(now, id, Code::AckWithheld, Duration::ZERO);
             return;
         }
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
         tunnel.unpause(now);
         tunnel.ack_overdue(now);
         if tunnel.bearing_mut().is_stalled(now) {
@@ -108,6 +111,31 @@ impl<D: Desk> Engine<D> {
             self.agenda.events.push_back(event);
         }
         self.follow_tunnel(id);
+    }
+
+    /// Tells whether a peer is to be cut off that acknowledges nothing: DATA waits for that, or what is
+    /// kept for it others need. Who is not read cannot acknowledge, and who says nothing at all has lost
+    /// its carrier, not its tunnel.
+    fn withholds(&mut self, now: Instant, id: TunnelId) -> bool {
+        let deaf = self.was_deaf(now);
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return false;
+        };
+        let withheld = tunnel.bearing().is_withheld(now, &self.config);
+        if !withheld && !tunnel.bearing().is_overdue(now, &self.config) {
+            return false;
+        }
+        let carrier = tunnel.carrier().and_then(|id| self.carriers.get(id));
+        if deaf {
+            tunnel.forgive(now);
+        } else if !carrier.is_some_and(|carrier| carrier.was_heard(now, &self.config)) {
+            tunnel.bearing_mut().put_off(LISTEN_AGAIN);
+        } else if withheld || self.memory.is_resend_short() {
+            return true;
+        } else {
+            tunnel.await_anew(now);
+        }
+        false
     }
 
     fn expire_session(&mut self, now: Instant, id: SessionId) -> Overdue<D::Timer> {

@@ -50,7 +50,10 @@ impl<D: Desk> Engine<D> {
             self.transmit_data(now, id, batch);
         }
         // An acknowledgement never waits for room: its peer may be waiting for it.
-        let ack = self.change_tunnel(id, |tunnel| tunnel.take_ack(!batch.is_empty()));
+        let ack = self.change_tunnel(id, |tunnel| {
+            tunnel.end_turn(now);
+            tunnel.take_ack(!batch.is_empty())
+        });
         if let Some(received) = ack.flatten() {
             batch.push_frame(Frame::Ack { received });
         }

@@ -166,6 +166,11 @@ impl Memory {
         self.resend < self.resend_pool() || kept < 2 * RESEND_FLOOR
     }
 
+    /// Tells whether so much is kept for resending that it may not be kept for nothing.
+    pub(crate) const fn is_resend_short(&self) -> bool {
+        self.resend >= self.resend_pool() / 2
+    }
+
     pub(super) const fn resend_pool(&self) -> u64 {
         self.marks.full / 4
     }

@@ -4,7 +4,7 @@ use crate::arena::CarrierId;
 use crate::config::{Config, STALL_AFTER};
 use crate::mark::{self, Mark};
 use crate::planted::{Leftover, Planted};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// What bears a tunnel now.
 #[derive(Debug)]
@@ -22,7 +22,9 @@ pub(crate) struct Borne {
     carrier: CarrierId,
     ack: AckState,
     stall: Stall,
-    /// Since when the resend buffer is full without any acknowledgement.
+    /// Since when the peer has acknowledged nothing of what it was sent.
+    awaited_since: Option<Instant>,
+    /// Since when DATA waits for an acknowledgement.
     withheld_since: Option<Instant>,
     /// The grace time that ended with the resume.
     grace: Leftover<Instant>,
@@ -59,6 +61,7 @@ impl Bearing {
             carrier,
             ack: AckState::By(None),
             stall: Stall::None,
+            awaited_since: None,
             withheld_since: None,
             grace,
         });
@@ -92,7 +95,9 @@ impl Bearing {
             Stall::Suspected(since) => Some(since + STALL_AFTER),
             Stall::None | Stall::Told => None,
         };
-        let withheld = borne.withheld_since.map(|since| since + config.dead_after);
+        let since = [borne.awaited_since, borne.withheld_since];
+        let since = since.into_iter().flatten().min();
+        let withheld = since.map(|since| since + config.dead_after);
         let deadlines = [ack, stall, withheld, borne.grace.get()];
         deadlines.into_iter().flatten().min()
     }
@@ -193,18 +198,48 @@ impl Bearing {
         }
     }
 
+    /// Notes that the peer has something to acknowledge.
+    pub(super) fn await_ack(&mut self, now: Instant) {
+        if let Some(borne) = self.borne_mut() {
+            borne.awaited_since.get_or_insert(now);
+        }
+    }
+
+    /// Begins to wait anew for what `is_awaited`.
+    pub(super) fn await_anew(&mut self, now: Instant, is_awaited: bool) {
+        if let Some(borne) = self.borne_mut() {
+            borne.awaited_since = is_awaited.then_some(now);
+        }
+    }
+
     pub(super) const fn forgive(&mut self) {
         if let Some(borne) = self.borne_mut() {
             borne.withheld_since = None;
         }
     }
 
+    /// Waits for so much longer.
+    pub(crate) fn put_off(&mut self, by: Duration) {
+        if let Some(borne) = self.borne_mut() {
+            borne.awaited_since = borne.awaited_since.map(|since| since + by);
+            borne.withheld_since = borne.withheld_since.map(|since| since + by);
+        }
+    }
+
     /// Tells whether the peer has acknowledged nothing for too long.
-    pub(crate) fn is_withheld(&self, now: Instant, config: &Config) -> bool {
+    pub(crate) fn is_overdue(&self, now: Instant, config: &Config) -> bool {
+        let late = |since| now.since(since) >= config.dead_after;
         match self {
-            Self::Borne(borne) => borne
-                .withheld_since
-                .is_some_and(|since| now.since(since) >= config.dead_after),
+            Self::Borne(borne) => borne.awaited_since.is_some_and(late),
+            Self::Detached { .. } => false,
+        }
+    }
+
+    /// Tells whether DATA has waited for that for too long.
+    pub(crate) fn is_withheld(&self, now: Instant, config: &Config) -> bool {
+        let late = |since| now.since(since) >= config.dead_after;
+        match self {
+            Self::Borne(borne) => borne.withheld_since.is_some_and(late),
             Self::Detached { .. } => false,
         }
     }

@@ -132,6 +132,11 @@ impl Numbering {
         Some(frame)
     }
 
+    /// Tells whether the present carrier bore something that is not acknowledged.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.replayed > 0
+    }
+
     /// Returns the number of the first frame the present carrier will bear after
     /// [`rewind`](Self::rewind).
     pub(crate) const fn next(&self) -> u64 {

@@ -607,3 +607,117 @@ fn take_in_turn(world: &mut World, pop: SessionId) {
     world.pop.release(now, pop, readable);
     world.pop.settle(now);
 }
+
+/// Lets an edge come that the test plays, and opens a session there; returns its number too.
+fn played_edge(world: &mut World, group: u32) -> (usize, SessionId, u64) {
+    let link = world.raw_edge("node-played");
+    world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
+    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    for _ in 0..100 {
+        let id = world.open_with(Open { group, ..demand() });
+        let seen = world.wire.last();
+        if let Some(seen) = seen.filter(|seen| seen.link == link)
+            && let Frame::Create { session, .. } = seen.frame
+        {
+            let reply = wire::Reply {
+                upload_limit: 1 << 20,
+                ..wire::Reply::default()
+            };
+            world.inject(link, ToPop, Frame::Reply { session, reply });
+            world.inject(link, ToPop, Frame::Ack { received: 1 });
+            return (link, id, session);
+        }
+        world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+        world.run();
+    }
+    panic!("the edge is never chosen");
+}
+
+#[test]
+fn a_peer_that_never_acknowledges_does_not_keep_the_resend_pool() {
+    let small = Config {
+        memory_budget: 256 << 10,
+        window_base: 4 << 10,
+        window_max: 4 << 10,
+        ..config()
+    };
+    let mut world = World::new(small, 0);
+    world.config = config();
+    world.add_edge("node-0");
+    let (id, at_edge) = world.connect();
+    let (link, mute, session) = played_edge(&mut world, 2);
+    world.wait(secs(1));
+    // It takes credit, which is nobody's, and nothing waits for what it does not say.
+    let pool = 64 << 10;
+    while world.pop.usage().resend_bytes < pool {
+        let data = Bytes::from(vec![1; 1 << 10]);
+        world.inject(link, ToPop, Frame::Data { session, data });
+        assert_eq!(world.read_down(mute).len(), 1 << 10);
+    }
+    world.wait(secs(15) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    world.wait(millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+    assert_eq!(world.ended(mute), Some(Code::TunnelLost));
+    assert_eq!(world.pop.usage().resend_bytes, 0);
+    world.links[0].to_pop.held = true;
+    while offer_up(&mut world, id, 10_000) > 0 {
+        world.run();
+    }
+    let kept = world.pop.usage().resend_bytes;
+    assert!(kept > pool / 3, "{kept} of {pool}");
+    world.links[0].to_pop.held = false;
+    world.run();
+    assert_eq!(world.ended(id), None);
+    assert!(!world.read_up(0, at_edge).is_empty());
+}
+
+#[test]
+fn a_slow_way_back_costs_no_tunnel() {
+    let mut world = poor_pop(1_000_000, 1);
+    let ids: Vec<_> = (1..=2)
+        .map(|group| world.connect_with(Open { group, ..demand() }))
+        .collect();
+    for _ in 0..4 {
+        world.links[0].to_pop.held = true;
+        for &(id, _) in &ids {
+            while offer_up(&mut world, id, 10_000) > 0 {
+                world.run();
+            }
+        }
+        let kept = world.pop.usage().resend_bytes;
+        assert!(kept > 125_000, "{kept}");
+        world.wait(secs(14));
+        world.links[0].to_pop.held = false;
+        world.wait(millis(100));
+        for &(_, edge) in &ids {
+            world.read_up(0, edge);
+        }
+        world.wait(millis(100));
+    }
+    assert_eq!(world.tunnel_gone(), None);
+}
+
+#[test]
+fn a_carrier_that_dies_costs_no_tunnel() {
+    let mut world = poor_pop(1_000_000, 1);
+    let (id, edge) = world.connect();
+    world.wait(secs(1));
+    // Nothing arrives any more; the last that comes back is younger than what is not acknowledged.
+    world.links[0].to_edge.held = true;
+    world.edges[0].online = false;
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent += offer_up(&mut world, id, 10_000);
+        world.run();
+    }
+    world.wait(millis(500));
+    world.send_down(0, edge, b"still there");
+    world.links[0].to_pop.held = true;
+    world.wait(secs(20));
+    assert_eq!(world.tunnel_gone(), None);
+    world.plug_in(0);
+    world.wait(secs(1));
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.data(ToEdge).len(), sent);
+}
