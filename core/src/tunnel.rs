@@ -42,7 +42,7 @@ pub(crate) use roll::Answered;
 use roll::Roll;
 use rtt::Rtt;
 use scheduler::Scheduler;
-pub(crate) use scheduler::Ticket;
+pub(crate) use scheduler::{Ticket, Turn};
 use throttle::Throttle;
 use titan_proto::{Code, Frame};
 
@@ -82,8 +82,9 @@ pub(crate) struct Tunnel<P> {
     rtt: Rtt,
     pace: Pace,
     throttle: Throttle,
-    /// In the engine's list of those whose DATA waits for what others keep.
-    scarce: bool,
+    /// In the engine's list of those whose DATA waits for what others keep, since so much had been
+    /// acknowledged of all.
+    scarce: Option<u64>,
     /// There is something to send since the carrier was last told.
     untold: bool,
     counted: Counted,
@@ -137,7 +138,7 @@ impl<P: Peer> Tunnel<P> {
             rtt: Rtt::default(),
             pace: Pace::default(),
             throttle: Throttle::default(),
-            scarce: false,
+            scarce: None,
             untold: false,
             counted: Counted::default(),
             timer: None,
@@ -317,16 +318,23 @@ impl<P: Peer> Tunnel<P> {
     }
 
     /// Has the users that were passed over have their turns again, some at a time.
-    fn unpark(&mut self) {
-        if self.scheduler.unpark() {
+    fn unpark(&mut self, is_over: impl Fn(u64) -> bool) {
+        if self.scheduler.unpark(is_over) {
             self.untold = true;
         }
     }
 
-    /// Does so because something was acknowledged on another tunnel.
-    pub(crate) fn look_again(&mut self) {
-        self.scarce = false;
-        self.unpark();
+    /// Does so for those who have waited since something was acknowledged on any tunnel: `freed` tells how
+    /// much on all. Returns since when the next of them waits, if any does.
+    pub(crate) fn look_again(&mut self, freed: u64) -> Option<u64> {
+        self.unpark(|since| since != freed);
+        self.scarce = self.scheduler.parked_since();
+        self.scarce
+    }
+
+    /// Returns since when it is in the list of those whose DATA waits for what others keep.
+    pub(crate) const fn scarce(&self) -> Option<u64> {
+        self.scarce
     }
 
     /// Numbers a frame and keeps it for resending.
@@ -422,7 +430,7 @@ impl<P: Peer> Tunnel<P> {
         memory: &mut Memory,
     ) -> Result<(), Contradiction> {
         let freed = self.numbering.acknowledge(received, memory)?;
-        self.unpark();
+        self.unpark(|_| freed > 0);
         let full = !self.numbering.takes_data();
         if full && planted::on(Planted::LostAckAccounting) {
             self.counted.resend -= freed;
@@ -454,7 +462,7 @@ impl<P: Peer> Tunnel<P> {
         received: u64,
         memory: &mut Memory,
     ) -> Result<(), Contradiction> {
-        self.unpark();
+        self.unpark(|_| true);
         self.numbering.rewind(received, memory).map(|_| ())
     }
 

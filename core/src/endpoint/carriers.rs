@@ -159,6 +159,9 @@ impl<D: Desk> Engine<D> {
         let timers = &mut self.agenda.timers;
         timers.arm(Timer::Tunnel(id), tunnel.timer_mut(), None);
         tunnel.uncount(&mut self.memory, &mut self.owing);
+        if let Some(since) = tunnel.scarce() {
+            self.scarce.remove(&(since, id));
+        }
         if let Some(carrier) = tunnel.carrier() {
             self.dismiss(now, carrier, code, retry);
         }

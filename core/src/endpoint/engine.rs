@@ -27,7 +27,7 @@ use crate::session::{CloseMode, Session};
 use crate::time::Instant;
 use crate::timer::{Armed, Timer};
 use crate::tunnel::{Answered, Tunnel};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use titan_proto::Code;
 
@@ -49,8 +49,8 @@ pub(crate) struct Engine<D: Desk> {
     pub(super) deaf_at: Option<Instant>,
     pub(super) unsettled: Vec<SessionId>,
     /// Tunnels with users whose data waits for what they keep on others, each once, and how many bytes had
-    /// been acknowledged of all when they began to wait.
-    pub(super) scarce: VecDeque<(TunnelId, u64)>,
+    /// been acknowledged of all when they began to wait; those first that have waited longest.
+    pub(super) scarce: BTreeSet<(u64, TunnelId)>,
     /// Sessions whose drivers wait until there is memory, each once.
     pub(super) denied: VecDeque<SessionId>,
     /// For the role: carriers that are gone.
@@ -103,7 +103,7 @@ impl<D: Desk> Engine<D> {
             deaf: false,
             deaf_at: None,
             unsettled: Vec::new(),
-            scarce: VecDeque::new(),
+            scarce: BTreeSet::new(),
             denied: VecDeque::new(),
             lost: VecDeque::new(),
             gone: VecDeque::new(),

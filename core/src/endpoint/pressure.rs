@@ -13,7 +13,6 @@ use crate::planted::{self, Planted};
 use crate::session::{Flow as _, Session};
 use crate::time::{Duration, Instant};
 use crate::timer::Timer;
-use crate::tunnel::Tunnel;
 use titan_proto::Code;
 
 /// How often memory pressure is looked at while it lasts.
@@ -122,23 +121,33 @@ impl<D: Desk> Engine<D> {
     /// Lets those go on who waited for memory, some at a time.
     pub(super) fn relax(&mut self, now: Instant) {
         self.wake_denied(now);
-        self.relax_tunnels();
+        self.relax_tunnels(now);
     }
 
     /// Lets some tunnels look again whose data waited for what its users keep on others, once any of that
-    /// was acknowledged.
-    fn relax_tunnels(&mut self) {
-        for _ in 0..TUNNELS_MAX.min(self.scarce.len()) {
-            let Some(&(id, since)) = self.scarce.front() else {
-                return;
-            };
-            if since == self.memory.unkept() {
+    /// was acknowledged, and the others a moment later.
+    fn relax_tunnels(&mut self, now: Instant) {
+        let freed = self.memory.freed();
+        for _ in 0..TUNNELS_MAX {
+            if !self.has_tunnels_to_relax() {
                 return;
             }
-            self.scarce.pop_front();
+            let Some((_, id)) = self.scarce.pop_first() else {
+                return;
+            };
             self.memory.visit();
-            self.change_tunnel(id, Tunnel::look_again);
+            let since = self.change_tunnel(id, |tunnel| tunnel.look_again(freed));
+            self.scarce.extend(since.flatten().map(|since| (since, id)));
         }
+        if self.has_tunnels_to_relax() {
+            self.tend_at(now + RELIEF_GAP);
+        }
+    }
+
+    /// Tells whether tunnels wait to look again although they may.
+    pub(super) fn has_tunnels_to_relax(&self) -> bool {
+        let first = self.scarce.first();
+        first.is_some_and(|&(since, _)| since != self.memory.freed())
     }
 
     /// Tells whether a carrier is to be read; if not, it is told when it is.

@@ -11,6 +11,7 @@ use crate::carrier::{CarrierState, Farewell};
 use crate::mark::{self, Mark};
 use crate::session::{CloseMode, close};
 use crate::time::{Duration, Instant};
+use crate::tunnel::Turn;
 use titan_proto::{Frame, wire};
 
 impl<D: Desk> Engine<D> {
@@ -142,10 +143,7 @@ impl<D: Desk> Engine<D> {
             let user = session.user();
             let Some(resend_room) = tunnel.resend_room(&self.memory, user) else {
                 mark::hit(Mark::DataScarce);
-                tunnel.bearing_mut().withhold(now);
-                if tunnel.pass_over(turn) {
-                    self.scarce.push_back((id, self.memory.unkept()));
-                }
+                self.pass_over(now, id, turn);
                 continue;
             };
             let frame = if session.take_turn(session_id, tunnel) {
@@ -163,6 +161,17 @@ impl<D: Desk> Engine<D> {
             }
             tunnel.recount(&mut self.memory, &mut self.owing);
             self.follow(now, session_id);
+        }
+    }
+
+    /// Passes a user over who keeps too much for resending, until something is acknowledged.
+    fn pass_over(&mut self, now: Instant, id: TunnelId, turn: Turn) {
+        let freed = self.memory.freed();
+        if let Some(tunnel) = self.tunnels.get_mut(id) {
+            tunnel.bearing_mut().withhold(now);
+            if tunnel.pass_over(turn, freed) {
+                self.scarce.insert((freed, id));
+            }
         }
     }
 }

@@ -30,8 +30,8 @@ pub(crate) struct Memory {
     pub(super) resend: u64,
     /// Window growth handed out.
     pub(super) growth: u64,
-    /// Bytes of users that were kept for resending and are not any more.
-    unkept: u64,
+    /// Bytes that were kept for resending and are not any more.
+    freed: u64,
 }
 
 /// What a session holds.
@@ -53,7 +53,7 @@ impl Memory {
             waiting: 0,
             resend: 0,
             growth: 0,
-            unkept: 0,
+            freed: 0,
         }
     }
 
@@ -236,17 +236,17 @@ impl Memory {
 
     /// Notes that it is not any more.
     pub(crate) fn unkeep(&mut self, user: UserId, bytes: u64) {
-        self.unkept += bytes;
         self.users.unkeep(user, bytes);
     }
 
     /// Returns how many bytes have been kept for resending and are not any more.
-    pub(crate) const fn unkept(&self) -> u64 {
-        self.unkept
+    pub(crate) const fn freed(&self) -> u64 {
+        self.freed
     }
 
     /// Replaces a tunnel's charge.
     pub(crate) const fn recharge_resend(&mut self, old: u64, new: u64) {
         self.resend = self.resend - old + new;
+        self.freed += old.saturating_sub(new);
     }
 }

@@ -122,11 +122,13 @@ impl<P: Peer> Tunnel<P> {
         self.scheduler.pop()
     }
 
-    /// Takes a turn back: the user keeps too much for resending and is passed over. True if the tunnel was
-    /// not known to wait for that.
-    pub(crate) fn pass_over(&mut self, turn: Turn) -> bool {
-        self.scheduler.park(turn);
-        !core::mem::replace(&mut self.scarce, true)
+    /// Takes a turn back: the user keeps too much for resending and is passed over until more than `freed`
+    /// bytes have been acknowledged of all. True if the tunnel was not known to wait for that.
+    pub(crate) fn pass_over(&mut self, turn: Turn, freed: u64) -> bool {
+        self.scheduler.park(turn, freed);
+        let known = self.scarce.is_some();
+        self.scarce.get_or_insert(freed);
+        !known
     }
 
     /// Books what the session sent, and puts it in the line again if there is `more`; returns its ticket.

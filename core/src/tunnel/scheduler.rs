@@ -1,7 +1,7 @@
 //! Who sends next: deficit round robin over groups, round robin over a group's sessions.
 
 use crate::arena::SessionId;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 
 /// Bytes a group may send per round, times its weight: as many as a carrier that is not slow takes.
 const QUANTUM: i64 = 64 << 10;
@@ -29,8 +29,8 @@ const UNPARK_MAX: usize = 4;
 pub(crate) struct Scheduler {
     groups: BTreeMap<u32, Group>,
     round: BTreeMap<Ticket, u32>,
-    /// Groups that are passed over, in their order; also some that are not any more.
-    parked: VecDeque<u32>,
+    /// Groups that are passed over, in their order, and how much had been acknowledged of all then.
+    parked: BTreeMap<Ticket, (u32, u64)>,
     next: Ticket,
     quantum: i64,
 }
@@ -40,7 +40,7 @@ impl Default for Scheduler {
         Self {
             groups: BTreeMap::new(),
             round: BTreeMap::new(),
-            parked: VecDeque::new(),
+            parked: BTreeMap::new(),
             next: 0,
             quantum: QUANTUM,
         }
@@ -54,7 +54,8 @@ struct Group {
     ticket: Ticket,
     deficit: i64,
     weight: i64,
-    parked: bool,
+    /// Its place among those that are passed over, instead.
+    parked: Option<Ticket>,
 }
 
 impl Scheduler {
@@ -83,7 +84,7 @@ impl Scheduler {
                 ticket,
                 deficit: quantum * weight,
                 weight,
-                parked: false,
+                parked: None,
             }
         });
         entry.weight = weight;
@@ -138,35 +139,45 @@ impl Scheduler {
         None
     }
 
-    /// Puts the popped session back where it was, and passes its group over from now on.
-    pub(crate) fn park(&mut self, turn: Turn) {
+    /// Puts the popped session back where it was, and passes its group over from now on, when `freed` bytes
+    /// have been acknowledged of all.
+    pub(crate) fn park(&mut self, turn: Turn, freed: u64) {
         if let Some(group) = self.groups.get_mut(&turn.group) {
             group.sessions.insert(turn.ticket, turn.session);
             self.round.remove(&group.ticket);
-            group.parked = true;
-            self.parked.push_back(turn.group);
+            self.parked.insert(self.next, (turn.group, freed));
+            group.parked = Some(self.next);
+            self.next += 1;
         }
     }
 
-    /// Lets groups that were passed over have their turns again, those first that have waited longest.
-    /// Returns whether there were any.
-    pub(crate) fn unpark(&mut self) -> bool {
+    /// Lets groups that were passed over have their turns again, those first that have waited longest; some
+    /// of them, and only those for whom the time since when they wait `is_over`. Returns whether there were
+    /// any.
+    pub(crate) fn unpark(&mut self, is_over: impl Fn(u64) -> bool) -> bool {
         let mut any = false;
         for _ in 0..UNPARK_MAX {
-            let Some(number) = self.parked.pop_front() else {
+            let Some(first) = self.parked.first_entry() else {
                 break;
             };
-            if let Some(group) = self.groups.get_mut(&number)
-                && core::mem::take(&mut group.parked)
-            {
+            let (number, since) = *first.get();
+            if !is_over(since) {
+                break;
+            }
+            first.remove();
+            if let Some(group) = self.groups.get_mut(&number) {
+                group.parked = None;
                 self.round.insert(group.ticket, number);
                 any = true;
             }
         }
-        if self.parked.is_empty() {
-            self.parked = VecDeque::new();
-        }
         any
+    }
+
+    /// Returns how much had been acknowledged of all when the group was passed over that has waited
+    /// longest.
+    pub(crate) fn parked_since(&self) -> Option<u64> {
+        self.parked.values().next().map(|&(_, since)| since)
     }
 
     /// Forgets the queued session that has this ticket.
@@ -197,7 +208,10 @@ impl Scheduler {
         if let Some(group) = self.groups.get(&number)
             && group.sessions.is_empty()
         {
-            self.round.remove(&group.ticket);
+            match group.parked {
+                Some(ticket) => self.parked.remove(&ticket).map(|_| ()),
+                None => self.round.remove(&group.ticket).map(|_| ()),
+            };
             self.groups.remove(&number);
         }
     }
@@ -300,9 +314,29 @@ mod tests {
             scheduler.push(group, 1, id);
         }
         let turn = scheduler.pop().expect("three are queued");
-        scheduler.park(turn);
+        scheduler.park(turn, 0);
         assert_eq!(scheduler.pop().map(|turn| turn.session), Some(ids[2]));
-        assert!(scheduler.unpark() && !scheduler.unpark());
+        assert!(!scheduler.unpark(|since| since > 0));
+        assert!(scheduler.unpark(|_| true) && !scheduler.unpark(|_| true));
         assert_eq!(scheduler.pop(), Some(turn));
+    }
+
+    #[test]
+    fn a_group_that_leaves_takes_no_turn_of_those_passed_over() {
+        let ids = ids(9);
+        let mut scheduler = Scheduler::default();
+        let tickets: Vec<_> = (1..).zip(&ids).collect();
+        let tickets: Vec<_> = tickets
+            .into_iter()
+            .map(|(group, &id)| (group, scheduler.push(group, 1, id)))
+            .collect();
+        while let Some(turn) = scheduler.pop() {
+            scheduler.park(turn, 0);
+        }
+        for &(group, ticket) in &tickets[..8] {
+            scheduler.remove(group, ticket);
+        }
+        assert!(scheduler.unpark(|_| true) && scheduler.parked_since().is_none());
+        assert_eq!(scheduler.pop().map(|turn| turn.session), Some(ids[8]));
     }
 }

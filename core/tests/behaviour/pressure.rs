@@ -721,3 +721,57 @@ fn a_carrier_that_dies_costs_no_tunnel() {
     assert_eq!(world.tunnel_gone(), None);
     assert_eq!(world.data(ToEdge).len(), sent);
 }
+
+/// A POP with two tunnels. The peer of one has used up the resend pool; on the other one group fills the
+/// tunnel's floor, and nine more have a little to send and are passed over. Returns those.
+fn nine_passed_over() -> (World, Vec<(SessionId, SessionId)>) {
+    let small = Config {
+        memory_budget: 256 << 10,
+        window_base: 4 << 10,
+        window_max: 4 << 10,
+        ..config()
+    };
+    let mut world = World::new(small, 0);
+    world.config = config();
+    world.add_edge("node-0");
+    let ids: Vec<_> = (1..=10)
+        .map(|group| world.connect_with(Open { group, ..demand() }))
+        .collect();
+    world.wait(secs(1));
+    let (link, mute, session) = played_edge(&mut world, 20);
+    while world.pop.usage().resend_bytes < 64 << 10 {
+        let data = Bytes::from(vec![1; 1 << 10]);
+        world.inject(link, ToPop, Frame::Data { session, data });
+        world.read_down(mute);
+    }
+    world.links[0].to_pop.held = true;
+    while offer_up(&mut world, ids[9].0, 10_000) > 0 {
+        world.run();
+    }
+    for &(id, _) in &ids[..9] {
+        assert_eq!(offer_up(&mut world, id, 100), 100);
+    }
+    world.run();
+    (world, ids[..9].to_vec())
+}
+
+#[test]
+fn groups_that_go_away_leave_no_other_behind() {
+    for acknowledged_first in [false, true] {
+        let (mut world, ids) = nine_passed_over();
+        if acknowledged_first {
+            world.links[0].to_edge.blocked = true;
+            world.wait(millis(10));
+            world.links[0].to_pop.held = false;
+            world.wait(millis(30));
+        }
+        for &(id, _) in &ids[..8] {
+            world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+        }
+        world.run();
+        world.links[0].to_edge.blocked = false;
+        world.links[0].to_pop.held = false;
+        world.wait(secs(1));
+        assert_eq!(world.read_up(0, ids[8].1).len(), 100);
+    }
+}
