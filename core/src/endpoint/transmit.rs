@@ -14,6 +14,9 @@ use crate::time::{Duration, Instant};
 use crate::tunnel::Turn;
 use titan_proto::{Frame, wire};
 
+/// Users passed over at most while a batch is filled.
+const PASSED_OVER_MAX: usize = 16;
+
 impl<D: Desk> Engine<D> {
     /// Fills the batch with what the carrier should bear next.
     pub(super) fn transmit(&mut self, now: Instant, id: CarrierId, batch: &mut Batch) {
@@ -111,6 +114,7 @@ impl<D: Desk> Engine<D> {
 
     fn transmit_data(&mut self, now: Instant, id: TunnelId, batch: &mut Batch) {
         let (data_max, queue_max) = (self.config.data_max, self.config.send_queue_max);
+        let mut passed_over = 0;
         loop {
             let Some(tunnel) = self.tunnels.get_mut(id) else {
                 return;
@@ -144,6 +148,11 @@ impl<D: Desk> Engine<D> {
             let Some(resend_room) = tunnel.resend_room(&self.memory, user) else {
                 mark::hit(Mark::DataScarce);
                 self.pass_over(now, id, turn);
+                passed_over += 1;
+                if passed_over == PASSED_OVER_MAX {
+                    self.look_on(id);
+                    return;
+                }
                 continue;
             };
             let frame = if session.take_turn(session_id, tunnel) {
@@ -172,6 +181,14 @@ impl<D: Desk> Engine<D> {
             if tunnel.pass_over(turn, freed) {
                 self.scarce.insert((freed, id));
             }
+        }
+    }
+
+    /// Has a carrier come back for what its tunnel still has in line.
+    fn look_on(&mut self, id: TunnelId) {
+        let tunnel = self.tunnels.get(id).filter(|tunnel| tunnel.has_line());
+        if let Some(carrier) = tunnel.and_then(|tunnel| tunnel.carrier()) {
+            self.call_carrier(carrier);
         }
     }
 }

@@ -775,3 +775,42 @@ fn groups_that_go_away_leave_no_other_behind() {
         assert_eq!(world.read_up(0, ids[8].1).len(), 100);
     }
 }
+
+#[test]
+fn one_who_may_send_is_found_behind_many_who_may_not() {
+    let mut world = poor_pop(1_000_000, 2);
+    let users: Vec<_> = (1..=18)
+        .map(|group| one_on_each(&mut world, group))
+        .collect();
+    let (edge, other) = loop {
+        let (edge, ids) = connect_somewhere(&mut world, 99);
+        if edge == 1 {
+            break (edge, ids);
+        }
+    };
+    world.wait(secs(1));
+    for link in 0..2 {
+        world.links[link].to_pop.held = true;
+    }
+    let mut sent = 1;
+    while sent > 0 {
+        sent = users
+            .iter()
+            .map(|on| offer_up(&mut world, on[&0], 10_000))
+            .sum();
+        world.run();
+    }
+    let before = world.data(ToEdge).len();
+    world.links[edge].to_edge.blocked = true;
+    for on in &users {
+        offer_up(&mut world, on[&1], 10_000);
+    }
+    offer_up(&mut world, other.0, 100);
+    world.run();
+    world.links[edge].to_edge.blocked = false;
+    world.run();
+    // The first of them had the floor of the tunnel.
+    let after = world.data(ToEdge).len() - before;
+    assert!(after < 5_000, "{after} of those who may not");
+    assert_eq!(world.read_up(edge, other.1).len(), 100);
+}

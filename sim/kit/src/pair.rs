@@ -597,14 +597,7 @@ impl World {
     fn transmit(&mut self) -> bool {
         let mut moved = false;
         let mut batch = Batch::new(self.batch);
-        while let Some(id) = self.pop.poll_ready() {
-            self.ready.insert((None, id));
-        }
-        for (edge, site) in self.edges.iter_mut().enumerate() {
-            while let Some(id) = site.core.poll_ready() {
-                self.ready.insert((Some(edge), id));
-            }
-        }
+        self.collect_ready();
         for link in &mut self.links {
             if let Some(id) = link.at_edge.filter(|_| !link.to_pop.blocked) {
                 let core = &mut self.edges[link.edge].core;
@@ -628,7 +621,24 @@ impl World {
                 }
             }
         }
-        moved
+        // One that found too much to do comes again.
+        self.collect_ready() | moved
+    }
+
+    /// Notes the carriers that have something to send; tells whether there were any.
+    fn collect_ready(&mut self) -> bool {
+        let mut any = false;
+        while let Some(id) = self.pop.poll_ready() {
+            any = true;
+            self.ready.insert((None, id));
+        }
+        for (edge, site) in self.edges.iter_mut().enumerate() {
+            while let Some(id) = site.core.poll_ready() {
+                any = true;
+                self.ready.insert((Some(edge), id));
+            }
+        }
+        any
     }
 
     fn deliver(&mut self) -> bool {

@@ -312,6 +312,11 @@ impl World {
                         collect_ready(core, &mut host.ready);
                     }
                     moved |= self.transmit_ready(Host::Pop(pop));
+                    // One that found too much to do comes again.
+                    let host = &mut self.pops[pop];
+                    if let Some(core) = &mut host.core {
+                        moved |= collect_ready(core, &mut host.ready);
+                    }
                 }
             }
             for edge in 0..self.edges.len() {
@@ -324,6 +329,11 @@ impl World {
                         collect_ready(core, &mut host.ready);
                     }
                     moved |= self.transmit_ready(Host::Edge(edge));
+                    // One that found too much to do comes again.
+                    let host = &mut self.edges[edge];
+                    if let Some(core) = &mut host.core {
+                        moved |= collect_ready(core, &mut host.ready);
+                    }
                 }
             }
             if !moved {
@@ -514,12 +524,16 @@ fn is_due<R: Role>(core: &mut Endpoint<R>, now: Instant) -> bool {
     due
 }
 
-fn collect_ready<R: Role>(core: &mut Endpoint<R>, ready: &mut Vec<CarrierId>) {
+/// Notes the carriers that have something to send; tells whether there were any.
+fn collect_ready<R: Role>(core: &mut Endpoint<R>, ready: &mut Vec<CarrierId>) -> bool {
+    let mut any = false;
     while let Some(id) = core.poll_ready() {
+        any = true;
         if !ready.contains(&id) {
             ready.push(id);
         }
     }
+    any
 }
 
 /// Returns what an edge says about itself.
