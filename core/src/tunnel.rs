@@ -504,6 +504,12 @@ impl<P: Peer> Tunnel<P> {
             owing: self.is_owing(),
         };
         self.count_as(now, memory, owing);
+        self.count_visits(memory);
+    }
+
+    /// Counts the entries of its lines that were looked at.
+    pub(crate) const fn count_visits(&mut self, memory: &mut Memory) {
+        memory.visited(self.scheduler.take_visits());
     }
 
     /// Takes a tunnel that is over out of what is counted.

@@ -84,7 +84,7 @@ impl<D: Desk> Engine<D> {
     }
 
     fn audit_tunnels(&self) -> u64 {
-        let (mut resend, mut owing) = (0, 0);
+        let (mut resend, mut owing, mut scarce) = (0, 0, 0);
         for (id, tunnel) in self.tunnels.iter() {
             let (mut waiting, mut in_line) = (0, 0);
             for session_id in tunnel.session_ids() {
@@ -98,6 +98,13 @@ impl<D: Desk> Engine<D> {
                 waiting += session.waiting();
             }
             let kept = tunnel.audit(id, waiting, in_line);
+            if let Some(since) = tunnel.scarce() {
+                scarce += 1;
+                assert!(
+                    self.scarce.contains(&(since, id)),
+                    "I6: {id:?} waits to look again"
+                );
+            }
             resend += kept.resend;
             owing += usize::from(kept.owing);
             match tunnel.carrier() {
@@ -109,6 +116,15 @@ impl<D: Desk> Engine<D> {
             }
         }
         assert_eq!(owing, self.owing, "I1: tunnels with frames of sessions");
+        assert_eq!(
+            scarce,
+            self.scarce.len(),
+            "I6: tunnels that wait to look again"
+        );
+        assert!(
+            self.memory_timer.is_some() || !self.has_tunnels_to_relax(),
+            "I6: nobody lets tunnels look again"
+        );
         resend
     }
 

@@ -170,6 +170,7 @@ impl<D: Desk> Engine<D> {
             } else {
                 session.stand(id, tunnel);
             }
+            tunnel.count_visits(&mut self.memory);
             if let Some(carrier) = tunnel.carrier_to_tell() {
                 self.agenda.call(&mut self.carriers, carrier);
             }

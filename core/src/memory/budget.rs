@@ -198,6 +198,11 @@ impl Memory {
         self.users.shrink(user, bytes);
     }
 
+    /// Counts entries of other lists that were looked at.
+    pub(crate) const fn visited(&mut self, entries: u64) {
+        self.users.visits += entries;
+    }
+
     // --- Charges ------------------------------------------------------------------------------------
 
     /// Notes that a user has another session.

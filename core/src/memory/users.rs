@@ -24,7 +24,7 @@ pub(super) struct Users {
     free: Vec<UserId>,
     /// Users by what they hold.
     sizes: Sizes<UserId>,
-    /// Entries of the lists of users and holders that were looked at.
+    /// Entries of the lists of users and holders that were looked at, and of others that are counted here.
     pub(super) visits: u64,
 }
 

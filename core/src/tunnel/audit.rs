@@ -19,6 +19,11 @@ impl<P: Peer> Tunnel<P> {
             in_line,
             "I6: {id:?} has sessions in line that stand nowhere"
         );
+        assert!(self.scheduler.is_consistent(), "I6: {id:?} groups in line");
+        assert!(
+            self.scarce.is_some() || self.scheduler.parked_since().is_none(),
+            "I6: {id:?} passes groups over and does not wait to look again"
+        );
         assert!(self.numbering.is_consistent(), "I2: {id:?} numbering");
         assert!(self.roll.numbers_are_opened(), "{id:?} numbers grow");
         assert!(

@@ -33,6 +33,8 @@ pub(crate) struct Scheduler {
     parked: BTreeMap<Ticket, (u32, u64)>,
     next: Ticket,
     quantum: i64,
+    /// Entries that were looked at for whoever leaves a line or is passed over.
+    visits: u64,
 }
 
 impl Default for Scheduler {
@@ -43,6 +45,7 @@ impl Default for Scheduler {
             parked: BTreeMap::new(),
             next: 0,
             quantum: QUANTUM,
+            visits: 0,
         }
     }
 }
@@ -142,6 +145,7 @@ impl Scheduler {
     /// Puts the popped session back where it was, and passes its group over from now on, when `freed` bytes
     /// have been acknowledged of all.
     pub(crate) fn park(&mut self, turn: Turn, freed: u64) {
+        self.visits += 1;
         if let Some(group) = self.groups.get_mut(&turn.group) {
             group.sessions.insert(turn.ticket, turn.session);
             self.round.remove(&group.ticket);
@@ -160,6 +164,7 @@ impl Scheduler {
             let Some(first) = self.parked.first_entry() else {
                 break;
             };
+            self.visits += 1;
             let (number, since) = *first.get();
             if !is_over(since) {
                 break;
@@ -183,6 +188,7 @@ impl Scheduler {
     /// Forgets the queued session that has this ticket.
     pub(crate) fn remove(&mut self, number: u32, ticket: Ticket) {
         if let Some(group) = self.groups.get_mut(&number) {
+            self.visits += 1;
             group.sessions.remove(&ticket);
             self.leave_if_empty(number);
         }
@@ -204,10 +210,28 @@ impl Scheduler {
         self.groups.values().map(|group| group.sessions.len()).sum()
     }
 
+    /// Takes the count of the entries that were looked at.
+    pub(crate) const fn take_visits(&mut self) -> u64 {
+        core::mem::replace(&mut self.visits, 0)
+    }
+
+    /// Tells whether each group is in the round, or passed over, and has somebody in its line.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let stands = |(&number, group): (&u32, &Group)| {
+            let in_round = self.round.get(&group.ticket) == Some(&number);
+            let parked = group.parked.and_then(|ticket| self.parked.get(&ticket));
+            in_round == group.parked.is_none()
+                && parked.map(|&(number, _)| number) == group.parked.map(|_| number)
+                && !group.sessions.is_empty()
+        };
+        self.groups.iter().all(stands) && self.groups.len() == self.round.len() + self.parked.len()
+    }
+
     fn leave_if_empty(&mut self, number: u32) {
         if let Some(group) = self.groups.get(&number)
             && group.sessions.is_empty()
         {
+            self.visits += 1;
             match group.parked {
                 Some(ticket) => self.parked.remove(&ticket).map(|_| ()),
                 None => self.round.remove(&group.ticket).map(|_| ()),

@@ -723,8 +723,8 @@ fn a_carrier_that_dies_costs_no_tunnel() {
 }
 
 /// A POP with two tunnels. The peer of one has used up the resend pool; on the other one group fills the
-/// tunnel's floor, and nine more have a little to send and are passed over. Returns those.
-fn nine_passed_over() -> (World, Vec<(SessionId, SessionId)>) {
+/// tunnel's floor, and `count` more have a little to send and will be passed over. Returns those.
+fn to_pass_over(count: u32) -> (World, Vec<(SessionId, SessionId)>) {
     let small = Config {
         memory_budget: 256 << 10,
         window_base: 4 << 10,
@@ -734,31 +734,31 @@ fn nine_passed_over() -> (World, Vec<(SessionId, SessionId)>) {
     let mut world = World::new(small, 0);
     world.config = config();
     world.add_edge("node-0");
-    let ids: Vec<_> = (1..=10)
+    let mut ids: Vec<_> = (0..=count)
         .map(|group| world.connect_with(Open { group, ..demand() }))
         .collect();
     world.wait(secs(1));
-    let (link, mute, session) = played_edge(&mut world, 20);
+    let (link, mute, session) = played_edge(&mut world, count + 1);
     while world.pop.usage().resend_bytes < 64 << 10 {
         let data = Bytes::from(vec![1; 1 << 10]);
         world.inject(link, ToPop, Frame::Data { session, data });
         world.read_down(mute);
     }
     world.links[0].to_pop.held = true;
-    while offer_up(&mut world, ids[9].0, 10_000) > 0 {
-        world.run();
-    }
-    for &(id, _) in &ids[..9] {
+    let (first, _) = ids.remove(0);
+    assert_eq!(offer_up(&mut world, first, 4_000), 4_000);
+    world.run();
+    for &(id, _) in &ids {
         assert_eq!(offer_up(&mut world, id, 100), 100);
     }
-    world.run();
-    (world, ids[..9].to_vec())
+    (world, ids)
 }
 
 #[test]
 fn groups_that_go_away_leave_no_other_behind() {
     for acknowledged_first in [false, true] {
-        let (mut world, ids) = nine_passed_over();
+        let (mut world, ids) = to_pass_over(9);
+        world.run();
         if acknowledged_first {
             world.links[0].to_edge.blocked = true;
             world.wait(millis(10));
@@ -800,17 +800,41 @@ fn one_who_may_send_is_found_behind_many_who_may_not() {
             .sum();
         world.run();
     }
+    // The first of them has the floor of the tunnel.
+    offer_up(&mut world, users[0][&1], 10_000);
+    world.run();
     let before = world.data(ToEdge).len();
     world.links[edge].to_edge.blocked = true;
-    for on in &users {
+    for on in &users[1..] {
         offer_up(&mut world, on[&1], 10_000);
     }
     offer_up(&mut world, other.0, 100);
     world.run();
     world.links[edge].to_edge.blocked = false;
     world.run();
-    // The first of them had the floor of the tunnel.
-    let after = world.data(ToEdge).len() - before;
-    assert!(after < 5_000, "{after} of those who may not");
+    assert_eq!(world.data(ToEdge).len() - before, 100);
     assert_eq!(world.read_up(edge, other.1).len(), 100);
+}
+
+#[test]
+fn a_batch_passes_over_some_and_its_carrier_comes_back_for_the_rest() {
+    let (mut world, ids) = to_pass_over(200);
+    let carrier = world.links[0].pop.unwrap();
+    let mut batch = Batch::new(64 << 10);
+    let (mut visits, mut calls) = (world.pop.counters().visits, 0);
+    while let Some(ready) = world.pop.poll_ready() {
+        assert_eq!(ready, carrier);
+        world.pop.poll_transmit(world.now, carrier, &mut batch);
+        assert!(batch.is_empty());
+        calls += 1;
+        let before = core::mem::replace(&mut visits, world.pop.counters().visits);
+        assert!(visits - before < 40, "{} in a turn", visits - before);
+    }
+    assert!((12..20).contains(&calls), "{calls} turns");
+    // Their tunnel's floor is theirs again, a few at a time.
+    world.links[0].to_pop.held = false;
+    world.wait(secs(5));
+    for (_, edge) in ids {
+        assert_eq!(world.read_up(0, edge).len(), 100);
+    }
 }
