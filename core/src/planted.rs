@@ -60,6 +60,7 @@ planted! {
     LostAckAccounting = "acknowledged frames stay charged when the buffer was full", 4, 1;
     ReadWhileFull = "carriers are read however much is held", 4, 1;
     ProgressForgotten = "what a socket takes does not count when memory is short", 6, 0;
+    PassedOverForgotten = "users that were passed over for what all keep are not looked at again", 6, 0;
     DeniedForgotten = "a driver that found no memory is never told that there is some", 6, 0;
     CreditHeldBack = "bytes that a slow socket takes while the carrier is away never become credit", 3, 1;
     CreditSharedByGroup = "a session gets no credit while another one of its group holds bytes", 5, 1;

@@ -327,6 +327,10 @@ impl<P: Peer> Tunnel<P> {
     /// Does so for those who have waited since something was acknowledged on any tunnel: `freed` tells how
     /// much on all. Returns since when the next of them waits, if any does.
     pub(crate) fn look_again(&mut self, freed: u64) -> Option<u64> {
+        if planted::on(Planted::PassedOverForgotten) {
+            self.scarce = None;
+            return None;
+        }
         self.unpark(|since| since != freed);
         self.scarce = self.scheduler.parked_since();
         self.scarce
