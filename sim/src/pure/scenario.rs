@@ -575,6 +575,26 @@ impl Network {
 }
 
 impl Fault {
+    /// Returns how long it goes on after it struck, in milliseconds.
+    pub(super) const fn lasts(&self) -> u64 {
+        match *self {
+            Self::Freeze { lasts, .. }
+            | Self::LateHello { lasts, .. }
+            | Self::MuteAcks { lasts, .. }
+            | Self::Lag { lasts, .. }
+            | Self::Twin { lasts, .. }
+            | Self::Busy { lasts, .. }
+            | Self::Decline { lasts, .. }
+            | Self::SuspendEdge { lasts, .. }
+            | Self::SuspendPop { lasts, .. }
+            | Self::Slow { lasts, .. } => lasts,
+            Self::RestartEdge { down, .. } | Self::RestartPop { down, .. } => down,
+            Self::Kick { retry, .. } => retry,
+            Self::SendAway { patience, .. } => patience,
+            Self::Cut { .. } | Self::Storm { .. } | Self::Drain { .. } | Self::Forge { .. } => 0,
+        }
+    }
+
     /// Returns the edge or the POP that it strikes.
     const fn victim(&self) -> (Option<usize>, Option<usize>) {
         match *self {

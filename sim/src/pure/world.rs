@@ -8,7 +8,9 @@ mod flows;
 mod hosts;
 mod judge;
 mod leases;
+mod refusals;
 mod store;
+mod wants;
 
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;

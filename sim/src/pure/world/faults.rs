@@ -13,7 +13,11 @@ impl World {
         let fault = self.scenario.faults[index].fault.clone();
         let fired = self.strike(&fault);
         self.note(|| format!("fault {fault:?}{}", if fired { "" } else { " (no victim)" }));
-        self.record.fired += u64::from(fired);
+        if fired {
+            self.record.fired += 1;
+            let lasts = Duration::from_millis(fault.lasts());
+            self.record.wants.fault_until(self.now + lasts);
+        }
     }
 
     fn strike(&mut self, fault: &Fault) -> bool {
@@ -215,6 +219,7 @@ impl World {
         }
         host.touched = true;
         core.set_status(self.now, &taking(false, self.scenario.limits.sessions_max));
+        self.record.wants.is_unwilling(host.node);
         let life = host.life;
         self.enter_in(lasts, Action::Accept { edge, life });
         true
@@ -255,6 +260,7 @@ impl World {
         }
         if obeyed {
             self.record.node_unsafe(node);
+            self.record.wants.is_unwilling(node);
             self.record.ordered = true;
         }
         obeyed

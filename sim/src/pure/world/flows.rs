@@ -88,7 +88,10 @@ impl World {
                 let life = host.life;
                 self.look_when(Host::Pop(pop), life, id, fails_from);
             }
-            Err(code) => self.flow_ended(index, code),
+            Err(code) => {
+                self.judge_refused(pop, index, code);
+                self.flow_ended(index, code);
+            }
         }
     }
 

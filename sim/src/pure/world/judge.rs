@@ -6,6 +6,7 @@ use super::super::scenario::{Answer, Scenario};
 use super::World;
 use super::carriers::Transmitted;
 use super::hosts::Host;
+use super::wants::Wants;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use titan_core::endpoint::{
@@ -74,7 +75,8 @@ pub(super) struct Record {
     edge_detached: BTreeMap<(usize, UplinkId), Instant>,
     /// Flows whose targets took next to nothing when their sessions were reset for want of memory.
     dawdled: BTreeSet<usize>,
-    grace: Duration,
+    pub(super) wants: Wants,
+    pub(super) grace: Duration,
 }
 
 impl Record {
@@ -100,6 +102,7 @@ impl Record {
             pop_detached: BTreeMap::new(),
             edge_detached: BTreeMap::new(),
             dawdled: BTreeSet::new(),
+            wants: Wants::default(),
             grace: scenario.limits.config().grace,
         }
     }
@@ -166,22 +169,31 @@ impl World {
     // --- After every action -----------------------------------------------------------------------
 
     /// Audits every process that something happened to.
-    pub(super) fn judge_touched(&self) {
+    pub(super) fn judge_touched(&mut self) {
         let budget = self.scenario.limits.memory_budget;
         let sessions_max = self.scenario.limits.sessions_max as usize;
         let early = self.scenario.flows.iter().map(|flow| flow.early);
         // Kept for another exit, and queued for the first.
         let early = 2 * early.max().unwrap_or(0);
-        for host in self.pops.iter().filter(|host| host.touched) {
+        let wants = &mut self.record.wants;
+        for (pop, host) in self
+            .pops
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| host.touched)
+        {
             if let Some(core) = &host.core {
                 core.audit();
-                judge_memory(budget, early, core.usage());
+                let usage = core.usage();
+                wants.pop_holds(pop, budget, usage);
+                judge_memory(budget, early, usage);
             }
         }
         for host in self.edges.iter().filter(|host| host.touched) {
             if let Some(core) = &host.core {
                 core.audit();
                 let usage = core.usage();
+                wants.edge_holds(budget, usage);
                 judge_memory(budget, 0, usage);
                 let held = host.targets.peers.len() + host.dialling.len();
                 // Each is answered, also those beyond; what is answered waits for its carrier.
@@ -416,21 +428,29 @@ impl World {
         let record = &self.record;
         let tight =
             limits.is_short_of_memory() || limits.sessions_max < 1_000 || limits.leases_max < 100;
-        let early = flow.start < 1_000 + 8 * (network.delay + network.jitter);
+        let few_places = limits.sessions_max < 1_000;
         let answered = |answer| flow.answers.contains(&answer);
         let excused = match code {
             Code::Ok => !flow.private,
             Code::Refused => answered(Answer::Refuses),
             Code::TimedOut => {
                 let wait = network.round_trip_max() + self.scenario.turns_max(flow.group);
-                answered(Answer::Hangs) || record.fired > 0 || wait > DIAL_SLACK
+                answered(Answer::Hangs) || self.was_troubled() || wait > DIAL_SLACK
             }
             Code::Forbidden => flow.private,
-            Code::NoExit | Code::ExitAway => record.fired > 0 || early || tight,
+            Code::ExitAway => flow.name.is_some() && (record.fired > 0 || tight),
             Code::ShuttingDown => record.fired > 0,
             Code::QuotaExceeded => self.is_spent(client.flow),
-            Code::Overloaded | Code::ExitLimit => tight,
-            Code::Memory => tight && self.may_be_shed(client),
+            Code::Overloaded => {
+                let wait = network.round_trip_max() + self.scenario.turns_max(flow.group);
+                self.was_pressed(pop)
+                    || few_places
+                    || self.met_unwilling()
+                    || self.was_troubled()
+                    || wait > DIAL_SLACK
+            }
+            Code::ExitLimit => few_places,
+            Code::Memory => self.was_pressed(pop) && self.may_be_shed(client),
             Code::Kicked => record.ordered,
             Code::TunnelLost => record.tunnel_lost || record.pop_restarted,
             Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,

@@ -380,6 +380,8 @@ impl World {
     /// Tells whether a flow may end because its user's quota is spent.
     pub(super) fn is_spent(&self, flow: usize) -> bool {
         let index = self.account_of(self.scenario.flows[flow].group);
-        index.is_some_and(|index| self.store.is_spent(index))
+        index.is_some_and(|index| {
+            self.scenario.accounts[index].quota == Some(0) || self.store.is_spent(index)
+        })
     }
 }
