@@ -27,6 +27,7 @@ mod driver;
 mod due;
 pub(crate) mod early;
 mod heard;
+mod pieces;
 mod pinned;
 mod place;
 mod queue;

@@ -1,6 +1,6 @@
 //! Bytes that wait, counted at what they pin.
 
-use alloc::collections::VecDeque;
+use super::pieces::Pieces;
 use alloc::vec::Vec;
 use bytes::{Buf as _, Bytes};
 
@@ -20,7 +20,7 @@ const GATHER_MAX: usize = 4 << 10;
 /// copies what is left of them into chunks of the queue's own, so that no slow reader pins a block.
 #[derive(Debug, Default)]
 pub(super) struct ByteQueue {
-    chunks: VecDeque<Chunk>,
+    chunks: Pieces<Chunk>,
     len: usize,
     charge: usize,
     passing: usize,
@@ -94,14 +94,13 @@ impl ByteQueue {
 
     /// Copies what is left of passing pieces.
     pub(super) fn settle(&mut self) {
-        let first = self.chunks.len() - self.passing;
         if self.passing == 0 {
             return;
         }
-        let pieces: Vec<Chunk> = self.chunks.drain(first..).collect();
+        let pieces = self.chunks.split_off(self.chunks.len() - self.passing);
         self.passing = 0;
         let mut rest: usize = pieces.iter().map(|piece| piece.as_slice().len()).sum();
-        for piece in &pieces {
+        for piece in pieces.iter() {
             self.gather(piece.as_slice(), rest);
             rest -= piece.as_slice().len();
         }
@@ -204,10 +203,6 @@ impl ByteQueue {
         self.charge -= chunk.charge();
         if self.passing > self.chunks.len() {
             self.passing = self.chunks.len();
-        }
-        if self.chunks.is_empty() {
-            // An idle session holds no table of chunks.
-            self.chunks = VecDeque::new();
         }
         Some(chunk)
     }
