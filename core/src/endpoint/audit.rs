@@ -53,6 +53,7 @@ impl<R: Role> Endpoint<R> {
     /// Panics if one does not hold.
     pub fn audit(&self) {
         self.engine.audit_memory();
+        self.engine.audit_pressure();
         self.engine.audit_timers(self.role.timers(&self.engine));
         self.role.audit(&self.engine, self.now);
     }
@@ -68,6 +69,14 @@ impl<D: Desk> Engine<D> {
             }
         }
         self.memory.audit(&tally, resend, self.tunnels.len());
+    }
+
+    /// Checks that it is looked at who holds memory.
+    fn audit_pressure(&self) {
+        assert!(
+            self.relief_at.is_some() || !self.memory.is_tight(),
+            "I4: nobody looks who stands still"
+        );
     }
 
     fn audit_sessions(&self) -> Tally {

@@ -39,17 +39,11 @@ impl<D: Desk> Engine<D> {
     /// Ends a turn of receiving: what sockets did not take is copied out of the shared read block.
     pub(super) fn settle(&mut self, now: Instant) {
         let mut unsettled = core::mem::take(&mut self.unsettled);
-        let mut beyond = false;
         for id in unsettled.drain(..) {
             self.change(now, id, Session::settle);
-            let session = self.sessions.get(id);
-            beyond |= session.is_some_and(|session| self.memory.is_beyond_share(session.user()));
         }
         self.unsettled = unsettled;
         mark_level(self.level());
-        if beyond || self.level() >= MemoryLevel::Refusing {
-            self.relieve_later(now, RELIEF_INTERVAL);
-        }
     }
 
     fn relieve_later(&mut self, now: Instant, after: Duration) {
@@ -118,10 +112,14 @@ impl<D: Desk> Engine<D> {
         }
     }
 
-    /// Lets those go on who waited for memory, some at a time.
+    /// Lets those go on who waited for memory, some at a time; and as long as anybody may have to let go,
+    /// it is looked at who does.
     pub(super) fn relax(&mut self, now: Instant) {
         self.wake_denied(now);
         self.relax_tunnels(now);
+        if self.relief_at.is_none() && self.memory.is_tight() {
+            self.relieve_later(now, RELIEF_INTERVAL);
+        }
     }
 
     /// Lets some tunnels look again whose data waited for what its users keep on others, once any of that
@@ -214,9 +212,6 @@ impl<D: Desk> Engine<D> {
         for _ in 0..VISITS_MAX {
             let Some(id) = self.memory.next_holder() else {
                 self.relieving = false;
-                if self.level() >= MemoryLevel::Refusing || self.memory.has_beyond_share() {
-                    self.relieve_later(now, RELIEF_INTERVAL);
-                }
                 return;
             };
             let session = self.sessions.get_mut(id);

@@ -56,10 +56,14 @@ impl Memory {
         holds
     }
 
-    /// Tells whether a user holds more than its share.
-    pub(crate) fn has_beyond_share(&mut self) -> bool {
-        let largest = self.users.largest(None);
-        largest.is_some_and(|(_, user)| self.is_beyond_share(user))
+    /// Tells whether anybody may have to let go, without a look at all: of those who hold most, one may be
+    /// beyond its share.
+    pub(crate) fn is_tight(&self) -> bool {
+        let used = self.used();
+        let free = self.marks.refusing.saturating_sub(used);
+        // Nobody holds more than all do.
+        let share = free.max(self.marks.full / USER_LEAST);
+        free == 0 || (used >= free && self.users.top() >= class(share))
     }
 
     /// Counts an entry of a list that was looked at.

@@ -158,6 +158,11 @@ impl Users {
         }
     }
 
+    /// Returns the highest class that a user is noted for.
+    pub(super) fn top(&self) -> u8 {
+        self.sizes.largest(None).map_or(0, |(noted, _)| noted)
+    }
+
     /// Returns the session of a user that is noted for most, below one or of all.
     pub(super) fn largest_of(
         &mut self,

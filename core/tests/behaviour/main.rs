@@ -12,6 +12,7 @@ mod dialling;
 mod drain;
 mod ends;
 mod fairness;
+mod full;
 mod greeting;
 mod hellos;
 mod hostile;

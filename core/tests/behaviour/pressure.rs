@@ -144,7 +144,7 @@ fn no_more_of_an_answer_is_kept_than_an_answer_has() {
 }
 
 /// A world whose POP has this budget, and whose edges are rich.
-fn poor_pop(memory_budget: u64, edges: usize) -> World {
+pub(crate) fn poor_pop(memory_budget: u64, edges: usize) -> World {
     let poor = Config {
         memory_budget,
         ..config()
@@ -158,7 +158,7 @@ fn poor_pop(memory_budget: u64, edges: usize) -> World {
 }
 
 /// Opens sessions until there is one on each edge, and returns those.
-fn one_on_each(world: &mut World, group: u32) -> BTreeMap<usize, SessionId> {
+pub(crate) fn one_on_each(world: &mut World, group: u32) -> BTreeMap<usize, SessionId> {
     let mut on = BTreeMap::new();
     while on.len() < world.edges.len() {
         let id = world.open_with(Open { group, ..demand() });
@@ -173,7 +173,7 @@ fn one_on_each(world: &mut World, group: u32) -> BTreeMap<usize, SessionId> {
 }
 
 /// A target sends what there is room for, at most `len` bytes; returns how many that were.
-fn offer_down(world: &mut World, edge: usize, id: SessionId, len: usize) -> usize {
+pub(crate) fn offer_down(world: &mut World, edge: usize, id: SessionId, len: usize) -> usize {
     let core = &mut world.edges[edge].core;
     let room = core
         .status(world.now, id)
@@ -186,7 +186,7 @@ fn offer_down(world: &mut World, edge: usize, id: SessionId, len: usize) -> usiz
 }
 
 /// A client sends what there is room for, at most `len` bytes; returns how many that were.
-fn offer_up(world: &mut World, id: SessionId, len: usize) -> usize {
+pub(crate) fn offer_up(world: &mut World, id: SessionId, len: usize) -> usize {
     let status = world.pop.status(world.now, id);
     let len = status.map_or(0, |status| status.send_room).min(len);
     if len > 0 {
@@ -501,7 +501,7 @@ fn download(
 }
 
 /// Connects a session of a group at the edge that is chosen.
-fn connect_somewhere(world: &mut World, group: u32) -> (usize, (SessionId, SessionId)) {
+pub(crate) fn connect_somewhere(world: &mut World, group: u32) -> (usize, (SessionId, SessionId)) {
     let pop = world.open_with(Open { group, ..demand() });
     let edge = world.edges.iter().position(|site| !site.opened.is_empty());
     let edge = edge.unwrap();
