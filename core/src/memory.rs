@@ -13,4 +13,5 @@ mod users;
 pub(crate) use audit::{Charge, Tally};
 pub(crate) use budget::{Held, Memory};
 pub use level::MemoryLevel;
+pub(crate) use relief::Look;
 pub(crate) use users::{User, UserId};

@@ -8,7 +8,7 @@ use super::report::Whose;
 use crate::account::Way;
 use crate::arena::{CarrierId, SessionId};
 use crate::mark::{self, Mark};
-use crate::memory::MemoryLevel;
+use crate::memory::{Look, MemoryLevel};
 use crate::planted::{self, Planted};
 use crate::session::{Flow as _, Session};
 use crate::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
 /// When what was too much for one turn goes on.
 const RELIEF_GAP: Duration = Duration::from_millis(2);
 
-/// Sessions looked at in one turn at most.
+/// Users and sessions looked at in one turn at most.
 const VISITS_MAX: usize = 64;
 
 /// Drivers told at once at most that there is memory again, and tunnels likewise.
@@ -210,9 +210,13 @@ impl<D: Desk> Engine<D> {
             self.memory.begin_round();
         }
         for _ in 0..VISITS_MAX {
-            let Some(id) = self.memory.next_holder() else {
-                self.relieving = false;
-                return;
+            let id = match self.memory.look() {
+                Look::At(id) => id,
+                Look::On => continue,
+                Look::Over => {
+                    self.relieving = false;
+                    return;
+                }
             };
             let session = self.sessions.get_mut(id);
             if session.is_some_and(|session| session.stands_still(now, id, &mut self.memory)) {

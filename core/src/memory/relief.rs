@@ -6,38 +6,49 @@ use super::sizes::{Round, class};
 use super::users::{UserId, Users};
 use crate::arena::SessionId;
 
+/// What a look at one entry of the lists has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    /// A session that may have to let go.
+    At(SessionId),
+    /// Nothing; the next entry may.
+    On,
+    /// All were looked at.
+    Over,
+}
+
 impl Memory {
     /// Begins to look at those who hold something.
     pub(crate) fn begin_round(&mut self) {
         self.round = Round::new();
     }
 
-    /// Returns the next session that may have to let go, of the user who holds most: of everybody's from
-    /// 80 % on, otherwise of those beyond their share. None when all were looked at.
-    pub(crate) fn next_holder(&mut self) -> Option<SessionId> {
-        loop {
-            if let Some((_, user)) = self.round.user.filter(|_| self.round.open) {
-                let short = self.level() >= MemoryLevel::Refusing;
-                if (short || self.is_beyond_share(user))
-                    && let Some(next) = self.users.largest_of(user, self.round.session)
-                {
-                    self.round.session = Some(next);
-                    return Some(next.1);
-                }
-                self.round.open = false;
+    /// Looks at the next entry, of the user who holds most: of everybody's sessions from 80 % on, otherwise
+    /// of those beyond their share.
+    pub(crate) fn look(&mut self) -> Look {
+        let short = self.level() >= MemoryLevel::Refusing;
+        if let Some((_, user)) = self.round.user.filter(|_| self.round.open) {
+            if (short || self.is_beyond_share(user))
+                && let Some(next) = self.users.largest_of(user, self.round.session)
+            {
+                self.round.session = Some(next);
+                return Look::At(next.1);
             }
-            let short = self.level() >= MemoryLevel::Refusing;
-            let next = self.users.largest(self.round.user)?;
-            // All others hold less.
-            if !short && next.0 < class(self.marks.full / USER_LEAST) {
-                return None;
-            }
-            self.round = Round {
-                user: Some(next),
-                session: None,
-                open: true,
-            };
+            self.round.open = false;
         }
+        let Some(next) = self.users.largest(self.round.user) else {
+            return Look::Over;
+        };
+        // All others hold less.
+        if !short && next.0 < class(self.marks.full / USER_LEAST) {
+            return Look::Over;
+        }
+        if self.users.is_up_to_date(next) {
+            self.round.user = Some(next);
+            self.round.session = None;
+            self.round.open = true;
+        }
+        Look::On
     }
 
     /// Notes what a session that was looked at leaves waiting for its socket. Returns whether that is more

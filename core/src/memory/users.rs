@@ -144,18 +144,20 @@ impl Users {
         self.place_mut(id).holders.remove(session, noted);
     }
 
-    /// Returns the largest user below one, or of all.
+    /// Returns the user below one, or of all, that is noted for most.
     pub(super) fn largest(&mut self, below: Option<(u8, UserId)>) -> Option<(u8, UserId)> {
-        loop {
-            let (noted, id) = self.sizes.largest(below)?;
-            self.visits += 1;
-            let place = &mut self.places[id.0 as usize];
-            let now = class(place.held);
-            if now == noted {
-                return Some((noted, id));
-            }
+        self.visits += 1;
+        self.sizes.largest(below)
+    }
+
+    /// Tells whether a user holds what it is noted for; if it holds less, that is noted.
+    pub(super) fn is_up_to_date(&mut self, (noted, id): (u8, UserId)) -> bool {
+        let place = &mut self.places[id.0 as usize];
+        let now = class(place.held);
+        if now < noted {
             self.sizes.lower(id, &mut place.noted, now);
         }
+        now == noted
     }
 
     /// Returns the highest class that a user is noted for.

@@ -1,8 +1,8 @@
 //! Memory that is used up, or nearly: something always moves on, and who is not read is not blamed.
 
-use crate::common::{World, demand, secs};
+use crate::common::{World, demand, millis, secs};
 use crate::pressure::{offer_down, offer_up, poor_pop};
-use titan_core::endpoint::{Open, SessionId};
+use titan_core::endpoint::{MemoryLevel, Open, SessionId};
 use titan_proto::Code;
 
 /// Opens `count` sessions, each of another user from `group` on.
@@ -48,4 +48,25 @@ fn the_largest_user_is_looked_at_beside_one_nearly_as_large() {
     world.wait(secs(7));
     assert_eq!(world.ended(ids[0].0), Some(Code::Memory));
     assert_eq!(world.pop.counters().shed, 1);
+}
+
+#[test]
+fn relief_looks_at_some_users_in_a_turn_also_if_none_leaves_anything() {
+    let mut world = poor_pop(1_000_000, 1);
+    let senders = of_each(&mut world, 1, 400);
+    world.links[0].to_edge.blocked = true;
+    for &(id, _) in &senders {
+        offer_up(&mut world, id, 2200);
+    }
+    let level = world.pop.memory_level();
+    assert!((MemoryLevel::Refusing..MemoryLevel::Full).contains(&level));
+    let start = world.pop.counters().visits;
+    for _ in 0..1500 {
+        let before = world.pop.counters().visits;
+        world.wait(millis(1));
+        let visited = world.pop.counters().visits - before;
+        assert!(visited < 130, "{visited} in a turn");
+    }
+    assert!(world.pop.counters().visits - start >= 400, "at all of them");
+    assert_eq!(world.pop.counters().shed, 0);
 }
