@@ -213,6 +213,7 @@ impl<D: Desk> Engine<D> {
             let id = match self.memory.look() {
                 Look::At(id) => id,
                 Look::On => continue,
+                Look::Over if self.memory.look_closer() => continue,
                 Look::Over => {
                     self.relieving = false;
                     return;
@@ -226,6 +227,7 @@ impl<D: Desk> Engine<D> {
                 } else {
                     Mark::ShedUser
                 });
+                self.memory.found();
                 self.shed(now, id, if short { Self::OWN } else { Whose::User });
             }
         }

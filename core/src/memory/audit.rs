@@ -39,9 +39,8 @@ impl Memory {
         user.held += charge.held.total;
         user.grown += charge.grown;
         let waiting = charge.held.waiting;
-        let matters = if waiting > self.least() { waiting } else { 0 };
         assert!(
-            self.users.lists(charge.user, id, charge.noted, matters),
+            self.users.lists(charge.user, id, charge.noted, waiting),
             "I4: {id:?} is listed for what it holds"
         );
     }

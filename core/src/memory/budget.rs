@@ -48,7 +48,7 @@ impl Memory {
         Self {
             marks: Marks::of(budget),
             users: Users::default(),
-            round: Round::new(),
+            round: Round::new(false),
             sessions: 0,
             waiting: 0,
             resend: 0,
@@ -216,7 +216,8 @@ impl Memory {
         self.users.leave(user);
     }
 
-    /// Replaces a session's charge. Returns whether it has begun to leave its socket more than it may.
+    /// Replaces a session's charge. Returns whether it has begun to leave its socket something, or more than
+    /// it may.
     pub(crate) fn recharge(
         &mut self,
         (user, session): (UserId, SessionId),
@@ -227,11 +228,10 @@ impl Memory {
         self.sessions = self.sessions - old.total + new.total;
         self.waiting = self.waiting - old.waiting + new.waiting;
         self.users.recharge(user, old.total, new.total);
+        self.users.note(user, session, noted, new.waiting);
         let least = self.least();
-        if new.waiting > least {
-            self.users.note(user, session, noted, new.waiting);
-        }
-        old.waiting <= least && new.waiting > least
+        let more = old.waiting <= least && new.waiting > least;
+        more || (old.waiting == 0 && new.waiting > 0)
     }
 
     /// Notes that a frame of a user's is kept for resending.

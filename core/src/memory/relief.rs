@@ -20,7 +20,22 @@ pub(crate) enum Look {
 impl Memory {
     /// Begins to look at those who hold something.
     pub(crate) fn begin_round(&mut self) {
-        self.round = Round::new();
+        self.round = Round::new(false);
+    }
+
+    /// Notes that somebody had to let go.
+    pub(crate) const fn found(&mut self) {
+        self.round.found = true;
+    }
+
+    /// Begins once more, at those who leave little, if carriers are not read and nobody leaves more than it
+    /// may: nothing else would free anything.
+    pub(crate) fn look_closer(&mut self) -> bool {
+        let closer = !self.takes_input() && !self.round.all && !self.round.found;
+        if closer {
+            self.round = Round::new(true);
+        }
+        closer
     }
 
     /// Looks at the next entry, of the user who holds most: of everybody's sessions from 80 % on, otherwise
@@ -28,8 +43,10 @@ impl Memory {
     pub(crate) fn look(&mut self) -> Look {
         let short = self.level() >= MemoryLevel::Refusing;
         if let Some((_, user)) = self.round.user.filter(|_| self.round.open) {
+            let matters = class(self.tolerated() + 1);
             if (short || self.is_beyond_share(user))
                 && let Some(next) = self.users.largest_of(user, self.round.session)
+                && next.0 >= matters
             {
                 self.round.session = Some(next);
                 return Look::At(next.1);
@@ -51,20 +68,27 @@ impl Memory {
         Look::On
     }
 
+    /// Returns what a session may leave waiting for its socket in this round.
+    fn tolerated(&self) -> u64 {
+        if self.round.all && !self.takes_input() {
+            0
+        } else {
+            self.least()
+        }
+    }
+
     /// Notes what a session that was looked at leaves waiting for its socket. Returns whether that is more
-    /// than it may leave for as long as it likes.
+    /// than it may leave.
     pub(crate) fn renote(
         &mut self,
         (user, session): (UserId, SessionId),
         noted: &mut u8,
         waiting: u64,
     ) -> bool {
-        let holds = waiting > self.least();
-        let waiting = if holds { waiting } else { 0 };
         if class(waiting) < *noted {
             self.users.lower(user, session, noted, waiting);
         }
-        holds
+        waiting > self.tolerated()
     }
 
     /// Tells whether anybody may have to let go, without a look at all: of those who hold most, one may be

@@ -72,14 +72,20 @@ pub(super) struct Round<U> {
     pub(super) session: Option<(u8, SessionId)>,
     /// A user is being looked at.
     pub(super) open: bool,
+    /// Whoever leaves anything waiting is looked at, not only who leaves more than it may.
+    pub(super) all: bool,
+    /// Somebody had to let go.
+    pub(super) found: bool,
 }
 
 impl<U> Round<U> {
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(all: bool) -> Self {
         Self {
             user: None,
             session: None,
             open: false,
+            all,
+            found: false,
         }
     }
 }

@@ -12,6 +12,76 @@ fn of_each(world: &mut World, group: u32, count: u32) -> Vec<(SessionId, Session
         .collect()
 }
 
+fn fill_up(world: &mut World, ids: &[(SessionId, SessionId)], len: usize) {
+    loop {
+        let sent: usize = ids.iter().map(|&(id, _)| offer_up(world, id, len)).sum();
+        world.run();
+        if sent == 0 {
+            return;
+        }
+    }
+}
+
+// --- Nothing waits for ever ---------------------------------------------------------------------------
+
+#[test]
+fn little_that_many_leave_unread_stops_nobody_for_ever() {
+    let mut world = poor_pop(1 << 20, 1);
+    let quiet = of_each(&mut world, 1, 40);
+    // Each leaves as much as it may for as long as it likes, together more than the part of the budget
+    // from which carriers are not read.
+    for &(_, edge) in &quiet[..18] {
+        world.send_down(0, edge, &[1; 1000]);
+    }
+    let senders = of_each(&mut world, 100, 400);
+    world.links[0].to_edge.held = true;
+    fill_up(&mut world, &senders, 4 << 10);
+    for &(_, edge) in &quiet[18..] {
+        if world.pop.memory_level() < MemoryLevel::Full {
+            world.send_down(0, edge, &[1; 1000]);
+        }
+    }
+    let usage = world.pop.usage();
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Full, "{usage:?}");
+    assert_eq!(world.pop.counters().shed, 0);
+    let over = usage.session_bytes + usage.resend_bytes - (1 << 20);
+    // What would free all of it waits in a carrier.
+    world.links[0].to_edge.held = false;
+    world.wait(secs(10));
+    let usage = world.pop.usage();
+    assert!(world.pop.memory_level() < MemoryLevel::Full, "{usage:?}");
+    assert!(usage.resend_bytes < 100_000, "{usage:?}");
+    for &(pop, _) in &senders {
+        assert_eq!(world.ended(pop), None);
+    }
+    let ended = quiet.iter().filter(|id| world.ended(id.0).is_some());
+    let ended = u64::try_from(ended.count()).unwrap();
+    // Each held a thousand bytes.
+    let most = over / 1000 + 1;
+    assert!((1..=most).contains(&ended), "{ended} of {most}");
+}
+
+#[test]
+fn who_leaves_little_stays_while_another_leaves_more() {
+    let mut world = poor_pop(1 << 20, 1);
+    let quiet = of_each(&mut world, 1, 20);
+    for &(_, edge) in &quiet {
+        world.send_down(0, edge, &[1; 1000]);
+    }
+    let greedy = of_each(&mut world, 50, 6);
+    while world.pop.memory_level() < MemoryLevel::Full {
+        for &(_, edge) in &greedy {
+            offer_down(&mut world, 0, edge, 10_000);
+        }
+        world.run();
+    }
+    world.wait(secs(20));
+    assert!(world.pop.memory_level() < MemoryLevel::Refusing);
+    for &(pop, _) in &quiet {
+        assert_eq!(world.ended(pop), None);
+    }
+}
+
 // --- Who is looked at ---------------------------------------------------------------------------------
 
 #[test]

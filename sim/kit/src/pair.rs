@@ -253,6 +253,8 @@ impl World {
             }
             moved |= self.drain_events();
             moved |= self.transmit();
+            // Whatever an endpoint was asked last may have woken somebody.
+            moved |= self.drain_events();
             if !moved {
                 break;
             }
