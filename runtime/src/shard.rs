@@ -139,9 +139,6 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
         while let Some(id) = core.poll_ready() {
             self.0.carriers.borrow().wake(id.slot());
         }
-        while let Some(id) = core.poll_woken() {
-            self.0.sessions.borrow().wake(id.slot());
-        }
         while let Some(event) = core.poll_event() {
             if let Event::Sever { carrier, .. } = event {
                 self.0.severed.borrow_mut().push(carrier);
@@ -159,6 +156,11 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
             if let Some(waker) = self.0.event_waker.take() {
                 waker.wake();
             }
+        }
+        // Carriers that are read again go before the sockets that could fill what has become free: what they
+        // bring may be what frees more.
+        while let Some(id) = core.poll_woken() {
+            self.0.sessions.borrow().wake(id.slot());
         }
         self.rearm(core);
     }
