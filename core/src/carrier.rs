@@ -51,6 +51,9 @@ struct Pulse {
     ping_due: bool,
     /// When the ping that is not answered yet was sent.
     asked_at: Option<Instant>,
+    /// Since when it is not read, and how long it was not read since anything was received.
+    unread_since: Option<Instant>,
+    unread: Duration,
 }
 
 /// What a carrier's silence calls for.
@@ -75,6 +78,8 @@ impl<C: Clone> Carrier<C> {
                 pinged_at: None,
                 ping_due: false,
                 asked_at: None,
+                unread_since: None,
+                unread: Duration::ZERO,
             },
             ready: false,
             timer: None,
@@ -183,6 +188,27 @@ impl<C: Clone> Carrier<C> {
     /// Notes that bytes arrived: the carrier lives.
     pub(crate) const fn heard(&mut self, now: Instant) {
         self.pulse.received_at = now;
+        self.pulse.unread = Duration::ZERO;
+    }
+
+    /// Notes that it is read from now on, or not.
+    pub(crate) fn be_read(&mut self, now: Instant, reads: bool) {
+        self.pulse.unread_since = (!reads).then_some(now);
+    }
+
+    pub(crate) const fn unread_since(&self) -> Option<Instant> {
+        self.pulse.unread_since
+    }
+
+    /// Counts, and returns, how long it was not read until `until`; the rest begins then if it `lasts`.
+    pub(crate) fn excuse(&mut self, until: Instant, lasts: bool) -> Duration {
+        let Some(since) = self.pulse.unread_since else {
+            return Duration::ZERO;
+        };
+        self.pulse.unread_since = lasts.then_some(until);
+        let unread = until.since(since);
+        self.pulse.unread += unread;
+        unread
     }
 
     /// Tells whether bytes arrived within the time after which the peer is asked for some.
@@ -206,32 +232,41 @@ impl<C: Clone> Carrier<C> {
         })
     }
 
-    /// Judges how long nothing was received, and asks the peer if it is time to.
+    /// Judges how long nothing was received, and asks the peer if it is time to. One that is not read cannot
+    /// be silent; but it is asked again and again, for its peer has to hear something, too.
     pub(crate) fn listen(&mut self, now: Instant, config: &Config) -> Silence {
         let pulse = &mut self.pulse;
         let silence = now.since(pulse.received_at);
-        if silence >= config.dead_after {
+        let is_read = pulse.unread_since.is_none();
+        if is_read && silence >= config.dead_after + pulse.unread {
             return Silence::Dead;
         }
+        let interval = if is_read {
+            PING_INTERVAL
+        } else {
+            config.ping_after.min(PING_INTERVAL)
+        };
         let asked = pulse.pinged_at.is_some_and(|at| at > pulse.received_at);
-        let since_ping = pulse.pinged_at.map_or(PING_INTERVAL, |at| now.since(at));
-        let ping = (silence >= config.ping_after && !asked) || since_ping >= PING_INTERVAL;
+        let since_ping = pulse.pinged_at.map_or(interval, |at| now.since(at));
+        let ping = (silence >= config.ping_after && !asked) || since_ping >= interval;
         if ping {
             pulse.ping_due = true;
             pulse.pinged_at = Some(now);
         }
         let asked = pulse.pinged_at.is_some_and(|at| at > pulse.received_at);
         let pinged_at = pulse.pinged_at.unwrap_or(now);
-        let ping_at = pinged_at + PING_INTERVAL;
-        let next = if asked {
+        let ping_at = pinged_at + interval;
+        let next = if asked && is_read {
             // Something may be received meanwhile: silence counts from there again.
-            let dead_at = (pulse.received_at + config.dead_after).min(ping_at);
+            let dead_at = (pulse.received_at + config.dead_after + pulse.unread).min(ping_at);
             let again = pinged_at + config.ping_after;
             if again > now {
                 dead_at.min(again)
             } else {
                 dead_at
             }
+        } else if asked {
+            ping_at
         } else {
             (pulse.received_at + config.ping_after).min(ping_at)
         };

@@ -449,13 +449,17 @@ impl<P: Peer> Tunnel<P> {
     }
 
     /// Lets the time begin anew that the peer has to acknowledge something.
-    pub(crate) fn forgive(&mut self, now: Instant) {
+    fn forgive(&mut self, now: Instant) {
         self.await_anew(now);
         self.bearing.forgive();
-        self.untold = true;
     }
 
-    /// Does so as long as nothing waits for that.
+    /// Gives the peer as much longer to acknowledge something as it was not read.
+    pub(crate) fn excuse(&mut self, now: Instant, unread: Duration) {
+        self.bearing.excuse(now, unread);
+    }
+
+    /// Waits anew for what the present carrier bore.
     pub(crate) fn await_anew(&mut self, now: Instant) {
         self.bearing.await_anew(now, self.numbering.is_awaited());
     }

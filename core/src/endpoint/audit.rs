@@ -71,12 +71,23 @@ impl<D: Desk> Engine<D> {
         self.memory.audit(&tally, resend, self.tunnels.len());
     }
 
-    /// Checks that it is looked at who holds memory.
+    /// Checks that it is looked at who holds memory, and that carriers are read again.
     fn audit_pressure(&self) {
         assert!(
             self.relief_at.is_some() || !self.memory.is_tight(),
             "I4: nobody looks who stands still"
         );
+        assert!(
+            !(self.deaf && self.memory.takes_input()),
+            "I6: carriers are to be read again"
+        );
+        for (id, carrier) in self.carriers.iter() {
+            let since = carrier.unread_since();
+            assert!(
+                self.deaf || since.is_none_or(|since| since <= self.hears_at),
+                "I6: {id:?} is not read"
+            );
+        }
     }
 
     fn audit_sessions(&self) -> Tally {

@@ -40,14 +40,10 @@ impl<D: Desk> Engine<D> {
     }
 
     fn expire_carrier(&mut self, now: Instant, id: CarrierId) {
-        let deaf = self.was_deaf(now);
+        self.excuse(now, id);
         let Some(carrier) = self.carriers.get_mut(id) else {
             return;
         };
-        if deaf {
-            // Who is not read cannot be silent.
-            carrier.heard(now);
-        }
         *carrier.timer_mut() = None;
         match carrier.state() {
             CarrierState::Closing(farewell) => {
@@ -85,6 +81,12 @@ impl<D: Desk> Engine<D> {
             return;
         };
         *tunnel.timer_mut() = None;
+        if let Some(carrier) = tunnel.carrier() {
+            self.excuse(now, carrier);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
         if tunnel.bearing().is_over(now) {
             mark::hit(Mark::GraceExpired);
             self.end_tunnel(now, id, Code::TunnelLost, Duration::ZERO);
@@ -114,10 +116,8 @@ impl<D: Desk> Engine<D> {
     }
 
     /// Tells whether a peer is to be cut off that acknowledges nothing: DATA waits for that, or what is
-    /// kept for it others need. Who is not read cannot acknowledge, and who says nothing at all has lost
-    /// its carrier, not its tunnel.
+    /// kept for it others need. Who says nothing at all has lost its carrier, not its tunnel.
     fn withholds(&mut self, now: Instant, id: TunnelId) -> bool {
-        let deaf = self.was_deaf(now);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return false;
         };
@@ -126,9 +126,7 @@ impl<D: Desk> Engine<D> {
             return false;
         }
         let carrier = tunnel.carrier().and_then(|id| self.carriers.get(id));
-        if deaf {
-            tunnel.forgive(now);
-        } else if !carrier.is_some_and(|carrier| carrier.was_heard(now, &self.config)) {
+        if !carrier.is_some_and(|carrier| carrier.was_heard(now, &self.config)) {
             tunnel.bearing_mut().put_off(LISTEN_AGAIN);
         } else if withheld || self.memory.is_resend_short() {
             return true;

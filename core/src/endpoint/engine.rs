@@ -44,9 +44,9 @@ pub(crate) struct Engine<D: Desk> {
     /// When it is to be looked at next who holds what, and whether the last look is not over.
     pub(super) relief_at: Option<Instant>,
     pub(super) relieving: bool,
-    /// A driver was told not to read a carrier and not yet to go on, and when that was last.
+    /// A driver was told not to read a carrier and not yet to go on, and when it was told that last.
     pub(super) deaf: bool,
-    pub(super) deaf_at: Option<Instant>,
+    pub(super) hears_at: Instant,
     pub(super) unsettled: Vec<SessionId>,
     /// Tunnels with users whose data waits for what they keep on others, each once, and how many bytes had
     /// been acknowledged of all when they began to wait; those first that have waited longest.
@@ -101,7 +101,7 @@ impl<D: Desk> Engine<D> {
             relief_at: None,
             relieving: false,
             deaf: false,
-            deaf_at: None,
+            hears_at: Instant::EPOCH,
             unsettled: Vec::new(),
             scarce: BTreeSet::new(),
             denied: VecDeque::new(),

@@ -34,7 +34,7 @@ impl<R: Role> Endpoint<R> {
     pub(super) fn leave(&mut self, now: Instant) {
         self.role.follow_up(&mut self.engine, now);
         self.engine.relax(now);
-        self.engine.tell_input();
+        self.engine.tell_input(now);
         self.engine.tell_drained();
     }
 

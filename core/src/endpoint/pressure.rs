@@ -154,21 +154,34 @@ impl<D: Desk> Engine<D> {
         if !takes {
             mark::hit(Mark::InputDenied);
             self.deaf = true;
-            self.deaf_at = Some(now);
+        }
+        self.excuse(now, carrier);
+        if let Some(carrier) = self.carriers.get_mut(carrier) {
+            carrier.be_read(now, takes);
         }
         takes
     }
 
-    /// Tells whether carriers were not read lately: what a peer has said since may wait.
-    pub(super) fn was_deaf(&self, now: Instant) -> bool {
-        let lately = |at| now.since(at) < self.config.ping_after;
-        self.deaf || self.deaf_at.is_some_and(lately)
+    /// Leaves out the time in which a carrier was not read where its peer has to be heard in time: what that
+    /// has said since waits in the kernel.
+    pub(super) fn excuse(&mut self, now: Instant, id: CarrierId) {
+        let Some(carrier) = self.carriers.get_mut(id) else {
+            return;
+        };
+        let until = if self.deaf { now } else { self.hears_at };
+        let unread = carrier.excuse(until, self.deaf);
+        if unread > Duration::ZERO
+            && let Some(tunnel) = carrier.tunnel()
+        {
+            self.change_tunnel(tunnel, |tunnel| tunnel.excuse(now, unread));
+        }
     }
 
     /// Tells, once, that carriers are to be read again.
-    pub(super) fn tell_input(&mut self) {
+    pub(super) fn tell_input(&mut self, now: Instant) {
         if self.deaf && self.memory.takes_input() {
             self.deaf = false;
+            self.hears_at = now;
             self.agenda.events.push_back(Event::TakesInput);
         }
     }

@@ -226,6 +226,15 @@ impl Bearing {
         }
     }
 
+    /// Leaves out the time in which the peer was not read.
+    pub(super) fn excuse(&mut self, now: Instant, unread: Duration) {
+        if let Some(borne) = self.borne_mut() {
+            let later = |since: Instant| (since + unread).min(now);
+            borne.awaited_since = borne.awaited_since.map(later);
+            borne.withheld_since = borne.withheld_since.map(later);
+        }
+    }
+
     /// Tells whether the peer has acknowledged nothing for too long.
     pub(crate) fn is_overdue(&self, now: Instant, config: &Config) -> bool {
         let late = |since| now.since(since) >= config.dead_after;

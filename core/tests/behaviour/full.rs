@@ -1,9 +1,9 @@
 //! Memory that is used up, or nearly: something always moves on, and who is not read is not blamed.
 
-use crate::common::{World, demand, millis, secs};
-use crate::pressure::{offer_down, offer_up, poor_pop};
-use titan_core::endpoint::{MemoryLevel, Open, SessionId};
-use titan_proto::Code;
+use crate::common::{Way::ToPop, World, config, demand, hello, millis, secs};
+use crate::pressure::{connect_somewhere, offer_down, offer_up, poor_pop};
+use titan_core::endpoint::{Config, MemoryLevel, Open, SessionId};
+use titan_proto::{Code, Frame, wire};
 
 /// Opens `count` sessions, each of another user from `group` on.
 fn of_each(world: &mut World, group: u32, count: u32) -> Vec<(SessionId, SessionId)> {
@@ -80,6 +80,147 @@ fn who_leaves_little_stays_while_another_leaves_more() {
     for &(pop, _) in &quiet {
         assert_eq!(world.ended(pop), None);
     }
+}
+
+// --- Who is not read is not silent --------------------------------------------------------------------
+
+/// Fills a POP of a million bytes far beyond that: what sessions of four users get arrives in one turn.
+fn overfill(world: &mut World) -> Vec<(SessionId, SessionId)> {
+    let ids = of_each(world, 1, 4);
+    world.links[0].to_pop.held = true;
+    for &(_, edge) in &ids {
+        let mut left = 900_000;
+        while left > 0 {
+            let sent = offer_down(world, 0, edge, left);
+            assert!(sent > 0);
+            left -= sent;
+            world.run();
+        }
+    }
+    ids
+}
+
+fn roomy() -> World {
+    let poor = Config {
+        memory_budget: 1_000_000,
+        window_base: 1 << 20,
+        ..config()
+    };
+    let mut world = World::new(poor, 0);
+    world.config = config();
+    world.add_edge("node-0");
+    world
+}
+
+#[test]
+fn a_carrier_that_is_not_read_is_not_silent_to_either_end() {
+    let mut world = roomy();
+    let sender = world.connect_with(Open {
+        group: 9,
+        ..demand()
+    });
+    let ids = overfill(&mut world);
+    world.add_edge("node-1");
+    // More than a user may keep for resending: the POP waits for an acknowledgement, too.
+    world.links[0].to_edge.held = true;
+    while offer_up(&mut world, sender.0, 50_000) > 0 {
+        world.run();
+    }
+    world.links[0].to_pop.held = false;
+    world.run();
+    world.links[0].to_edge.held = false;
+    for _ in 0..8 {
+        // Enough that nobody stands still, and so little that it goes on.
+        for &(pop, _) in &ids {
+            world.pop.release(world.now, pop, 64 << 10);
+        }
+        world.wait(secs(4));
+        assert_eq!(world.pop.memory_level(), MemoryLevel::Full);
+    }
+    assert_eq!(world.links.len(), 2, "nobody had to connect again");
+    for &(pop, _) in &ids {
+        while !world.read_down(pop).is_empty() {}
+    }
+    world.wait(secs(20));
+    assert_eq!(world.links.len(), 2, "nor afterwards");
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.pop.counters().shed, 0);
+    assert!(!world.read_up(0, sender.1).is_empty());
+}
+
+/// A POP that is full for a moment each second, and what happens when that begins, ends and is over.
+fn now_and_then_full(world: &mut World, seconds: u64, mut each: impl FnMut(&mut World)) {
+    // Of each, one window is used.
+    let ids: Vec<_> = (1..=6 * u32::try_from(seconds).unwrap())
+        .map(|group| connect_somewhere(world, group))
+        .collect();
+    for ids in ids.chunks(6) {
+        for &(edge, (_, at_edge)) in ids {
+            offer_down(world, edge, at_edge, 250_000);
+            world.run();
+        }
+        assert_eq!(world.pop.memory_level(), MemoryLevel::Full);
+        each(world);
+        world.wait(millis(100));
+        each(world);
+        while ids
+            .iter()
+            .any(|&(_, (pop, _))| !world.read_down(pop).is_empty())
+        {}
+        each(world);
+        world.wait(millis(900));
+    }
+    assert_eq!(world.pop.counters().shed, 0);
+}
+
+#[test]
+fn a_carrier_that_brings_nothing_is_silent_however_full_memory_is_now_and_then() {
+    let mut world = poor_pop(1_000_000, 1);
+    let dead = world.raw_edge("node-9");
+    world.inject(dead, ToPop, Frame::Hello(hello(1, 1)));
+    world.inject(dead, ToPop, Frame::Ack { received: 0 });
+    // It takes no dials.
+    let status = wire::Status {
+        accepting: false,
+        ..wire::Status::default()
+    };
+    world.inject(dead, ToPop, Frame::Status(status));
+    world.links[dead].to_pop.held = true;
+    let carrier = world.links[dead].pop.unwrap();
+    now_and_then_full(&mut world, 20, |world| {
+        world.pop.takes_input(world.now, carrier);
+    });
+    assert_eq!(world.links[dead].pop, None, "it is forgotten");
+}
+
+#[test]
+fn a_peer_that_is_read_and_acknowledges_nothing_is_cut_off() {
+    let mut world = poor_pop(1_000_000, 0);
+    let link = world.raw_edge("node-9");
+    world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
+    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let id = world.open();
+    let reply = wire::Reply {
+        upload_limit: 1 << 20,
+        ..wire::Reply::default()
+    };
+    world.inject(link, ToPop, Frame::Reply { session: 1, reply });
+    while offer_up(&mut world, id, 50_000) > 0 {
+        world.run();
+    }
+    let status = wire::Status {
+        accepting: false,
+        ..wire::Status::default()
+    };
+    world.inject(link, ToPop, Frame::Status(status));
+    let carrier = world.links[link].pop.unwrap();
+    world.add_edge("node-0");
+    now_and_then_full(&mut world, 20, |world| {
+        if world.pop.takes_input(world.now, carrier) {
+            world.pop.handle_alive(world.now, carrier);
+        }
+    });
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
 }
 
 // --- Who is looked at ---------------------------------------------------------------------------------

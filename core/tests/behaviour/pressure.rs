@@ -457,31 +457,6 @@ fn a_full_endpoint_is_not_handed_anything_and_loses_nothing() {
     assert_eq!(world.tunnel_gone(), None);
 }
 
-#[test]
-fn a_carrier_that_is_not_read_is_not_silent() {
-    let mut world = poor_pop(1_000_000, 1);
-    let ids: Vec<_> = (1..=6)
-        .map(|group| world.connect_with(Open { group, ..demand() }))
-        .collect();
-    for _ in 0..40 {
-        for &(_, edge) in &ids {
-            offer_down(&mut world, 0, edge, 10_000);
-        }
-        world.run();
-    }
-    // Progress enough that nobody is reset, and as much comes back.
-    for _ in 0..60 {
-        world.wait(secs(1));
-        for &(pop, edge) in &ids {
-            world.pop.release(world.now, pop, 16 << 10);
-            offer_down(&mut world, 0, edge, 16 << 10);
-        }
-        world.run();
-    }
-    assert_eq!(world.tunnel_gone(), None);
-    assert_eq!(world.pop.counters().shed, 0);
-}
-
 /// Lets a client take `len` bytes in pieces as they come, and tells how long that took.
 fn download(
     world: &mut World,
