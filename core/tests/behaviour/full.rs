@@ -2,7 +2,7 @@
 
 use crate::common::{Way::ToPop, World, config, demand, hello, millis, secs};
 use crate::pressure::{connect_somewhere, offer_down, offer_up, poor_pop};
-use titan_core::endpoint::{Config, MemoryLevel, Open, SessionId};
+use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
 use titan_proto::{Code, Frame, wire};
 
 /// Opens `count` sessions, each of another user from `group` on.
@@ -280,4 +280,23 @@ fn relief_looks_at_some_users_in_a_turn_also_if_none_leaves_anything() {
     }
     assert!(world.pop.counters().visits - start >= 400, "at all of them");
     assert_eq!(world.pop.counters().shed, 0);
+}
+
+// --- What a user's share costs others -----------------------------------------------------------------
+
+#[test]
+fn what_one_user_holds_at_an_edge_makes_it_no_worse_for_others() {
+    let mut world = World::new(config(), 1);
+    let before = world.pop.explain(world.now, None);
+    for code in [Code::Overloaded, Code::Memory] {
+        for _ in 0..8 {
+            let id = world.open();
+            world.answer(Err(code));
+            assert_eq!(world.ended(id), Some(code));
+            let abort = CloseMode::Abort;
+            world.pop.close(world.now, id, Code::Cancelled, abort);
+            world.run();
+        }
+    }
+    assert_eq!(world.pop.explain(world.now, None), before);
 }

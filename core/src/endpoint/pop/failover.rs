@@ -80,7 +80,7 @@ impl PopRole {
             }
             Told::Failed => {
                 let code = Code::from_wire(reply.code);
-                if is_exit_failure(code) {
+                if is_exit_failure(code) && !is_want_of_memory(code) {
                     self.index.failed(now, key_of(tunnel));
                 }
                 if code == Code::Forbidden {
@@ -355,6 +355,12 @@ pub(super) const fn is_exit_failure(code: Code) -> bool {
             | Code::Cancelled
             | Code::Kicked
     )
+}
+
+/// Tells whether an edge had no memory for a session. That may be for what one user holds there, and is no
+/// reason to send everybody else elsewhere.
+const fn is_want_of_memory(code: Code) -> bool {
+    matches!(code, Code::Overloaded | Code::Memory)
 }
 
 /// Returns the answer as it is kept: what was decoded are slices of the block that it arrived in, and
