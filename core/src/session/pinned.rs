@@ -70,16 +70,18 @@ impl<F: Flow> Session<F> {
     }
 
     /// Tells whether the session has to let go when memory is short: it leaves something waiting for a
-    /// socket that takes next to nothing.
+    /// socket that takes next to nothing. A dial has none yet, and its time is short.
     pub(crate) fn stands_still(
         &mut self,
         now: Instant,
         id: SessionId,
         memory: &mut Memory,
     ) -> bool {
+        let dials = self.is_dialling();
         let charge = &mut self.charge;
         memory.renote((charge.user, id), &mut charge.noted, charge.held.waiting)
             && charge.progress.is_none(now)
+            && !dials
     }
 
     /// Notes that the session is in the list of those that wait for memory. True if its driver waits for

@@ -2,6 +2,7 @@
 
 use crate::common::{Way::ToPop, World, config, demand, hello, millis, secs};
 use crate::pressure::{connect_somewhere, offer_down, offer_up, poor_pop};
+use bytes::Bytes;
 use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
 use titan_proto::{Code, Frame, wire};
 
@@ -299,4 +300,40 @@ fn what_one_user_holds_at_an_edge_makes_it_no_worse_for_others() {
         }
     }
     assert_eq!(world.pop.explain(world.now, None), before);
+}
+
+// --- A dial is not standing still ---------------------------------------------------------------------
+
+#[test]
+fn early_data_of_a_dial_stands_not_still() {
+    let poor = Config {
+        memory_budget: 100_000,
+        ..config()
+    };
+    let mut world = World::new(poor, 0);
+    world.add_offline("node-0");
+    let link = world.raw_pop(0);
+    let to_edge = crate::common::Way::ToEdge;
+    world.inject(link, to_edge, Frame::Hello(crate::common::welcome()));
+    for (session, len) in [(1, 30_000), (2, 60_000)] {
+        let create = wire::Create {
+            group: u32::try_from(session).unwrap(),
+            ..crate::common::create()
+        };
+        world.inject(link, to_edge, Frame::Create { session, create });
+        let data = Bytes::from(vec![1; len]);
+        world.inject(link, to_edge, Frame::Data { session, data });
+    }
+    assert!(world.edges[0].core.memory_level() >= MemoryLevel::Refusing);
+    world.wait(secs(8));
+    assert_eq!(world.edges[0].core.counters().shed, 0);
+    // Once there is a socket, it has its time.
+    let ids = world.edges[0].opened.clone();
+    for id in ids {
+        world.dialled(0, id, Ok(()));
+    }
+    world.wait(secs(4));
+    assert_eq!(world.edges[0].core.counters().shed, 0);
+    world.wait(secs(3));
+    assert_eq!(world.edges[0].core.counters().shed, 1);
 }

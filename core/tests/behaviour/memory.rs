@@ -2,7 +2,7 @@
 
 use crate::common::{Way::ToEdge, World, config, create, demand, millis, secs};
 use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId, Whose};
-use titan_proto::{Code, Frame, wire};
+use titan_proto::{Code, Frame};
 
 const BUDGET: u64 = 1_000_000;
 
@@ -177,48 +177,6 @@ fn a_full_budget_resets_nobody_at_once_and_refunds_everything() {
             "no pressure, no timer"
         );
     }
-}
-
-#[test]
-fn a_dial_that_is_shed_moves_and_spares_its_tunnel() {
-    let mut world = World::new(
-        Config {
-            memory_budget: 100_000,
-            ..config()
-        },
-        0,
-    );
-    world.add_offline("node-0");
-    let link = world.raw_pop(0);
-    world.inject(link, ToEdge, Frame::Hello(crate::common::welcome()));
-    for session in [1, 2] {
-        let create = wire::Create {
-            group: u32::try_from(session).unwrap(),
-            ..create()
-        };
-        world.inject(link, ToEdge, Frame::Create { session, create });
-        let len = [30_000, 60_000][usize::try_from(session).unwrap() - 1];
-        let data = bytes::Bytes::from(vec![1; len]);
-        world.inject(link, ToEdge, Frame::Data { session, data });
-    }
-    world.wait(secs(7));
-    let usage = world.edges[0].core.usage();
-    assert_eq!(
-        world.edges[0].core.counters().shed,
-        1,
-        "{usage:?} {:?}",
-        world.wire
-    );
-    let answer: Vec<_> = world
-        .wire
-        .iter()
-        .filter(|seen| !matches!(seen.frame, Frame::Hello(_) | Frame::Ack { .. }))
-        .collect();
-    assert_eq!(answer.len(), 1);
-    assert!(
-        matches!(&answer[0].frame, Frame::Reply { reply, .. } if reply.code == Code::Memory.wire()),
-        "{answer:?}"
-    );
 }
 
 #[test]

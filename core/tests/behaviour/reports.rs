@@ -167,6 +167,9 @@ fn an_edge_says_whom_it_reset_and_whom_it_refused() {
         world.send_up(id, &[1; 60_000]);
         id
     });
+    for at_edge in world.edges[0].opened.clone() {
+        world.dialled(0, at_edge, Ok(()));
+    }
     world.wait(secs(7));
     let denied: Vec<_> = world.edges[0]
         .events
