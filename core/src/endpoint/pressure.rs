@@ -86,7 +86,7 @@ impl<D: Desk> Engine<D> {
     /// Tells some of those who waited for it that there is memory again, in their order, and the others a
     /// moment later.
     fn wake_denied(&mut self, now: Instant) {
-        if self.denied.is_empty() || self.level() == MemoryLevel::Full {
+        if self.denied.is_empty() || !self.memory.has_room() {
             return;
         }
         for _ in 0..WAKES_MAX {

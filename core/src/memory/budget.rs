@@ -137,8 +137,18 @@ impl Memory {
         } else {
             self.marks.slope(used, least, queue_max)
         };
-        let free = usize::try_from(self.marks.full.saturating_sub(used)).unwrap_or(usize::MAX);
+        let free = if self.has_room() {
+            self.marks.full.saturating_sub(used)
+        } else {
+            0
+        };
+        let free = usize::try_from(free).unwrap_or(usize::MAX);
         room.min(queued.saturating_add(free))
+    }
+
+    /// Tells whether there is room for anything: none rather than crumbs.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.used() + CRUMB <= self.marks.full
     }
 
     /// Returns the largest window that is granted to a user's session now.

@@ -302,6 +302,40 @@ fn what_one_user_holds_at_an_edge_makes_it_no_worse_for_others() {
     assert_eq!(world.pop.explain(world.now, None), before);
 }
 
+// --- Rooms near the end -------------------------------------------------------------------------------
+
+#[test]
+fn no_socket_is_read_for_crumbs() {
+    let mut world = poor_pop(1_000_000, 1);
+    let readers = of_each(&mut world, 1, 7);
+    let (id, _) = world.connect_with(demand());
+    let free = |world: &World| {
+        let usage = world.pop.usage();
+        1_000_000_usize.saturating_sub(usize::try_from(usage.session_bytes).unwrap())
+    };
+    'fill: loop {
+        for &(_, edge) in &readers[..6] {
+            if free(&world) < 16_000 {
+                break 'fill;
+            }
+            offer_down(&mut world, 0, edge, 10_000);
+            world.run();
+        }
+    }
+    // What is copied is charged exactly.
+    let len = free(&world) - 300;
+    assert_eq!(offer_down(&mut world, 0, readers[6].1, len), len);
+    world.run();
+    assert_eq!(free(&world), 300);
+    assert_eq!(world.pop.status(world.now, id).unwrap().send_room, 0);
+    world.woken.clear();
+    world.run();
+    assert!(!world.woken.contains(&id));
+    world.read_down(readers[6].0);
+    assert!(world.woken.contains(&id), "it waits for ever");
+    assert!(world.pop.status(world.now, id).unwrap().send_room > 4000);
+}
+
 // --- A dial is not standing still ---------------------------------------------------------------------
 
 #[test]
