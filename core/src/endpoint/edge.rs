@@ -135,7 +135,8 @@ impl Endpoint<EdgeRole> {
     /// (invariant I7).
     pub fn dialled(&mut self, now: Instant, id: SessionId, outcome: Result<Dialled, Code>) {
         let now = self.enter(now);
-        let window = self.engine.initial_window();
+        let user = self.engine.sessions.get(id).map(Session::user);
+        let window = user.map_or(0, |user| self.engine.initial_window(user));
         let deadline = self.engine.rest_deadline(now);
         self.engine.change(now, id, |session| {
             if !session.is_dialling() {

@@ -20,7 +20,7 @@ use crate::arena::{Arena, CarrierId, SessionId, TunnelId};
 use crate::carrier::Carrier;
 use crate::config::Config;
 use crate::mark::{self, Mark};
-use crate::memory::{Memory, MemoryLevel};
+use crate::memory::{Memory, MemoryLevel, UserId};
 use crate::planted::{self, Planted};
 use crate::rng::Rng;
 use crate::session::{CloseMode, Session};
@@ -118,9 +118,9 @@ impl<D: Desk> Engine<D> {
         self.memory.level()
     }
 
-    /// Returns the window of a new session.
-    pub(super) fn initial_window(&self) -> u64 {
-        self.memory.initial_window(self.config.window_base)
+    /// Returns the window of a user's new session.
+    pub(super) fn initial_window(&self, user: UserId) -> u64 {
+        self.memory.initial_window(user, self.config.window_base)
     }
 
     /// Tells whether a session's tunnel has no carrier.

@@ -297,7 +297,7 @@ impl Engine<PopDesk> {
             weight: open.weight,
             user: self.memory.join(own(open.group)),
         };
-        let window = self.initial_window();
+        let window = self.initial_window(share.user);
         let grants = Grants {
             send: 0,
             recv: window,
@@ -376,7 +376,10 @@ impl PopRole {
         tunnel_id: TunnelId,
     ) {
         let early_max = engine.config.early_max;
-        let window = engine.initial_window();
+        let Some(user) = engine.sessions.get(id).map(Session::user) else {
+            return;
+        };
+        let window = engine.initial_window(user);
         let Some(tunnel) = engine.tunnels.get_mut(tunnel_id) else {
             return;
         };

@@ -156,9 +156,9 @@ impl Memory {
         self.marks.window(self.level_for(user))
     }
 
-    /// Returns the window of a new session, which is `base` when memory is not short.
-    pub(crate) fn initial_window(&self, base: u64) -> u64 {
-        self.marks.window(self.level()).min(base)
+    /// Returns the window of a user's new session, which is `base` when memory is not short.
+    pub(crate) fn initial_window(&self, user: UserId, base: u64) -> u64 {
+        self.window_max(user).min(base)
     }
 
     /// Returns how large a frame a tunnel may make for a user, if it keeps `kept` bytes and may keep `max`:

@@ -302,6 +302,44 @@ fn what_one_user_holds_at_an_edge_makes_it_no_worse_for_others() {
     assert_eq!(world.pop.explain(world.now, None), before);
 }
 
+#[test]
+fn windows_of_a_user_beyond_its_share_begin_small() {
+    let poor = Config {
+        memory_budget: 1_000_000,
+        early_max: 1000,
+        ..config()
+    };
+    let mut world = World::new(poor, 0);
+    world.add_offline("node-0");
+    let link = world.raw_pop(0);
+    let to_edge = crate::common::Way::ToEdge;
+    world.inject(link, to_edge, Frame::Hello(crate::common::welcome()));
+    for session in 1..=3 {
+        let create = crate::common::create();
+        world.inject(link, to_edge, Frame::Create { session, create });
+    }
+    let ids = world.edges[0].opened.clone();
+    for (session, &id) in (1..).zip(&ids) {
+        if session < 3 {
+            world.dialled(0, id, Ok(()));
+            for _ in 0..4 {
+                let data = Bytes::from(vec![1; 60_000]);
+                world.inject(link, to_edge, Frame::Data { session, data });
+            }
+        }
+    }
+    world.dialled(0, ids[2], Ok(()));
+    let limits: Vec<_> = world
+        .wire
+        .iter()
+        .filter_map(|seen| match &seen.frame {
+            Frame::Reply { reply, .. } => Some(reply.upload_limit),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(limits, [256 << 10, 256 << 10, 64 << 10]);
+}
+
 // --- Rooms near the end -------------------------------------------------------------------------------
 
 #[test]
