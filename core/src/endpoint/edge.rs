@@ -235,13 +235,8 @@ impl EdgeRole {
         let target = from_wire(create.target.as_ref());
         let beyond = engine.memory.bars(user) && engine.level() < MemoryLevel::Refusing;
         let verdict = self.judge(engine, (full, user), &target, &create);
-        let timeout = Duration::from_millis(u64::from(create.dial_timeout_ms));
-        let attempt = EdgeAttempt {
-            target: target.unwrap_or(NO_TARGET),
-            // One that is not known is refused.
-            family: Family::try_from(create.family).unwrap_or(Family::Any),
-            deadline: now + timeout.min(engine.config.dial_timeout),
-        };
+        let latest = now + engine.config.dial_timeout;
+        let attempt = attempt(now, &create, target, latest);
         let share = Share {
             group: create.group,
             weight: create.weight,
@@ -317,6 +312,22 @@ impl EdgeRole {
             Ok(_) if pressed || beyond => Err(Code::Overloaded),
             Ok(_) => Ok(()),
         }
+    }
+}
+
+/// Returns what is to be dialled, until `latest`.
+fn attempt(
+    now: Instant,
+    create: &wire::Create,
+    target: Result<Target, Code>,
+    latest: Instant,
+) -> EdgeAttempt {
+    let timeout = Duration::from_millis(u64::from(create.dial_timeout_ms));
+    EdgeAttempt {
+        target: target.unwrap_or(NO_TARGET),
+        // One that is not known is refused.
+        family: Family::try_from(create.family).unwrap_or(Family::Any),
+        deadline: (now + timeout).min(latest),
     }
 }
 
