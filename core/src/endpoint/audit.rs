@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::{Endpoint, Role};
 use crate::memory::{Memory, Tally};
 use crate::timer::{Armed, Timer};
+use alloc::collections::BTreeSet;
 
 /// What an endpoint holds now. A leak is a number that does not come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -71,8 +72,18 @@ impl<D: Desk> Engine<D> {
         self.memory.audit(&tally, resend, self.tunnels.len());
     }
 
-    /// Checks that it is looked at who holds memory, and that carriers are read again.
+    /// Checks that whoever waits for memory is told of it, and that it is looked at who holds it.
     fn audit_pressure(&self) {
+        let denied: BTreeSet<_> = self.denied.iter().collect();
+        for (id, session) in self.sessions.iter() {
+            let told = !session.is_denied() || denied.contains(&id);
+            assert!(told, "I6: {id:?} waits for memory in no list");
+        }
+        let waits = !self.denied.is_empty() && self.memory.has_room();
+        assert!(
+            self.memory_timer.is_some() || !(waits || self.memory.is_tight()),
+            "I6: nobody looks who is to have memory"
+        );
         assert!(
             self.relief_at.is_some() || !self.memory.is_tight(),
             "I4: nobody looks who stands still"

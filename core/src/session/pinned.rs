@@ -92,6 +92,11 @@ impl<F: Flow> Session<F> {
         waits && !planted::on(Planted::DeniedForgotten)
     }
 
+    /// Tells whether it is in that list.
+    pub(crate) const fn is_denied(&self) -> bool {
+        self.denied
+    }
+
     /// Takes the session out of that list: its driver is told that there is memory again.
     pub(crate) fn leave_denied(&mut self, room: usize) {
         self.denied = false;
