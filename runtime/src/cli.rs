@@ -64,6 +64,8 @@ pub enum Command {
     Blacklist(Asked<node::BlacklistCommand>),
     /// Admin tokens.
     Token(Asked<token::TokenCommand>),
+    /// Keys by which managers sign node tokens.
+    Key(Asked<token::KeyCommand>),
     /// What users transferred.
     Stats(Asked<user::StatsCommand>),
     /// The record of administrative acts.
@@ -114,6 +116,7 @@ pub async fn run<E: Env>(
         Command::Pop(asked) => ask!(node::run_pop, asked),
         Command::Blacklist(asked) => ask!(node::run_blacklist, asked),
         Command::Token(asked) => ask!(token::run, asked),
+        Command::Key(asked) => ask!(token::run_key, asked),
         Command::Stats(asked) => ask!(user::run_stats, asked),
         Command::Audit(asked) => ask!(audit::run, asked),
     }

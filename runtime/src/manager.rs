@@ -27,6 +27,7 @@ mod refusals;
 mod routes;
 mod rules;
 mod serve;
+mod signing;
 mod tokens;
 mod users;
 mod words;
@@ -38,7 +39,7 @@ use crate::listen::listen;
 use crate::shares::{Greed, Shares};
 use crate::store::{Store, StoreError};
 use crate::tls::{TlsError, server_config};
-use crate::token::{KeyRing, Secret, SecretError, Signer};
+use crate::token::{Secret, SecretError};
 use access::Bearer;
 use axum::{Router, middleware};
 use core::time::Duration;
@@ -49,6 +50,7 @@ use proxies::Proxies;
 use refusals::Refusals;
 use routes::{Call, Routes};
 use serde::Serialize;
+use signing::Signing;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -59,9 +61,6 @@ use utoipa::ToSchema;
 /// The file of the admin token in the data directory.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 
-/// The file that says which manager this is, whatever its key.
-const ID_FILE: &str = "manager.id";
-
 /// The file of the join secret in the data directory.
 pub const JOIN_SECRET_FILE: &str = "join.secret";
 
@@ -69,17 +68,8 @@ pub const JOIN_SECRET_FILE: &str = "join.secret";
 /// logins all fit in.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the store is left alone at start after it failed.
-const STORE_RETRY: Duration = Duration::from_secs(1);
-
-/// How many characters a manager's id has: no other has the same.
-const ID_LEN: usize = 32;
-
 /// How many requests of edges are answered at once, and how many of operators; more wait.
 const REQUESTS_MAX: usize = 256;
-
-/// How often a manager looks whether the store has its key.
-const KEY_RENEWAL: Duration = Duration::from_secs(10);
 
 /// Why a manager could not start.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +113,7 @@ struct Shared<E, S> {
     env: E,
     store: S,
     config: ManagerConfig,
-    signer: Signer,
+    signing: Signing,
     admin: Bearer,
     join: Bearer,
     given: allocate::Given,
@@ -139,7 +129,8 @@ struct Shared<E, S> {
 ///
 /// On the first run it makes its secrets in the data directory: [`ADMIN_TOKEN_FILE`],
 /// [`JOIN_SECRET_FILE`], `node-token.key`, and the public `node-token.pub`, whose content it also puts
-/// into the store, beside those of other managers ([`KeyRing`]), and keeps there. While the store is away it waits, and says so.
+/// into the store, beside those of other managers ([`KeyRing`](crate::token::KeyRing)), and keeps there. If that key
+/// is revoked it makes another, and says so. While the store is away it waits, and says so.
 ///
 /// # Errors
 /// Fails if it cannot start; nothing ends it once it runs but `shutdown`.
@@ -157,17 +148,12 @@ pub async fn run<E: Env, S: Store>(
         error,
     })?;
     let secret = |file| Secret::load_or_create(&data.join(file), env.seed());
-    let signer = Signer::load_or_create(&data, env.seed())?;
     let (admin, join) = (secret(ADMIN_TOKEN_FILE)?, secret(JOIN_SECRET_FILE)?);
-    let published = Published {
-        manager: secret(ID_FILE)?.expose().chars().take(ID_LEN).collect(),
-        key: signer.public_key(),
-        lifetime: config.node_token_lifetime,
-    };
+    let signing = Signing::load(&env, &data, config.node_token_lifetime)?;
     tokio::pin!(shutdown);
     tokio::select! {
         biased;
-        done = publish(&env, &store, &published) => {
+        done = signing.publish(&env, &store) => {
             done?;
         }
         () = &mut shutdown => return Ok(()),
@@ -188,13 +174,12 @@ pub async fn run<E: Env, S: Store>(
     tracing::info!(%address, tls = tls.is_some(), "the manager listens");
 
     let guests = Guests::new(config.connections_max as usize);
-    let keep = keep_published(env.clone(), store.clone(), published);
     let api = Api(Arc::new(Shared {
         proxies: Proxies::new(&config.trusted_proxies, config.proxy_header),
         env: env.clone(),
         store,
         config,
-        signer,
+        signing,
         admin: Bearer::new(&admin, Throttle::default()),
         join: Bearer::new(&join, Throttle::default()),
         given: allocate::Given::default(),
@@ -202,6 +187,8 @@ pub async fn run<E: Env, S: Store>(
         edges: Shares::new(REQUESTS_MAX, Greed::Half),
         operators: Shares::new(REQUESTS_MAX, Greed::Half),
     }));
+    let shared = Arc::clone(&api.0);
+    let keep = shared.signing.keep_published(&shared.env, &shared.store);
     // Nobody may wait for it.
     let _ = ready.send(address);
     tokio::select! {
@@ -210,47 +197,6 @@ pub async fn run<E: Env, S: Store>(
         () = keep => {}
     }
     Ok(())
-}
-
-/// What POPs are told of this manager's key.
-struct Published {
-    manager: String,
-    key: String,
-    lifetime: Duration,
-}
-
-impl Published {
-    async fn put<E: Env, S: Store>(&self, env: &E, store: &S) -> Result<(), StoreError> {
-        let now = env.unix_time().as_secs();
-        KeyRing::publish(store, &self.manager, &self.key, now, self.lifetime).await
-    }
-}
-
-/// Puts the public key of node tokens into the store, waiting for the store for as long as it takes.
-async fn publish<E: Env, S: Store>(
-    env: &E,
-    store: &S,
-    published: &Published,
-) -> Result<(), StoreError> {
-    loop {
-        match published.put(env, store).await {
-            Err(error @ StoreError::Unavailable(_)) => {
-                tracing::warn!(%error, "waiting for the store");
-                env.sleep_until(env.now() + STORE_RETRY).await;
-            }
-            done => return done,
-        }
-    }
-}
-
-/// Keeps the public key in the store, for ever: its time there is limited, and a store may forget.
-async fn keep_published<E: Env, S: Store>(env: E, store: S, published: Published) {
-    loop {
-        env.sleep_until(env.now() + KEY_RENEWAL).await;
-        if let Err(error) = published.put(&env, &store).await {
-            tracing::warn!(%error, "the store does not take the key for node tokens");
-        }
-    }
 }
 
 fn router<E: Env, S: Store>(api: Api<E, S>) -> Router {

@@ -12,7 +12,7 @@ mod secret;
 #[cfg(feature = "token")]
 pub use node::{NodeClaims, Signer, TokenError, Verifier};
 #[cfg(all(feature = "token", feature = "store"))]
-pub use ring::KeyRing;
+pub use ring::{KeyRing, ManagerKey};
 pub use secret::{Secret, SecretError};
 
 /// The longest node or POP id, in bytes.

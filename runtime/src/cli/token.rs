@@ -1,4 +1,4 @@
-//! `titan token`.
+//! `titan token` and `titan key`.
 
 use super::table::Kind::{Plain, Time};
 use super::table::{Column, Table};
@@ -34,6 +34,18 @@ pub enum TokenCommand {
     Whoami,
 }
 
+/// What to do with the keys by which managers sign node tokens.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List the keys that are good, and those that were revoked.
+    List,
+    /// Revoke a key, for good: of a manager that was stolen, say. One that lives makes another.
+    Revoke {
+        /// The public key, as the list has it.
+        key: String,
+    },
+}
+
 const TOKEN: &[Column] = &[
     ("ID", "id", Plain),
     ("NAME", "name", Plain),
@@ -41,6 +53,14 @@ const TOKEN: &[Column] = &[
     ("CREATED", "created_at", Time),
     ("BY", "created_by", Plain),
     ("EXPIRES", "expires_at", Time),
+    ("REVOKED", "revoked_at", Time),
+];
+
+const KEY: &[Column] = &[
+    ("KEY", "key", Plain),
+    ("MANAGER", "manager", Plain),
+    ("OWN", "own", Plain),
+    ("UNTIL", "until", Time),
     ("REVOKED", "revoked_at", Time),
 ];
 
@@ -86,6 +106,25 @@ pub(super) async fn run<E: Env>(
                 ("address", "source", Plain),
             ];
             out.print(&answer, |answer| Table::one(answer, &columns))
+        }
+    }
+}
+
+/// Runs `titan key`.
+pub(super) async fn run_key<E: Env>(
+    client: &Client<'_, E>,
+    command: KeyCommand,
+    out: &mut Output<'_>,
+) -> Result<(), CliError> {
+    match command {
+        KeyCommand::List => {
+            let answer = client.get("/v1/keys").await?;
+            out.print(&answer, |answer| Table::list(&answer["keys"], KEY))
+        }
+        KeyCommand::Revoke { key } => {
+            let path = format!("/v1/keys/{}", encode(&key));
+            let answer = client.ask(Method::DELETE, &path, None).await?;
+            out.done(&answer, format_args!("{key} is revoked"))
         }
     }
 }

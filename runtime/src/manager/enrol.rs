@@ -116,11 +116,12 @@ async fn assign<E: Env, S: Store>(
     let lifetime = api.config.node_token_lifetime;
     let (node, chosen_by) = (&joining.nodeid, step.name());
     tracing::debug!(node, pop = pop.id, chosen_by, "node sent to a POP");
+    let signer = api.signing.signer();
     let access_token = match step {
         // POPs know the blacklists; this one is to let it in all the same.
-        Step::Blacklist => api.signer.issue_confined(node, &pop.id, now, lifetime),
+        Step::Blacklist => signer.issue_confined(node, &pop.id, now, lifetime),
         Step::Tunnel | Step::Sticky | Step::LeastLoaded | Step::Default => {
-            api.signer.issue(node, &pop.id, now, lifetime)
+            signer.issue(node, &pop.id, now, lifetime)
         }
     };
     Ok(Json(Assignment {

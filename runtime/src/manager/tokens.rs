@@ -1,4 +1,4 @@
-//! Admin tokens: `/v1/tokens`.
+//! Admin tokens: `/v1/tokens`; and the keys by which managers sign node tokens: `/v1/keys`.
 
 use super::access::BOOTSTRAP;
 use super::answer::{Created, Json};
@@ -9,7 +9,7 @@ use super::problem::{ApiCode, Problem};
 use super::routes::{Call, Routes};
 use crate::env::Env;
 use crate::store::{AdminToken, COUNT_MAX, Role, Store};
-use crate::token::Secret;
+use crate::token::{KeyRing, ManagerKey, Secret};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
@@ -86,6 +86,27 @@ pub(super) struct CallerView {
     source: String,
 }
 
+/// The public key of a manager.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
+pub(super) struct KeyView {
+    /// 64 hexadecimal digits, as in the manager's `node-token.pub`.
+    key: String,
+    /// Whose it is: the first 32 characters of its `manager.id`. Null of managers that have not said so.
+    manager: Option<String>,
+    /// Whether it is the one of the manager that answers.
+    own: bool,
+    /// Until when it is good if its manager does not renew it, in Unix seconds; null if it was revoked.
+    until: Option<u64>,
+    revoked_at: Option<u64>,
+}
+
+/// The keys that are good, and those that were revoked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct KeyList {
+    keys: Vec<KeyView>,
+}
+
 pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
     const ADMIN: Access = Access::Role(Role::Admin);
     routes
@@ -130,6 +151,26 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 Access::Role(Role::ReadOnly),
             ),
             show,
+        )
+        .look(
+            Operation::new(
+                Method::Get,
+                "/v1/keys",
+                "key.list",
+                "Lists the keys by which managers sign node tokens",
+                Access::Role(Role::ReadOnly),
+            ),
+            list_keys,
+        )
+        .act(
+            Operation::new(
+                Method::Delete,
+                "/v1/keys/{key}",
+                "key.revoke",
+                "Revokes the key of a manager, for good",
+                ADMIN,
+            ),
+            revoke_key,
         )
 }
 
@@ -212,9 +253,46 @@ async fn show<E: Env, S: Store>(call: Call<E, S>, (): ()) -> Result<Json<CallerV
     }))
 }
 
+async fn list_keys<E: Env, S: Store>(call: Call<E, S>, (): ()) -> Result<Json<KeyList>, Problem> {
+    let api = &call.api;
+    let ring = KeyRing::read(&api.store).await?;
+    let keys = ring.into_keys(api.env.unix_time().as_secs());
+    let own = api.signing.signer().public_key();
+    let keys = keys.into_iter().map(|key| KeyView::new(key, &own));
+    Ok(Json(KeyList {
+        keys: keys.collect(),
+    }))
+}
+
+/// Revokes a key: POPs refuse what it signed within two seconds. Its manager, if it lives, makes another.
+async fn revoke_key<E: Env, S: Store>(
+    call: Call<E, S>,
+    Name(key): Name,
+) -> Result<Json<KeyView>, Problem> {
+    let api = &call.api;
+    let own = api.signing.signer().public_key();
+    let now = api.env.unix_time().as_secs();
+    let revoked = KeyRing::revoke(&api.store, &key, now).await?;
+    let revoked = revoked.ok_or_else(|| Problem::unknown("key", &key))?;
+    api.signing.key_was_revoked();
+    Ok(Json(KeyView::new(revoked, &own)))
+}
+
 impl Act for TokenCreation {
     fn subject(&self) -> String {
         self.name.clone()
+    }
+}
+
+impl KeyView {
+    fn new(key: ManagerKey, own: &str) -> Self {
+        Self {
+            own: key.key == own,
+            key: key.key,
+            manager: key.manager,
+            until: key.revoked_at.is_none().then_some(key.until),
+            revoked_at: key.revoked_at,
+        }
     }
 }
 

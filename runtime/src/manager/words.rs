@@ -20,6 +20,9 @@ pub(super) enum Address {}
 /// The id of a token that was made by this API.
 enum TokenId {}
 
+/// The public key of a manager.
+enum ManagerKey {}
+
 /// Returns what stands in a path under this name.
 pub(super) fn in_path(name: &str) -> RefOr<Schema> {
     match name {
@@ -27,6 +30,7 @@ pub(super) fn in_path(name: &str) -> RefOr<Schema> {
         "id" | "pop" => Id::schema(),
         "ip" => Address::schema(),
         "token_id" => TokenId::schema(),
+        "key" => ManagerKey::schema(),
         other => unreachable!("`{other}` in a path is described here"),
     }
 }
@@ -46,6 +50,12 @@ impl PartialSchema for UserName {
 impl PartialSchema for TokenId {
     fn schema() -> RefOr<Schema> {
         text().pattern(Some("^[0-9a-f]{16}$")).into()
+    }
+}
+
+impl PartialSchema for ManagerKey {
+    fn schema() -> RefOr<Schema> {
+        text().pattern(Some("^[0-9a-f]{64}$")).into()
     }
 }
 

@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::rc::Rc;
 use tokio::sync::Notify;
 
-/// How often the managers' keys are read, and so how long one that was replaced is still good; and how often
+/// How often the managers' keys are read, and so how long one that was replaced or revoked is still good; and how often
 /// at most if a token is signed with an unknown one.
 const INTERVAL: Duration = Duration::from_secs(2);
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -19,11 +19,11 @@ const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The keys of managers.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// As configured or as in the data directory. What managers have published counts instead: a file that
-    /// was left behind must not keep a key good that its manager has replaced.
-    own: Vec<Verifier>,
-    /// As the store last said; none if the configuration names the only key.
-    published: Option<RefCell<Vec<Verifier>>>,
+    /// As configured, as the store last said, or, while no manager has published any there, as in the data
+    /// directory: a file that was left behind must not keep a key good that its manager has replaced.
+    known: RefCell<Vec<Verifier>>,
+    /// Whether they follow the store: not if the configuration names the only key.
+    follow: bool,
     missed: Notify,
 }
 
@@ -34,24 +34,24 @@ impl Keys {
         config: &PopConfig,
         store: &S,
     ) -> Result<Self, PopError> {
-        let keys = |own, published| Self {
-            own,
-            published,
+        let keys = |known, follow| Self {
+            known: RefCell::new(known),
+            follow,
             missed: Notify::new(),
         };
         if let Some(key) = &config.node_token_key {
             let own = Verifier::new(key).map_err(|error| PopError::Key(error.to_string()))?;
-            return Ok(keys(vec![own], None));
+            return Ok(keys(vec![own], false));
         }
         loop {
-            let own: Vec<Verifier> = Verifier::load(&config.data).into_iter().collect();
+            let own = Verifier::load(&config.data).into_iter().collect();
             let read = KeyRing::read(store).await;
-            let published = match &read {
-                Ok(ring) => ring.verifiers(env.unix_time().as_secs()),
-                Err(_) => Vec::new(),
+            let known = match &read {
+                Ok(ring) => known(own, ring, env.unix_time().as_secs()),
+                Err(_) => own,
             };
-            if !(own.is_empty() && published.is_empty()) {
-                return Ok(keys(own, Some(RefCell::new(published))));
+            if !known.is_empty() {
+                return Ok(keys(known, true));
             }
             match read {
                 Ok(_) => tracing::warn!("waiting for a manager to publish its token key"),
@@ -63,9 +63,7 @@ impl Keys {
 
     /// Returns what a token says if a manager signed it and it is good at `now` (Unix seconds).
     pub(super) fn verify(&self, token: &str, now: u64) -> Result<NodeClaims, TokenError> {
-        let published = self.published.as_ref().map(RefCell::borrow);
-        let published = published.as_ref().filter(|keys| !keys.is_empty());
-        for key in published.map_or(&self.own, |keys| &**keys) {
+        for key in &*self.known.borrow() {
             match key.verify(token, now) {
                 Err(TokenError::Forged) => {}
                 verdict => return verdict,
@@ -80,9 +78,9 @@ impl Keys {
 /// Reads the managers' keys for ever. While the store is away those that are known count.
 pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
     let keys = &shared.keys;
-    let Some(published) = &keys.published else {
+    if !keys.follow {
         return;
-    };
+    }
     loop {
         let now = shared.env.now();
         tokio::select! {
@@ -92,11 +90,8 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
         }
         match KeyRing::read(&shared.store).await {
             Ok(ring) => {
-                let known = ring.verifiers(shared.env.unix_time().as_secs());
-                // A store that forgot is told again by those who live.
-                if !known.is_empty() {
-                    *published.borrow_mut() = known;
-                }
+                let before = keys.known.take();
+                *keys.known.borrow_mut() = known(before, &ring, shared.env.unix_time().as_secs());
             }
             Err(error) => tracing::debug!(%error, "the keys of managers cannot be read"),
         }
@@ -105,4 +100,15 @@ pub(super) async fn keep<E: Env, S: Store>(shared: Rc<Shared<E, S>>) {
             .sleep_until(shared.env.now() + INTERVAL_MIN)
             .await;
     }
+}
+
+/// Returns which keys count now that managers have published these.
+fn known(mut before: Vec<Verifier>, ring: &KeyRing, now: u64) -> Vec<Verifier> {
+    let published = ring.verifiers(now);
+    if published.is_empty() {
+        // A store that forgot is told again by those who live.
+        before.retain(|key| !ring.has_revoked(key));
+        return before;
+    }
+    published
 }

@@ -92,6 +92,19 @@ impl Signer {
         Ok(signer)
     }
 
+    /// Puts the key that [`from_seed`](Self::from_seed) makes of `random` into a data directory, in the place of
+    /// the one that is there.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be written.
+    pub fn replace(data: &Path, random: [u8; 32]) -> Result<Self, SecretError> {
+        let path = data.join(KEY_FILE);
+        let secret = format!("{}\n", Secret::from_random(random).expose());
+        write_file(&path, secret.as_bytes(), true)
+            .map_err(|error| SecretError::File { path, error })?;
+        Self::load_or_create(data, random)
+    }
+
     /// Returns the public key as 64 hexadecimal digits.
     #[must_use]
     pub fn public_key(&self) -> String {
@@ -162,6 +175,14 @@ impl Verifier {
         let path = data.join(PUBLIC_FILE);
         let text = Secret::load(&path)?;
         Self::new(text.expose()).map_err(|_| SecretError::Malformed { path })
+    }
+
+    /// Returns the public key as 64 hexadecimal digits.
+    #[must_use]
+    pub fn public_key(&self) -> String {
+        let bytes = self.key.as_bytes().try_into();
+        let bytes = bytes.expect("an Ed25519 key has 32 bytes");
+        Secret::from_random(bytes).expose().to_owned()
     }
 
     /// Returns what a token says if the manager signed it and it is good at `now` (Unix seconds).
@@ -280,6 +301,13 @@ mod tests {
                 .verify(&second.issue("n", "p", NOW, HOUR), NOW)
                 .is_ok()
         );
+        let replaced = Signer::replace(directory.path(), [3; 32]).unwrap();
+        let loaded = Signer::load_or_create(directory.path(), [4; 32]).unwrap();
+        let verifier = Verifier::load(directory.path()).unwrap();
+        assert_ne!(replaced.public_key(), first.public_key());
+        for key in [loaded.public_key(), verifier.public_key()] {
+            assert_eq!(key, replaced.public_key());
+        }
         std::fs::write(directory.path().join(KEY_FILE), "short").unwrap();
         assert!(Signer::load_or_create(directory.path(), [1; 32]).is_err());
         assert!(Verifier::new("short").is_err());

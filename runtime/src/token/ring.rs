@@ -2,6 +2,7 @@
 //!
 //! Each manager has a key of its own, which never leaves its host, and keeps its public half here; POPs
 //! accept what any of them signed. A manager has one key: a new one takes the place of the old one at once.
+//! A key that was revoked stays in the list as such, so that nobody puts it there again.
 
 use super::{TokenError, Verifier};
 use crate::store::{META_NODE_TOKEN_KEYS, Meta, StoreError};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The most keys kept: more managers than anybody runs. Beyond, the one that is good for the shortest
 /// goes.
 const KEYS_MAX: usize = 64;
+
+/// The most revoked keys remembered. Beyond, the one that was revoked first goes.
+const REVOKED_MAX: usize = 64;
 
 /// For how long a key is good beyond the tokens that are signed with it now: until it must have been
 /// renewed.
@@ -22,22 +26,28 @@ const ATTEMPTS: usize = 16;
 /// Public keys and until when they are good.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct KeyRing(Vec<Entry>);
+pub struct KeyRing(Vec<ManagerKey>);
 
+/// The public key of a manager.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Entry {
+pub struct ManagerKey {
     /// Whose it is; none of managers that have not said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    manager: Option<String>,
+    pub manager: Option<String>,
     /// 64 hexadecimal digits.
-    key: String,
-    /// In Unix seconds.
-    until: u64,
+    pub key: String,
+    /// Until when it is good, in Unix seconds; 0 once it is revoked, so that daemons which do not know of that
+    /// refuse it too.
+    pub until: u64,
+    /// When it was revoked, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<u64>,
 }
 
 impl KeyRing {
     /// Keeps the key of a manager in the store, instead of the one it had before, for tokens that are signed from `now` (Unix seconds) on and are good for
-    /// `lifetime`. Costs a look if that is known. Keys whose time is over are taken out.
+    /// `lifetime`. Costs a look if that is known. Keys whose time is over are taken out. False if the key was
+    /// revoked: the manager needs another.
     ///
     /// # Errors
     /// Fails as the store does.
@@ -47,23 +57,54 @@ impl KeyRing {
         key: &str,
         now: u64,
         lifetime: Duration,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let needed = now.saturating_add(lifetime.as_secs());
         for _ in 0..ATTEMPTS {
             let found = store.meta(META_NODE_TOKEN_KEYS).await?;
             let mut ring = found.as_deref().map_or_else(Self::default, Self::decode);
+            if ring.0.iter().any(|entry| entry.is_revoked(key)) {
+                return Ok(false);
+            }
             if ring.is_only(manager, key, needed.saturating_add(MARGIN / 2)) {
-                return Ok(());
+                return Ok(true);
             }
             ring.add(manager, key, now, needed.saturating_add(MARGIN));
             let value = ring.encode();
             if store.swap_meta(META_NODE_TOKEN_KEYS, found, value).await? {
-                return Ok(());
+                return Ok(true);
             }
         }
-        Err(StoreError::unavailable(
-            "too many write the keys of managers",
-        ))
+        Err(too_many())
+    }
+
+    /// Revokes a key at `now` (Unix seconds), for good, and returns it; none if there is none such. Repeating it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Fails as the store does.
+    pub async fn revoke<S: Meta>(
+        store: &S,
+        key: &str,
+        now: u64,
+    ) -> Result<Option<ManagerKey>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let found = store.meta(META_NODE_TOKEN_KEYS).await?;
+            let mut ring = found.as_deref().map_or_else(Self::default, Self::decode);
+            let Some(entry) = ring.0.iter_mut().find(|entry| entry.key == key) else {
+                return Ok(None);
+            };
+            if entry.revoked_at.is_some() {
+                return Ok(Some(entry.clone()));
+            }
+            (entry.until, entry.revoked_at) = (0, Some(now));
+            let revoked = entry.clone();
+            ring.forget_revoked();
+            let value = ring.encode();
+            if store.swap_meta(META_NODE_TOKEN_KEYS, found, value).await? {
+                return Ok(Some(revoked));
+            }
+        }
+        Err(too_many())
     }
 
     /// Reads the keys from the store; none while no manager has put any there.
@@ -83,6 +124,21 @@ impl KeyRing {
         verifiers.filter_map(Result::<_, TokenError>::ok).collect()
     }
 
+    /// Returns whether this key was revoked.
+    #[must_use]
+    pub fn has_revoked(&self, key: &Verifier) -> bool {
+        let key = key.public_key();
+        self.0.iter().any(|entry| entry.is_revoked(&key))
+    }
+
+    /// Returns the keys that are good at `now` (Unix seconds), and those that were revoked.
+    #[must_use]
+    pub fn into_keys(self, now: u64) -> Vec<ManagerKey> {
+        let mut keys = self.0;
+        keys.retain(|entry| entry.until > now || entry.revoked_at.is_some());
+        keys
+    }
+
     /// Whether a manager has this key until then, and no other.
     fn is_only(&self, manager: &str, key: &str, until: u64) -> bool {
         let mut own = self.0.iter().filter(|entry| entry.is_of(manager, key));
@@ -93,15 +149,31 @@ impl KeyRing {
     }
 
     fn add(&mut self, manager: &str, key: &str, now: u64, until: u64) {
-        self.0
-            .retain(|entry| entry.until > now && !entry.is_of(manager, key));
-        self.0.sort_by_key(|entry| core::cmp::Reverse(entry.until));
-        self.0.truncate(KEYS_MAX - 1);
-        self.0.push(Entry {
+        let all = core::mem::take(&mut self.0);
+        let (revoked, mut good): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|entry| entry.revoked_at.is_some());
+        good.retain(|entry| entry.until > now && !entry.is_of(manager, key));
+        good.sort_by_key(|entry| core::cmp::Reverse(entry.until));
+        good.truncate(KEYS_MAX - 1);
+        good.push(ManagerKey {
             manager: Some(manager.to_owned()),
             key: key.to_owned(),
             until,
+            revoked_at: None,
         });
+        good.extend(revoked);
+        self.0 = good;
+    }
+
+    /// Forgets the key that was revoked first, if there are more than are remembered.
+    fn forget_revoked(&mut self) {
+        let revoked = self.0.iter().filter_map(|entry| entry.revoked_at);
+        if revoked.clone().count() > REVOKED_MAX {
+            let first = revoked.min();
+            let index = self.0.iter().position(|entry| entry.revoked_at == first);
+            self.0.remove(index.expect("it was found a moment ago"));
+        }
     }
 
     /// What cannot be read is as good as nothing: managers write it again.
@@ -114,10 +186,20 @@ impl KeyRing {
     }
 }
 
-impl Entry {
+impl ManagerKey {
+    /// Whether it is what this manager has, or had, unless it was revoked.
     fn is_of(&self, manager: &str, key: &str) -> bool {
-        self.key == key || self.manager.as_deref() == Some(manager)
+        let is_of = self.key == key || self.manager.as_deref() == Some(manager);
+        is_of && self.revoked_at.is_none()
     }
+
+    fn is_revoked(&self, key: &str) -> bool {
+        self.key == key && self.revoked_at.is_some()
+    }
+}
+
+fn too_many() -> StoreError {
+    StoreError::unavailable("too many write the keys of managers")
 }
 
 #[cfg(test)]
@@ -213,6 +295,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_revoked_key_is_out_and_stays_out_whoever_publishes_it() {
+        let store = store();
+        let [one, two, three] = [1, 2, 3].map(|seed| Signer::from_seed([seed; 32]));
+        let publish = async |manager: &str, signer: &Signer| {
+            let key = signer.public_key();
+            KeyRing::publish(&store, manager, &key, NOW, DAY).await
+        };
+        let is_good = async |signer: &Signer| {
+            let token = signer.issue("n", "p", NOW, DAY);
+            let verifiers = KeyRing::read(&store).await.unwrap().verifiers(NOW);
+            verifiers.iter().any(|key| key.verify(&token, NOW).is_ok())
+        };
+        assert_eq!(publish("m1", &one).await, Ok(true));
+        assert_eq!(publish("m2", &two).await, Ok(true));
+        assert!(is_good(&one).await && is_good(&two).await);
+        let revoke = async |at| KeyRing::revoke(&store, &two.public_key(), at).await;
+        let revoked = revoke(NOW).await.unwrap().expect("it is there");
+        assert_eq!(
+            (revoked.manager.as_deref(), revoked.revoked_at),
+            (Some("m2"), Some(NOW))
+        );
+        assert!(is_good(&one).await && !is_good(&two).await);
+        // Neither does it come back, nor is it revoked a second time.
+        assert_eq!(publish("m2", &two).await, Ok(false));
+        assert_eq!(publish("m3", &two).await, Ok(false));
+        assert_eq!(revoke(NOW + 9).await.unwrap(), Some(revoked));
+        // A manager that lives has another.
+        assert_eq!(publish("m2", &three).await, Ok(true));
+        assert_eq!(publish("m1", &one).await, Ok(true));
+        assert!(is_good(&one).await && is_good(&three).await && !is_good(&two).await);
+        let ring = KeyRing::read(&store).await.unwrap();
+        let verifier = |signer: &Signer| Verifier::new(&signer.public_key()).unwrap();
+        assert!(ring.has_revoked(&verifier(&two)) && !ring.has_revoked(&verifier(&three)));
+        assert_eq!(ring.into_keys(NOW + 1_000_000).len(), 1);
+        let unknown = Signer::from_seed([9; 32]).public_key();
+        assert_eq!(KeyRing::revoke(&store, &unknown, NOW).await, Ok(None));
+    }
+
+    #[tokio::test]
     async fn a_key_that_nobody_named_is_its_managers() {
         let store = store();
         let key = Signer::from_seed([1; 32]).public_key();
@@ -240,5 +361,23 @@ mod tests {
         }
         assert_eq!(ring.0.len(), KEYS_MAX);
         assert!(!ring.is_only("0", "0", NOW) && ring.is_only("64", "64", NOW));
+    }
+
+    #[tokio::test]
+    async fn revoked_keys_are_bounded() {
+        let store = store();
+        let count = REVOKED_MAX as u64 + 1;
+        for index in 0..count {
+            let key = format!("{index:064}");
+            let published = KeyRing::publish(&store, &key, &key, NOW, DAY).await;
+            assert_eq!(published, Ok(true));
+            let revoked = KeyRing::revoke(&store, &key, NOW + index).await;
+            assert!(revoked.unwrap().is_some());
+        }
+        let keys = KeyRing::read(&store).await.unwrap().into_keys(NOW);
+        let first = keys.iter().filter_map(|key| key.revoked_at).min();
+        assert_eq!((keys.len(), first), (REVOKED_MAX, Some(NOW + 1)));
+        let value = store.meta(META_NODE_TOKEN_KEYS).await.unwrap().unwrap();
+        assert!(2 * value.len() < crate::store::META_MAX);
     }
 }

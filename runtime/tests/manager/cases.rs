@@ -48,6 +48,12 @@ impl Case {
         self.unknown = Some((path, body));
         self
     }
+
+    /// The path of what succeeds, with what there is at a manager.
+    fn good_path(&self, it: &Manager, token: &str) -> String {
+        let path = self.good.0.replace("{token_id}", token);
+        path.replace("{key}", &it.key())
+    }
 }
 
 fn get(id: &'static str, access: &'static str, path: &'static str) -> Case {
@@ -163,6 +169,17 @@ fn cases() -> Vec<Case> {
         )
         .bad("/v1/blacklist/ips/x", NONE)
         .unknown("/v1/blacklist/ips/%ff", NONE),
+        get("audit.list", "read-only", "/v1/audit").bad("/v1/audit?limit=0", NONE),
+        get("audit.head", "read-only", "/v1/audit/head"),
+    ];
+    all.extend(token_cases());
+    all.extend(legacy_cases());
+    all
+}
+
+fn token_cases() -> Vec<Case> {
+    const NONE: Value = Value::Null;
+    vec![
         get("token.list", "admin", "/v1/tokens").bad("/v1/tokens?limit=x", NONE),
         case(
             "token.create",
@@ -184,11 +201,15 @@ fn cases() -> Vec<Case> {
         .bad("/v1/tokens/admin.token", NONE)
         .unknown("/v1/tokens/0000", NONE),
         get("token.show", "read-only", "/v1/whoami"),
-        get("audit.list", "read-only", "/v1/audit").bad("/v1/audit?limit=0", NONE),
-        get("audit.head", "read-only", "/v1/audit/head"),
-    ];
-    all.extend(legacy_cases());
-    all
+        get("key.list", "read-only", "/v1/keys"),
+        case(
+            "key.revoke",
+            "admin",
+            Method::DELETE,
+            ("/v1/keys/{key}", NONE, 200),
+        )
+        .unknown("/v1/keys/0000", NONE),
+    ]
 }
 
 fn legacy_cases() -> [Case; 22] {
@@ -461,7 +482,7 @@ async fn every_operation_succeeds_refuses_nonsense_and_knows_what_there_is_not()
             let answer = ask(&it, &case, (case.good.0, &case.good.1), None).await;
             check(&answer, 401, "unauthorized");
         }
-        let path = case.good.0.replace("{token_id}", &tokens[0].0);
+        let path = case.good_path(&it, &tokens[0].0);
         let answer = ask(&it, &case, (&path, &case.good.1), token.as_deref()).await;
         check(&answer, case.good.2, "");
         it.stop().await;
@@ -475,7 +496,7 @@ async fn each_role_may_do_what_it_may_and_nothing_else() {
             continue;
         };
         let (it, tokens) = prepared().await;
-        let path = case.good.0.replace("{token_id}", &tokens[0].0);
+        let path = case.good_path(&it, &tokens[0].0);
         // From the least role on, so that what succeeds has not been done before.
         for (rank, (id, token)) in tokens.iter().enumerate() {
             let head = it.store_head().await;

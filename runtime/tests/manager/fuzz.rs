@@ -40,6 +40,8 @@ struct Random {
     state: u64,
     /// The id of a token that there is.
     token: String,
+    /// The key of the manager.
+    key: String,
 }
 
 impl Random {
@@ -66,6 +68,7 @@ impl Random {
     fn text(&mut self, name: &str) -> String {
         match self.below(10) {
             0..=2 if name == "token_id" && !self.token.is_empty() => self.token.clone(),
+            0..=2 if name == "key" && !self.key.is_empty() => self.key.clone(),
             0..=6 => self.pick(likely(name)).to_owned(),
             7 => self.pick(&KNOWN).to_owned(),
             8 if self.one_in(2) => "x".repeat(self.pick(&[0, 1, 64, 65, 255, 256, 5_000])),
@@ -219,6 +222,7 @@ async fn no_request_made_from_the_document_causes_a_fault() {
         let mut random = Random {
             state: 0x7174_616e ^ one.id.len() as u64,
             token: String::new(),
+            key: it.key(),
         };
         let mut good = 0;
         for count in 0..REQUESTS {

@@ -14,7 +14,7 @@ use titan_runtime::store::{
     Embedded, Location, Mode, NewUser, NodeEntry, Nodes as _, PopEntry, Pops as _, Store,
     Users as _,
 };
-use titan_runtime::token::Secret;
+use titan_runtime::token::{Secret, Verifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -96,6 +96,11 @@ impl Manager {
         assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
         let text = |name: &str| made.body[name].as_str().unwrap().to_owned();
         (text("id"), text("token"))
+    }
+
+    /// Returns the public key by which it signs node tokens.
+    pub(crate) fn key(&self) -> String {
+        Verifier::load(self.data.path()).unwrap().public_key()
     }
 
     /// Makes a user without the cost of a password.

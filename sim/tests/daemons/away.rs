@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use titan_proto::{Code, Frame};
 use titan_runtime::env::{Env as _, Listener as _};
 use titan_runtime::store::{UserChange, Users as _};
+use titan_runtime::token::{KeyRing, Signer};
 use titan_sim::net::{Config, Network, run};
 use titan_sim::overlay::{Demand, FAST, Outcome, Overlay, Rogue, Targets, exchange};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -216,6 +217,55 @@ fn what_a_replaced_key_signed_is_refused_at_once() {
         std::fs::remove_file(data.join("node-token.key")).expect("the manager has made it");
         overlay.start_manager().await;
         sleep(Duration::from_millis(2_100)).await;
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 401");
+    });
+}
+
+#[test]
+fn what_a_revoked_key_signed_is_refused_and_the_others_are_taken() {
+    run(Config::new(1), async |world| {
+        let overlay = Overlay::up(&world, 0).await;
+        let (stolen, now) = (
+            Signer::from_seed([9; 32]),
+            world.env("client").unix_time().as_secs(),
+        );
+        let lifetime = seconds(3_600);
+        let token = stolen.issue("node", &overlay.pop_config.id, now, lifetime);
+        let key = stolen.public_key();
+        let published = KeyRing::publish(overlay.store(), "m2", &key, now, lifetime).await;
+        assert_eq!(published, Ok(true));
+        sleep(Duration::from_millis(2_100)).await;
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 101");
+        let revoked = KeyRing::revoke(overlay.store(), &key, now).await;
+        assert!(revoked.expect("the store is there").is_some());
+        sleep(Duration::from_millis(2_100)).await;
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 401");
+        let token = overlay.token("node");
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 101");
+    });
+}
+
+#[test]
+fn the_key_of_the_only_manager_is_out_too_and_it_makes_another() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::up(&world, 0).await;
+        let (token, now) = (
+            overlay.token("node"),
+            world.env("client").unix_time().as_secs(),
+        );
+        overlay.kill_manager().await;
+        let ring = KeyRing::read(overlay.store()).await.expect("it is there");
+        let keys = ring.into_keys(now);
+        let revoked = KeyRing::revoke(overlay.store(), &keys[0].key, now).await;
+        assert!(revoked.expect("the store is there").is_some());
+        sleep(Duration::from_millis(2_100)).await;
+        assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 401");
+        // The manager comes back with the key on its disk, and edges get in with the next one.
+        overlay.start_manager().await;
+        let edge = overlay.add_edge(1);
+        overlay.start_edge(&edge);
+        let online = timeout(seconds(30), overlay.online(&edge));
+        online.await.expect("the manager has made another key");
         assert_eq!(upgrade(&world, &overlay, &token).await, "HTTP/1.1 401");
     });
 }
