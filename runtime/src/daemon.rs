@@ -41,6 +41,16 @@ pub fn spawn<F: Future<Output: Send + 'static>>(
         .spawn(move || block_on(make()))
 }
 
+/// Does the work of a thread without which the process is none: a panic that gets out of it ends the process.
+#[cfg(feature = "store")]
+pub(crate) fn vital(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        // The panic has been logged.
+        telemetry::flush();
+        std::process::exit(i32::from(PANICKED));
+    }
+}
+
 /// How a daemon is to end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Stop {
@@ -232,6 +242,26 @@ mod tests {
         };
         assert_eq!(block_on(run).unwrap(), 7);
         drop(release);
+    }
+
+    #[cfg(feature = "store")]
+    #[test]
+    fn a_process_ends_with_a_thread_that_it_needs() {
+        const VARIABLE: &str = "TITAN_TEST_VITAL";
+        if std::env::var_os(VARIABLE).is_some() {
+            let work = || vital(|| panic!("on purpose: a thread that is needed"));
+            let _ = thread::spawn(work).join();
+            unreachable!("the process goes on");
+        }
+        let name = "daemon::tests::a_process_ends_with_a_thread_that_it_needs";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(VARIABLE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("the process goes on"), "{said}");
+        assert_eq!(output.status.code(), Some(i32::from(PANICKED)), "{said}");
     }
 
     #[test]

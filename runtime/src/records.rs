@@ -75,11 +75,12 @@ impl<E: Env> Records<E> {
         self.start();
     }
 
-    /// Starts the thread that writes, if none does.
+    /// Starts the thread that writes, if none does, as after a panic that ended it.
     fn start(&self) {
         let mut thread = self.lock();
         // One that began on a desk that is closed would be waited for without a limit.
-        if thread.is_some() || !self.desk.is_open() {
+        let is_served = thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        if is_served || !self.desk.is_open() {
             return;
         }
         let (desk, env) = (Arc::clone(&self.desk), self.env.clone());

@@ -130,6 +130,16 @@ impl Queue {
         losses
     }
 
+    /// Takes back losses that could not be told.
+    pub(super) fn untold(&mut self, losses: Vec<Loss>) {
+        for loss in losses {
+            match loss.user {
+                Some(user) => self.lose(&user, loss.lines),
+                None => self.others_lost += loss.lines,
+            }
+        }
+    }
+
     /// Drops the newest line of whoever has most waiting, if that is more than so much.
     fn evict_beyond(&mut self, held: usize) -> bool {
         let Some((most, user)) = self.ranking.last() else {

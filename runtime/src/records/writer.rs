@@ -5,10 +5,11 @@ use super::queue::{Loss, Queue, Waiting};
 use super::record;
 use core::time::Duration;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How long after a failed write the next is tried.
+/// How long after a failed write, or a panic, the next is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How often old files are looked for at least.
@@ -204,7 +205,11 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
                         return;
                     }
                 }
-                Next::Tell(losses) => self.tell(&losses),
+                Next::Tell(losses) => {
+                    if !self.tell(losses) {
+                        return;
+                    }
+                }
                 Next::Tidy => {
                     self.tidy();
                     tidy_at = Instant::now() + interval;
@@ -217,34 +222,53 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
     /// Writes a line; false if the desk closes before that works.
     fn line(&mut self, waiting: &Waiting) -> bool {
         let (user, lost) = (&waiting.user, waiting.lost);
-        let written = if lost == 0 {
-            self.write(&waiting.line)
-        } else {
-            let mut lines = record::lost(Some(&**user), lost, (self.clock)());
+        let written = self.attempt(|this| {
+            if lost == 0 {
+                return this.write(&waiting.line);
+            }
+            let mut lines = record::lost(Some(&**user), lost, (this.clock)());
             lines.extend_from_slice(&waiting.line);
             tracing::warn!(lost, "records were lost: the file says whose");
-            self.write(&lines)
-        };
+            this.write(&lines)
+        });
         let mut state = self.desk.state();
-        if !written {
+        if written != Some(true) {
             state.queue.lose(user, lost + 1);
         }
         state.queue.settle(waiting);
-        written
+        drop(state);
+        written.unwrap_or_else(|| self.desk.may_retry())
     }
 
-    fn tell(&mut self, losses: &[Loss]) {
-        let now = (self.clock)();
-        let lines: Vec<u8> = losses
-            .iter()
-            .flat_map(|loss| record::lost(loss.user.as_deref(), loss.lines, now))
-            .collect();
+    /// Writes what was lost; false if the desk closes before that works.
+    fn tell(&mut self, losses: Vec<Loss>) -> bool {
         let lost: u64 = losses.iter().map(|loss| loss.lines).sum();
-        if self.write(&lines) {
-            tracing::warn!(lost, "records were lost: the file says whose");
-        } else {
-            tracing::warn!(lost, "records were lost at the end");
+        let written = self.attempt(|this| {
+            let now = (this.clock)();
+            let lines: Vec<u8> = losses
+                .iter()
+                .flat_map(|loss| record::lost(loss.user.as_deref(), loss.lines, now))
+                .collect();
+            this.write(&lines)
+        });
+        match written {
+            Some(true) => tracing::warn!(lost, "records were lost: the file says whose"),
+            Some(false) => tracing::warn!(lost, "records were lost at the end"),
+            None => {
+                self.desk.state().queue.untold(losses);
+                return self.desk.may_retry();
+            }
         }
+        true
+    }
+
+    /// Does a part of the work. A panic costs what it was about, and no more: whoever comes after is written.
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self))).ok();
+        if done.is_none() {
+            tracing::error!("writing records panicked: what was being written is lost");
+        }
+        done
     }
 
     /// Writes until it works; false if the desk closes before.
@@ -266,7 +290,8 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
     }
 
     fn tidy(&mut self) {
-        if let Err(error) = self.sink.tidy((self.clock)()) {
+        let tidied = self.attempt(|this| this.sink.tidy((this.clock)()));
+        if let Some(Err(error)) = tidied {
             tracing::warn!(%error, "old records cannot be removed");
         }
     }

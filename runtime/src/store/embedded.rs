@@ -17,10 +17,12 @@ mod traffic;
 mod users;
 
 use super::StoreError;
+use crate::daemon::vital;
 use clock::Clock;
 use core::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, types::Type};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -130,7 +132,7 @@ impl Embedded {
                 let (jobs, queue) = sync_channel(JOBS_MAX);
                 let thread = std::thread::Builder::new()
                     .name("titan-store".to_owned())
-                    .spawn(move || run(connection, &queue))
+                    .spawn(move || vital(|| run(connection, &queue)))
                     .map_err(|error| StoreError::Unavailable(error.to_string()))?;
                 Inner::Thread {
                     jobs: Some(jobs),
@@ -181,7 +183,7 @@ impl Embedded {
                 tokio::time::timeout(ANSWER_TIMEOUT, answer)
                     .await
                     .map_err(|_| unavailable("no answer in time"))?
-                    .map_err(|_| unavailable("the store's thread has ended"))?
+                    .map_err(|_| unavailable("the operation panicked; the log says where"))?
             }
         }
     }
@@ -212,10 +214,32 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Runs jobs until nobody can ask for more. One that panics fails alone: dropped, it tells who asked.
 fn run(mut connection: Connection, queue: &Receiver<Job>) {
+    let mut is_sound = true;
     while let Ok(job) = queue.recv() {
-        job(&mut connection);
+        if !is_sound {
+            match mend(&connection) {
+                Ok(()) => is_sound = true,
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be used after a panic");
+                    continue;
+                }
+            }
+        }
+        if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+            tracing::error!("an operation of the store panicked");
+            is_sound = false;
+        }
     }
+}
+
+/// Leaves behind what an operation that panicked has begun.
+fn mend(connection: &Connection) -> rusqlite::Result<()> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    connection.pragma_update(None, "synchronous", "normal")
 }
 
 fn unavailable(why: &str) -> StoreError {
@@ -491,6 +515,34 @@ mod tests {
         let location = Location::Data(directory.path().to_owned());
         let thread = Embedded::open(&location, Mode::Thread).unwrap();
         assert!(thread.replica().is_err() && thread.fail_over(&replica).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_panics_fails_alone_and_leaves_nothing_behind() {
+        let store = Embedded::open(&Location::Memory, Mode::Thread).unwrap();
+        store.create_user(contract::user("ann")).await.unwrap();
+        let within = store.call(|connection| -> Result<(), StoreError> {
+            durable(connection, |transaction| {
+                transaction.execute("DELETE FROM users", [])?;
+                panic!("on purpose: within a transaction")
+            })
+        });
+        let within = within.await;
+        // No guard rolls this one back.
+        let by_hand = store.call(|connection| -> Result<(), StoreError> {
+            connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM users")?;
+            panic!("on purpose: within a transaction by hand")
+        });
+        for failed in [within, by_hand.await] {
+            assert!(matches!(failed, Err(StoreError::Unavailable(_))));
+            assert!(store.user("ann").await.unwrap().is_some());
+        }
+        let state = store.call(|connection| {
+            let synchronous = connection.pragma_query_value(None, "synchronous", |row| row.get(0));
+            Ok((connection.is_autocommit(), synchronous?))
+        });
+        const NORMAL: i64 = 1;
+        assert_eq!(state.await, Ok((true, NORMAL)));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use super::rate::{Kinds, Verdict};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -154,24 +155,30 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes lines as they come, for as long as the process lives.
+    /// Writes lines as they come, for as long as the process lives. A panic costs a line, not the log.
     fn write(&self, mut out: Output<impl Write>) {
         let mut lost = 0;
         loop {
-            let line = match self.next(lost > 0) {
-                Next::Retry => None,
-                Next::TellLeftOut => {
-                    self.tell_left_out(&mut out, &mut lost);
-                    continue;
-                }
-                Next::Entry(Entry::Lost(count)) => {
-                    lost += count;
-                    None
-                }
-                Next::Entry(Entry::Line(line)) => Some(line),
-            };
-            self.line(&mut out, &mut lost, line.as_deref());
+            let step = || self.step(&mut out, &mut lost);
+            if catch_unwind(AssertUnwindSafe(step)).is_err() {
+                lost += 1;
+                out.torn = true;
+            }
         }
+    }
+
+    /// Does what is to be done next.
+    fn step(&self, out: &mut Output<impl Write>, lost: &mut u64) {
+        let line = match self.next(*lost > 0) {
+            Next::Retry => None,
+            Next::TellLeftOut => return self.tell_left_out(out, lost),
+            Next::Entry(Entry::Lost(count)) => {
+                *lost += count;
+                None
+            }
+            Next::Entry(Entry::Line(line)) => Some(line),
+        };
+        self.line(out, lost, line.as_deref());
     }
 
     /// Writes how many lines were lost, if any were, and then a line.

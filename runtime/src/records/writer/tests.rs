@@ -11,6 +11,8 @@ struct Disk(Arc<Platters>);
 #[derive(Default)]
 struct Platters {
     full: AtomicBool,
+    /// Writing this panics.
+    poison: AtomicBool,
     failures: AtomicU64,
     text: Mutex<String>,
     news: Condvar,
@@ -18,12 +20,18 @@ struct Platters {
 
 impl Sink for Disk {
     fn write(&mut self, lines: &[u8], _: Duration) -> io::Result<()> {
+        let lines_text = std::str::from_utf8(lines).unwrap();
+        let is_poisoned = self.0.poison.load(Ordering::Relaxed);
+        assert!(
+            !is_poisoned || !lines_text.starts_with("poison"),
+            "on purpose: a line that cannot be written"
+        );
         let mut text = self.0.text.lock().unwrap();
         let outcome = if self.0.full.load(Ordering::Relaxed) {
             self.0.failures.fetch_add(1, Ordering::Relaxed);
             Err(io::ErrorKind::StorageFull.into())
         } else {
-            text.push_str(std::str::from_utf8(lines).unwrap());
+            text.push_str(lines_text);
             Ok(())
         };
         drop(text);
@@ -96,6 +104,24 @@ fn a_flood_on_a_full_disk_hides_no_line_of_another_and_is_counted() {
     let told = |text: &str| text.contains(r#"{"user":"bob""#);
     assert!(!told(&text), "nothing of bob's was lost");
     assert!(text.contains("ann 0\n") && !text.contains("ann 9999\n"));
+    assert!(desk.close(PATIENCE));
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_line_that_panics_is_counted_and_those_behind_it_are_written() {
+    let disk = Disk::default();
+    disk.0.poison.store(true, Ordering::Relaxed);
+    let (desk, thread) = start(&disk, 1 << 20);
+    let (ann, bob): (Arc<str>, Arc<str>) = ("ann".into(), "bob".into());
+    desk.push(&ann, line("poison"));
+    desk.push(&bob, line("bob was here"));
+    desk.push(&ann, line("ann was here"));
+    let text = disk.wait(|text| {
+        let lost: usize = text.lines().filter_map(lost_of_ann).sum();
+        text.contains("ann was here") && lost == 1
+    });
+    assert!(text.contains("bob was here"), "{text}");
     assert!(desk.close(PATIENCE));
     thread.join().unwrap();
 }

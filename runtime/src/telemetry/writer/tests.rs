@@ -16,6 +16,7 @@ struct Scripted {
 enum Step {
     Take(usize),
     Fail,
+    Panic,
 }
 
 impl Write for Scripted {
@@ -24,6 +25,7 @@ impl Write for Scripted {
             match self.steps.recv() {
                 Ok(Step::Take(len)) => self.left = len,
                 Ok(Step::Fail) => return Err(io::ErrorKind::StorageFull.into()),
+                Ok(Step::Panic) => panic!("on purpose: the output of the log"),
                 // Nobody scripts it any more: it takes everything.
                 Err(_) => self.left = usize::MAX,
             }
@@ -65,6 +67,22 @@ fn lines_are_written_in_their_order() {
     }
     lines.flush(PATIENCE);
     assert_eq!(text(&output), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_panic_costs_a_line_and_not_the_log() {
+    let (lines, script, output) = scripted();
+    script.send(Step::Panic).unwrap();
+    drop(script);
+    lines.push(b"one\n");
+    lines.push(b"two\n");
+    lines.flush(PATIENCE);
+    let text = text(&output);
+    assert!(
+        text.contains("1 lines of the log were lost") && text.ends_with("two\n"),
+        "{text}"
+    );
+    assert!(!text.contains("one"), "{text}");
 }
 
 #[test]
