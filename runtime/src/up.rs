@@ -3,7 +3,7 @@
 //! Each daemon runs as it does on its own, on a thread of its own, over real sockets and TLS by a CA
 //! that the data directory keeps.
 
-use crate::auth::{Cost, hash_password, is_user_name};
+use crate::auth::{Cost, hash_drawn_password, hash_password, is_user_name};
 use crate::config::{EdgeConfig, ManagerConfig, PopConfig, TlsFiles};
 use crate::daemon::{Stop, Stopping, interrupted, spawn, stopped};
 use crate::descriptors::Descriptors;
@@ -304,14 +304,16 @@ async fn make_user(
     env: &TokioEnv,
     store: &Embedded,
 ) -> Result<(String, String), Box<dyn Error>> {
-    let (name, password) = match &args.user {
+    let (name, password, is_drawn) = match &args.user {
         Some(user) => {
             let (name, password) = user.split_once(':').ok_or("--user wants NAME:PASSWORD")?;
-            (name.to_owned(), password.to_owned())
+            (name.to_owned(), password.to_owned(), false)
         }
         None => {
             let kept = Secret::load_or_create(&args.data.join(PASSWORD_FILE), env.seed())?;
-            (DEFAULT_USER.to_owned(), kept.expose().to_owned())
+            // Somebody may have put another one into the file.
+            let is_drawn = kept.to_bytes().is_some();
+            (DEFAULT_USER.to_owned(), kept.expose().to_owned(), is_drawn)
         }
     };
     if !is_user_name(&name) {
@@ -329,10 +331,7 @@ async fn make_user(
     } else {
         ReplyMode::Fast
     };
-    let mut salt = [0; 16];
-    salt.copy_from_slice(&env.seed()[..16]);
-    let (plain, cost) = (password.clone(), Cost::default());
-    let password_hash = env.work(move || hash_password(&plain, salt, cost)).await;
+    let password_hash = hash(env, &password, is_drawn).await;
     let change = UserChange {
         password_hash: Some(password_hash.clone()),
         enabled: Some(true),
@@ -346,6 +345,18 @@ async fn make_user(
         store.create_user(user).await?;
     }
     Ok((name, password))
+}
+
+/// Hashes a password as the manager does.
+async fn hash(env: &TokioEnv, password: &str, is_drawn: bool) -> String {
+    let seed = env.seed();
+    if is_drawn {
+        return hash_drawn_password(password, seed);
+    }
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&seed[..16]);
+    let (plain, cost) = (password.to_owned(), Cost::default());
+    env.work(move || hash_password(&plain, salt, cost)).await
 }
 
 /// Picks a free port if none is asked for: the URL that edges are told must name it.
@@ -387,5 +398,51 @@ async fn ended(daemons: &[Daemon]) -> &'static str {
         if let Some((name, _)) = daemons.iter().find(|(_, thread)| thread.is_finished()) {
             return name;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_password_that_was_drawn_has_the_hash_of_those() {
+        let data = tempfile::tempdir().unwrap();
+        let mut args = UpArgs {
+            listen: ([127, 0, 0, 1], 0).into(),
+            manager: ([127, 0, 0, 1], 0).into(),
+            tunnels: ([127, 0, 0, 1], 0).into(),
+            data: data.path().to_owned(),
+            edges: 1,
+            user: None,
+            truthful: false,
+            allow_targets: Vec::new(),
+            insecure: true,
+            json: false,
+        };
+        let (env, store) = (
+            TokioEnv::new(),
+            Embedded::open(&Location::Memory, Mode::Inline).unwrap(),
+        );
+        let hash_of = async |args: &UpArgs| {
+            let (name, password) = make_user(args, &env, &store).await.unwrap();
+            let user = store.user(&name).await.unwrap().unwrap();
+            (password, user.password_hash)
+        };
+        let (password, hash) = hash_of(&args).await;
+        assert!(
+            password.len() == 64 && hash.starts_with("$drawn-"),
+            "{hash}"
+        );
+        // What an operator put there, or named, may be guessed.
+        std::fs::write(data.path().join(PASSWORD_FILE), "secret").unwrap();
+        let (password, hash) = hash_of(&args).await;
+        assert!(
+            password == "secret" && hash.starts_with("$argon2id$"),
+            "{hash}"
+        );
+        args.user = Some("ann:secret".to_owned());
+        let (_, hash) = hash_of(&args).await;
+        assert!(hash.starts_with("$argon2id$"), "{hash}");
     }
 }
