@@ -3,11 +3,13 @@
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 use titan_core::time::Instant;
+use titan_runtime::auth::{Cost, RECORD_AGE_MAX, hash_password};
 use titan_runtime::env::Env as _;
 use titan_runtime::manager::ADMIN_TOKEN_FILE;
+use titan_runtime::store::{NewUser, Users as _};
 use titan_runtime::token::Secret;
 use titan_sim::net::{Config, Network, SimEnv, SimStream, run};
-use titan_sim::overlay::{Client, FAST, Overlay, TRUTHFUL, Targets};
+use titan_sim::overlay::{Client, Demand, FAST, Overlay, PASSWORD, TRUTHFUL, Targets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -242,5 +244,101 @@ fn who_hangs_up_while_a_login_waits_has_no_place_any_more() {
         drop(stream);
         sleep(seconds(1)).await;
         assert_eq!(overlay.pop_census().await.clients, 0);
+    });
+}
+
+/// What verifying a chosen password takes.
+const CHECK: Duration = Duration::from_millis(500);
+
+/// How many connections of one host guess at once: more than can be verified before a handshake is late.
+const GUESSERS: usize = 100;
+
+/// Adds a user with a chosen password.
+async fn add_user(overlay: &Overlay, name: &str) {
+    let cheap = Cost {
+        memory_kib: 8,
+        passes: 1,
+    };
+    let hash = hash_password(PASSWORD, [4; 16], cheap);
+    let user = NewUser::new(name.to_owned(), hash, 0);
+    let created = overlay.store().create_user(user).await;
+    created.expect("the name is free");
+}
+
+/// Returns how long a user waits for the first byte of an answer, from connecting to the POP on.
+async fn first_byte(
+    world: &Network,
+    overlay: &Overlay,
+    user: &str,
+    target: SocketAddr,
+) -> Duration {
+    let begun = world.now();
+    let connected = overlay.client(user).connect(target).await;
+    let (code, mut stream) = connected.expect("the proxy replies");
+    assert_eq!(code, 0, "{user}");
+    let demand = Demand {
+        down: 1,
+        ..Demand::default()
+    };
+    let asked = stream.write_all(&demand.header()).await;
+    asked.expect("the session is open");
+    stream.read_u8().await.expect("the target answers");
+    world.now().since(begun)
+}
+
+/// Guesses at users' passwords for ever, on every connection at another one's.
+async fn guess_at_users(overlay: &Overlay, host: &str) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for index in 0..GUESSERS {
+        let name = format!("x{index}");
+        add_user(overlay, &name).await;
+        let guesser = overlay.client_at(host, &name, "guess");
+        tasks.spawn_local(async move {
+            loop {
+                assert!(guesser.login().await.is_err());
+            }
+        });
+    }
+    tasks
+}
+
+#[test]
+fn guesses_of_one_host_hold_up_the_logins_of_others_for_one_of_them() {
+    let slow = Config {
+        work_cost: CHECK,
+        ..Config::new(1)
+    };
+    run(slow, async |world| {
+        let mut overlay = Overlay::new(&world).await;
+        overlay.pop_config.limits.password_checks_max = 1;
+        overlay.start(1).await;
+        let mut targets = Targets::new(&world);
+        let target = targets.start(1).await;
+        drop(world.host("guesser", IpAddr::from([10, 0, 2, 1])));
+        add_user(&overlay, "newcomer").await;
+        let record_is_old = RECORD_AGE_MAX + seconds(1);
+
+        let stranger_alone = first_byte(&world, &overlay, TRUTHFUL, target).await;
+        assert!(stranger_alone > CHECK, "its password is verified");
+        first_byte(&world, &overlay, FAST, target).await;
+        sleep(record_is_old).await;
+        let known_alone = first_byte(&world, &overlay, FAST, target).await;
+        assert!(known_alone < CHECK, "its password is remembered");
+
+        let guesses = guess_at_users(&overlay, "guesser").await;
+        sleep(record_is_old).await;
+        let known = first_byte(&world, &overlay, FAST, target).await;
+        assert!(
+            known <= 2 * known_alone,
+            "{known:?}, and {known_alone:?} alone"
+        );
+        let stranger = first_byte(&world, &overlay, "newcomer", target).await;
+        assert!(
+            stranger <= stranger_alone + CHECK,
+            "{stranger:?}, and {stranger_alone:?} alone"
+        );
+        // They have not been let go meanwhile.
+        assert!(overlay.pop_census().await.clients >= GUESSERS / 2);
+        drop(guesses);
     });
 }
