@@ -2,14 +2,15 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use titan_proto::{Code, Frame};
 use titan_runtime::env::{Env as _, Listener as _};
 use titan_runtime::store::{UserChange, Users as _};
 use titan_runtime::token::{KeyRing, Signer};
-use titan_sim::net::{Config, Network, run};
+use titan_sim::net::{Config, Network, SimStream, run};
 use titan_sim::overlay::{Demand, FAST, Outcome, Overlay, Rogue, Targets, exchange};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional, sink};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
@@ -118,6 +119,67 @@ fn a_token_that_expired_while_the_manager_was_away_costs_one_attempt() {
         overlay.start_manager().await;
         let resumed = timeout(seconds(4), overlay.resumed(1)).await;
         resumed.expect("the manager is asked as soon as the POP has refused the token");
+    });
+}
+
+/// Stands before a POP and hands on whatever comes, but for as many connections as are said, from which it takes
+/// all and says nothing.
+async fn stand_before(overlay: &Overlay, at: SocketAddr, silent: Rc<Cell<u32>>) -> JoinHandle<()> {
+    let host = overlay.network().host("front", at.ip());
+    let mut listener = host.listen(at).await.expect("the address is free");
+    let pop = overlay.tunnels();
+    spawn_local(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.expect("it listens");
+            let is_silent = silent.get() > 0;
+            silent.set(silent.get().saturating_sub(1));
+            let host = host.clone();
+            spawn_local(async move {
+                // Either way it goes on until one end hangs up.
+                if is_silent {
+                    let _ = tokio::io::copy(&mut near, &mut sink()).await;
+                } else {
+                    let mut far: SimStream = host.connect(pop).await.expect("the POP listens");
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    })
+}
+
+#[test]
+fn a_pop_that_accepts_and_says_nothing_costs_a_tunnel_one_attempt_and_its_sessions_nothing() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::new(&world).await;
+        let at = SocketAddr::from(([10, 0, 2, 1], 41005));
+        let silent = Rc::new(Cell::new(0));
+        let front = stand_before(&overlay, at, Rc::clone(&silent)).await;
+        overlay.pop_config.public_url = format!("ws://{at}");
+        overlay.start(1).await;
+        let mut targets = Targets::new(&world);
+        let target = targets.start(1).await;
+        world.set_bandwidth("front", "edge-1", Some(1_000_000));
+        let client = overlay.client(FAST);
+        let demand = Demand {
+            up: 4_000_000,
+            down: 1,
+            ..Demand::default()
+        };
+        let transfer = spawn_local(async move { client.transfer(target, &demand).await });
+        sleep(seconds(2)).await;
+        assert!(!transfer.is_finished());
+        silent.set(1);
+        world.cut("front", "edge-1");
+        // The POP keeps a tunnel for so long.
+        let resumed = timeout(seconds(30), overlay.resumed(1)).await;
+        resumed.expect("another attempt is made in time");
+        assert_eq!(silent.get(), 0, "one attempt met silence");
+        let outcome = timeout(seconds(10), transfer).await.expect("it ends");
+        assert_eq!(outcome.expect("no panic"), Outcome::Complete);
+        targets.ended().await;
+        let visits = targets.visits();
+        assert!(visits.len() == 1 && visits[0].complete, "{visits:?}");
+        front.abort();
     });
 }
 
