@@ -185,23 +185,27 @@ fn a_pop_that_accepts_and_says_nothing_costs_a_tunnel_one_attempt_and_its_sessio
 
 #[test]
 fn a_node_of_which_another_carrier_ended_before_its_hello_is_listed_and_obeys() {
-    run(Config::new(1), async |world| {
-        let overlay = Overlay::up(&world, 0).await;
-        let host = world.host("rogue", IpAddr::from([10, 0, 2, 1]));
-        let first = Rogue::connect(&overlay, &host, "node").await;
-        let mut second = Rogue::connect(&overlay, &host, "node").await;
-        drop(first);
-        sleep(seconds(1)).await;
-        second.greet().await;
-        second.send(Frame::Ack { received: 0 }).await;
-        sleep(seconds(1)).await;
-        assert!(overlay.generation("node").await.is_some(), "it is listed");
-        let kick = overlay
-            .tell_manager("POST", "/v1/nodes/node/kick", "{}")
-            .await;
-        assert_eq!(kick.0, 202, "{}", kick.1);
-        assert_eq!(second.farewell().await.bye, Some(Code::Kicked));
-    });
+    let blacklist = r#"{"nodes":["node"],"reason":"a test"}"#;
+    for (path, order, status, code) in [
+        ("/v1/nodes/node/kick", "{}", 202, Code::Kicked),
+        ("/v1/blacklist", blacklist, 200, Code::Blacklisted),
+    ] {
+        run(Config::new(1), async |world| {
+            let overlay = Overlay::up(&world, 0).await;
+            let host = world.host("rogue", IpAddr::from([10, 0, 2, 1]));
+            let first = Rogue::connect(&overlay, &host, "node").await;
+            let mut second = Rogue::connect(&overlay, &host, "node").await;
+            drop(first);
+            sleep(seconds(1)).await;
+            second.greet().await;
+            second.send(Frame::Ack { received: 0 }).await;
+            sleep(seconds(1)).await;
+            assert!(overlay.generation("node").await.is_some(), "it is listed");
+            let answer = overlay.tell_manager("POST", path, order).await;
+            assert_eq!(answer.0, status, "{}", answer.1);
+            assert_eq!(second.farewell().await.bye, Some(code));
+        });
+    }
 }
 
 #[test]
