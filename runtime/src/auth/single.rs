@@ -44,6 +44,14 @@ impl<K, T> Flights<K, T> {
     }
 }
 
+#[cfg(test)]
+impl<K, T> Flights<K, T> {
+    /// Returns how many callers wait.
+    pub(super) fn passengers(&self) -> usize {
+        self.lock().values().map(|flight| flight.passengers).sum()
+    }
+}
+
 impl<K, T> Default for Flights<K, T> {
     fn default() -> Self {
         Self(Mutex::default())

@@ -6,6 +6,7 @@ use super::*;
 use crate::env::tokio::TokioEnv;
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange};
 use clockwork::{ClockworkEnv, FlakyStore, flaky};
+use tokio::time::timeout;
 
 const CHEAP: Cost = Cost {
     memory_kib: 8,
@@ -323,6 +324,32 @@ async fn an_address_that_guesses_all_it_can_keeps_others_waiting_for_one_try() {
         }
     }
     assert_eq!(refused, 200 - 32, "half of the places are left to others");
+}
+
+#[tokio::test]
+async fn a_run_is_shared_within_one_network_and_no_other_waits_for_it() {
+    let config = AuthConfig {
+        cost: CHEAP,
+        checks_max: 2,
+        ..AuthConfig::default()
+    };
+    let it = set(config).await;
+    it.env.close_gate();
+    let from = |text: &str| guess(&it, "x".to_owned(), text.parse().unwrap());
+    let first = from("2001:db8::1");
+    it.env.started(1).await;
+    let other = from("192.0.2.66");
+    let started = timeout(Duration::from_secs(10), it.env.started(2)).await;
+    started.expect("another network needs no other's run");
+    let neighbour = from("2001:db8::2");
+    while it.auth.0.flights.passengers() < 3 {
+        tokio::task::yield_now().await;
+    }
+    it.env.open_gate();
+    for guess in [first, other, neighbour] {
+        assert_eq!(guess.await.unwrap(), Err(Code::BadCredentials));
+    }
+    assert_eq!(it.env.jobs(), 2, "the neighbour shares a run");
 }
 
 #[tokio::test]
