@@ -112,27 +112,25 @@ fn last_written(path: &Path) -> Option<SystemTime> {
 
 impl System {
     fn read() -> io::Result<Self> {
-        let (servers, options) = match read_system_conf() {
-            Ok((config, options)) => (config.name_servers().to_vec(), options),
+        let (config, options) = match read_system_conf() {
+            Ok(found) => found,
             Err(error) => {
                 // As the C library does it.
                 tracing::warn!(%error, "no name servers are configured; one on this host is asked");
                 let here = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
-                (vec![here], ResolverOpts::default())
+                let config = ResolverConfig::from_name_servers(vec![here]);
+                (config, ResolverOpts::default())
             }
         };
         let hosts = Hosts::from_system().unwrap_or_else(|error| {
             tracing::warn!(%error, "the hosts file cannot be read");
             Hosts::default()
         });
-        Self::new(servers, options, hosts)
+        Self::new(&config, options, hosts)
     }
 
-    fn new(
-        servers: Vec<NameServerConfig>,
-        mut options: ResolverOpts,
-        hosts: Hosts,
-    ) -> io::Result<Self> {
+    /// Takes the name servers and the options, and no search domain.
+    fn new(config: &ResolverConfig, mut options: ResolverOpts, hosts: Hosts) -> io::Result<Self> {
         options.timeout = options.timeout.min(ANSWER_TIMEOUT_MAX);
         options.attempts = options.attempts.max(ATTEMPTS_MIN);
         options.use_hosts_file = ResolveHosts::Never;
@@ -140,7 +138,7 @@ impl System {
         options.cache_size = CACHE_COUNT;
         options.positive_max_ttl = Some(CACHE_AGE_MAX);
         options.negative_max_ttl = Some(CACHE_ABSENT_MAX);
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        let config = ResolverConfig::from_name_servers(config.name_servers().to_vec());
         let resolver = Resolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options)
             .build()

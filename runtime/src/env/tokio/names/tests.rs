@@ -39,12 +39,30 @@ impl Server {
     }
 
     fn system(&self) -> System {
-        let mut server = NameServerConfig::udp_and_tcp(self.at.ip());
-        for connection in &mut server.connections {
-            connection.port = self.at.port();
+        let server = NameServerConfig::udp_and_tcp(self.at.ip());
+        let config = ResolverConfig::from_name_servers(vec![server]);
+        self.system_of(config, ResolverOpts::default())
+    }
+
+    /// Returns a configuration of name servers on this host, of which this is the only one.
+    fn system_of(&self, config: ResolverConfig, options: ResolverOpts) -> System {
+        let (domain, search, mut servers) = config.into_parts();
+        let connections = servers.iter_mut().flat_map(|one| &mut one.connections);
+        connections.for_each(|connection| connection.port = self.at.port());
+        let config = ResolverConfig::from_parts(domain, search, servers);
+        System::new(&config, options, Hosts::default()).unwrap()
+    }
+
+    /// Ends it, and returns the names it was asked for.
+    async fn asked(&mut self) -> Vec<String> {
+        self.task.abort();
+        let mut asked = Vec::new();
+        while let Some(name) = self.asked.recv().await {
+            asked.push(name);
         }
-        let hosts = Hosts::default();
-        System::new(vec![server], ResolverOpts::default(), hosts).unwrap()
+        asked.sort();
+        asked.dedup();
+        asked
     }
 }
 
@@ -113,16 +131,27 @@ async fn addresses_of_both_families_are_found_and_names_are_absolute() {
         let missing = text.starts_with("no").then_some(ErrorKind::NotFound);
         assert_eq!(error, missing, "{text}");
     }
-    server.task.abort();
-    let mut asked = Vec::new();
-    while let Some(name) = server.asked.recv().await {
-        asked.push(name);
-    }
-    asked.sort();
-    asked.dedup();
     assert_eq!(
-        asked,
+        server.asked().await,
         ["a.test.", "no-such.test.", "no.such.test.", "single."]
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_search_domain_of_the_system_makes_another_name_of_any() {
+    let mut server = Server::start().await;
+    let text = "nameserver 127.0.0.1\nsearch evil.test\noptions ndots:5\n";
+    let (config, options) = hickory_resolver::system_conf::parse_resolv_conf(text).unwrap();
+    let system = server.system_of(config, options);
+    // Names that do not exist are those for which a search goes on.
+    for text in ["no", "no.", "no.such", "no.such.", "single", "dotted.test."] {
+        let found = system.resolve(name(text)).await;
+        assert_eq!(found.is_err(), text.starts_with("no"), "{text}");
+    }
+    assert_eq!(
+        server.asked().await,
+        ["dotted.test.", "no.", "no.such.", "single."]
     );
 }
 
@@ -228,7 +257,8 @@ fn look_up_without_descriptors() {
     runtime.block_on(async {
         let server = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
         let options = ResolverOpts::default();
-        let system = System::new(vec![server], options, Hosts::default()).unwrap();
+        let config = ResolverConfig::from_name_servers(vec![server]);
+        let system = System::new(&config, options, Hosts::default()).unwrap();
         let mut taken = Vec::new();
         while let Ok(file) = std::fs::File::open("/dev/null") {
             taken.push(file);
