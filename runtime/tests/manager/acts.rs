@@ -1,16 +1,18 @@
 //! Tokens, the audit log, and whose address a client has.
 
 use crate::command::titan;
-use crate::harness::{Answer, Manager};
+use crate::harness::{Answer, Manager, request};
 use crate::world;
 use core::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use titan_runtime::store::{AuditHead, AuditLog as _, Users as _};
+use titan_kit::redis_server::{Fsync, RedisServer};
+use titan_runtime::store::{AuditHead, AuditLog as _, NewUser, Redis, Store, Users as _};
 use titan_runtime::token::{KeyRing, Signer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 impl Manager {
     /// How many acts are recorded.
@@ -341,5 +343,58 @@ async fn only_a_trusted_proxy_is_believed_about_an_address() {
     assert_eq!(seen_as(&it, forged).await, "198.51.100.4");
     let chain = "X-Forwarded-For: 9.9.9.9, 198.51.100.4\r\nX-Forwarded-For: 127.0.0.2\r\n";
     assert_eq!(seen_as(&it, chain).await, "198.51.100.4");
+    it.stop().await;
+}
+
+/// How many users are changed at once, and how often each.
+const CHANGED: u64 = 50;
+const CHANGES: u64 = 10;
+
+/// Changes users at once: all is made, answered and recorded.
+async fn change_at_once(it: &Manager, store: &impl Store) {
+    for index in 0..CHANGED {
+        let user = NewUser::new(format!("u{index}"), "$".to_owned(), world::now());
+        store.create_user(user).await.unwrap();
+    }
+    let before = store.audit_head().await.unwrap().seq;
+    let mut tasks = JoinSet::new();
+    for index in 0..CHANGED * CHANGES {
+        let (address, admin) = (it.address, it.admin.clone());
+        let path = format!("/v1/users/u{}", index % CHANGED);
+        let body = json!({ "upload_rate": 10_000 + index }).to_string();
+        tasks.spawn(async move {
+            let stream = TcpStream::connect(address).await.unwrap();
+            request(stream, Method::PATCH, &path, Some(&admin), &body).await
+        });
+    }
+    let mut answered = Vec::new();
+    while let Some(answer) = tasks.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answered.push(answer.body["upload_rate"].as_u64().unwrap());
+    }
+    // Each answer is what that change made of the user.
+    answered.sort_unstable();
+    assert!(answered.into_iter().eq(10_000..10_000 + CHANGED * CHANGES));
+    let recorded = store.audit_head().await.unwrap().seq - before;
+    // That it is tried, and how that went.
+    assert_eq!(recorded, 2 * CHANGED * CHANGES);
+    titan(it, "audit verify").await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_at_once_are_all_made_and_recorded_by_the_embedded_store() {
+    let it = Manager::start().await;
+    change_at_once(&it, &it.store).await;
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn changes_at_once_are_all_made_and_recorded_by_redis() {
+    let server = RedisServer::start(Fsync::EverySecond);
+    let store = Redis::new(&server.url(0)).unwrap();
+    let own = store.clone();
+    let it = Manager::start_on(tempfile::tempdir().unwrap(), |_| {}, |_| own).await;
+    change_at_once(&it, &store).await;
     it.stop().await;
 }
