@@ -2,7 +2,7 @@
 
 use crate::process::Process;
 use crate::server::{PATIENCE, Server, patient};
-use crate::site::echoes;
+use crate::site::{Site, echoes};
 use crate::titan::Titan;
 use std::fs;
 use std::io::{self, Read as _};
@@ -50,6 +50,30 @@ fn a_closed_terminal_ends_nothing() {
     }
     titan.process.terminate();
     assert!(titan.process.wait(PATIENCE).success());
+}
+
+#[test]
+fn a_closed_terminal_ends_no_daemon_by_itself() {
+    let (site, echo) = (Site::new(), echo());
+    let mut daemons = site.start_all("one");
+    let mut stream = site.connect(echo.address).unwrap();
+    echoes(&mut stream).unwrap();
+    for daemon in &daemons {
+        daemon.signal("HUP");
+    }
+    for _ in 0..3 {
+        echoes(&mut stream).unwrap();
+        echoes(&mut site.connect(echo.address).unwrap()).unwrap();
+        assert!(site.rest("v1/nodes/one", None).is_some());
+        for daemon in &mut daemons {
+            assert!(!daemon.has_ended());
+        }
+    }
+    drop(stream);
+    for daemon in daemons.iter_mut().rev() {
+        daemon.terminate();
+        assert_eq!(daemon.wait(PATIENCE).code(), Some(0));
+    }
 }
 
 #[test]
