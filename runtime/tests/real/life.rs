@@ -1,12 +1,12 @@
 //! How daemons live: signals, descriptors, pipes, and words on the command line.
 
-use crate::process::Process;
+use crate::process::{Process, eventually};
 use crate::server::{PATIENCE, Server, patient};
 use crate::site::{Site, echoes};
 use crate::titan::Titan;
 use std::fs;
-use std::io::{self, Read as _};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -90,16 +90,11 @@ fn the_limit_of_open_files_is_raised_to_what_the_system_grants() {
     assert_eq!(soft, Some("2000"));
 }
 
-#[test]
-fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
-    let titan = Titan::up_changed(&["--allow-target", "127.0.0.0/8"], |command| {
-        with_open_files(command, "ulimit -n 220");
-    });
-    let echo = echo();
-    let mut stream = titan.connect(echo.address).unwrap();
-    // More than there are descriptors, who say nothing and stay.
+/// Connects more clients than there are descriptors, who say nothing and stay, until the last of them are
+/// refused at once.
+fn crowd(proxy: SocketAddr) -> Vec<io::Result<TcpStream>> {
     let idle: Vec<io::Result<TcpStream>> = (0..300)
-        .map(|_| TcpStream::connect_timeout(&titan.proxy, PATIENCE).and_then(patient))
+        .map(|_| TcpStream::connect_timeout(&proxy, PATIENCE).and_then(patient))
         .collect();
     let soon = Duration::from_secs(5);
     let refused = idle.iter().rev().take(100).filter(|connected| {
@@ -112,15 +107,54 @@ fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
             }
             Err(error) => Some(error.kind()),
         };
-        answer == Some(io::ErrorKind::ConnectionReset)
+        answer == Some(ErrorKind::ConnectionReset)
     });
     assert_eq!(refused.count(), 100);
+    idle
+}
+
+#[test]
+fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
+    let titan = Titan::up_changed(&["--allow-target", "127.0.0.0/8"], |command| {
+        with_open_files(command, "ulimit -n 220");
+    });
+    let echo = echo();
+    let mut stream = titan.connect(echo.address).unwrap();
+    let idle = crowd(titan.proxy);
     echoes(&mut stream).unwrap();
     drop(idle);
-    crate::process::eventually("newcomers are served", PATIENCE, || {
+    eventually("newcomers are served", PATIENCE, || {
         let stream = titan.connect(echo.address);
         stream.is_ok_and(|mut stream| echoes(&mut stream).is_ok())
     });
+}
+
+#[test]
+fn an_edge_comes_back_while_clients_take_every_descriptor_they_may() {
+    let (site, echo) = (Site::new(), echo());
+    let _manager = site.manager();
+    // Clients that say nothing stay for longer than this takes.
+    let patience = "[limits]\nclient_handshake_timeout = \"10m\"\n";
+    let _pop = site.pop_changed(patience, |command| {
+        with_open_files(command, "ulimit -n 220");
+    });
+    let mut edge = site.edge("one");
+    site.wait_online("one", PATIENCE);
+    let mut stream = site.connect(echo.address).unwrap();
+    echoes(&mut stream).unwrap();
+    let idle = crowd(site.proxy);
+    echoes(&mut stream).unwrap();
+    edge.kill();
+    let _edge = site.logged("back", |site| site.edge("one"));
+    // What the first one leaves would be enough for one.
+    let _other = site.edge("two");
+    eventually("it is back", PATIENCE, || {
+        let log = fs::read_to_string(site.log_of("back")).unwrap();
+        log.contains("tunnel stands")
+    });
+    site.wait_online("two", PATIENCE);
+    drop(idle);
+    site.wait_service(echo.address, PATIENCE);
 }
 
 #[test]

@@ -104,6 +104,11 @@ impl Site {
 
     /// Does the same with more in its configuration.
     pub(crate) fn pop_with(&self, more: &str) -> Process {
+        self.pop_changed(more, |_| {})
+    }
+
+    /// Does the same by a command that is changed at last.
+    pub(crate) fn pop_changed(&self, more: &str, change: impl FnOnce(&mut Command)) -> Process {
         let config = format!(
             "id = \"pop\"\nlisten_socks = \"{}\"\nlisten_tunnels = \"{}\"\n\
              public_url = \"wss://{public}\"\nresume_url = \"wss://{public}\"\n{}{more}",
@@ -112,7 +117,7 @@ impl Site {
             self.common(),
             public = self.public,
         );
-        self.start(env!("CARGO_BIN_EXE_titan-pop"), "pop", &config)
+        self.start_changed(env!("CARGO_BIN_EXE_titan-pop"), "pop", &config, change)
     }
 
     /// Starts another POP beside, and returns where applications connect there.
@@ -276,13 +281,25 @@ impl Site {
     }
 
     fn start(&self, program: &str, name: &str, config: &str) -> Process {
+        self.start_changed(program, name, config, |_| {})
+    }
+
+    fn start_changed(
+        &self,
+        program: &str,
+        name: &str,
+        config: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Process {
         let path = self.data.path().join(name).with_extension("toml");
         fs::write(&path, config).unwrap();
         let mut command = daemon(program);
+        command.arg("--config").arg(path);
+        change(&mut command);
         if let Some(log) = self.log.lock().unwrap().take() {
             command.env(FILTER_VARIABLE, "info").stderr(log);
         }
-        Process::spawn(command.arg("--config").arg(path))
+        Process::spawn(&mut command)
     }
 
     /// Starts a daemon that logs into a file.
