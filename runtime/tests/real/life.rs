@@ -158,6 +158,31 @@ fn an_edge_comes_back_while_clients_take_every_descriptor_they_may() {
 }
 
 #[test]
+fn new_sessions_go_past_an_edge_that_has_no_descriptors_left() {
+    let (site, echo) = (Site::new(), echo());
+    let (_manager, _pop) = (site.manager(), site.pop());
+    let _full = site.edge_with("full", |command| {
+        with_open_files(command, "ulimit -n 128");
+    });
+    site.wait_service(echo.address, PATIENCE);
+    let session = || -> io::Result<TcpStream> {
+        let mut stream = site.connect(echo.address)?;
+        echoes(&mut stream)?;
+        Ok(stream)
+    };
+    let mut held: Vec<_> = core::iter::from_fn(|| session().ok()).take(128).collect();
+    assert!((2..128).contains(&held.len()), "{} are held", held.len());
+    let _other = site.edge("other");
+    site.wait_online("other", PATIENCE);
+    for _ in 0..100 {
+        session().unwrap();
+    }
+    for stream in &mut held {
+        echoes(stream).unwrap();
+    }
+}
+
+#[test]
 fn every_program_says_its_version() {
     for program in DAEMONS {
         let output = Command::new(program).arg("--version").output().unwrap();

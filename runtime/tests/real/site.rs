@@ -159,6 +159,20 @@ impl Site {
 
     /// Starts an edge that asks another manager.
     pub(crate) fn edge_at(&self, manager: SocketAddr, id: &str) -> Process {
+        self.edge_changed(manager, id, |_| {})
+    }
+
+    /// Starts an edge by a command that is changed at last.
+    pub(crate) fn edge_with(&self, id: &str, change: impl FnOnce(&mut Command)) -> Process {
+        self.edge_changed(self.manager, id, change)
+    }
+
+    fn edge_changed(
+        &self,
+        manager: SocketAddr,
+        id: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Process {
         let config = format!(
             "node_id = \"{id}\"\nmanager = \"https://{}\"\nca = {:?}\njoin_file = {:?}\n\
              allow_targets = [\"127.0.0.0/8\"]\n",
@@ -166,7 +180,7 @@ impl Site {
             self.authority.ca,
             self.data.path().join("join.secret"),
         );
-        self.start(env!("CARGO_BIN_EXE_titan-edge"), id, &config)
+        self.start_changed(env!("CARGO_BIN_EXE_titan-edge"), id, &config, change)
     }
 
     /// Starts everything with one edge, and waits until it serves.
