@@ -1,8 +1,9 @@
-//! Two edges that were given one id.
+//! Two edges or two POPs that were given one id.
 
 use crate::process::eventually;
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 use crate::site::{Site, echoes};
+use crate::socks;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,13 +14,17 @@ const CONTEST: Duration = Duration::from_secs(15);
 /// How soon the older edge is back.
 const RETURN: Duration = Duration::from_secs(12);
 
+fn echo() -> Server {
+    Server::start(|mut stream| {
+        let mut out = stream.try_clone()?;
+        io::copy(&mut stream, &mut out).map(drop)
+    })
+}
+
 #[test]
 fn two_edges_with_one_id_are_told_of_and_the_older_is_back_when_the_newer_leaves() {
     let site = Site::new();
-    let server = Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    });
+    let server = echo();
     let _manager = site.manager();
     let _pop = site.logged("pop", |site| site.pop());
     let _older = site.logged("older", |site| site.edge("one"));
@@ -53,4 +58,24 @@ fn two_edges_with_one_id_are_told_of_and_the_older_is_back_when_the_newer_leaves
             node["online"]["pop"] == "pop" && node["online"]["warning"].is_null()
         })
     });
+}
+
+#[test]
+fn of_two_pops_with_one_id_the_older_ends_and_says_why_and_the_newer_serves() {
+    let (site, server) = (Site::new(), echo());
+    let _manager = site.manager();
+    let mut older = site.logged("older", |site| site.pop());
+    let _edge = site.edge("one");
+    site.wait_service(server.address, PATIENCE);
+    let (mut newer, proxy) = site.another_pop_as("pop");
+    let status = older.wait(PATIENCE);
+    assert_eq!(status.code(), Some(1));
+    let said = fs::read_to_string(site.log_of("older")).unwrap();
+    let words = "another process runs as POP pop: every POP needs an id of its own";
+    assert!(said.contains(words), "{said}");
+    eventually("the edge has come to the newer", PATIENCE, || {
+        let stream = socks::connect(proxy, server.address);
+        stream.is_ok_and(|mut stream| echoes(&mut stream).is_ok())
+    });
+    assert!(!newer.has_ended());
 }

@@ -122,9 +122,14 @@ impl Site {
 
     /// Starts another POP beside, and returns where applications connect there.
     pub(crate) fn another_pop(&self) -> (Process, SocketAddr) {
+        self.another_pop_as("pop-2")
+    }
+
+    /// Starts another POP beside under any id, and returns where applications connect there.
+    pub(crate) fn another_pop_as(&self, id: &str) -> (Process, SocketAddr) {
         let (proxy, tunnels) = (free_address(), free_address());
         let config = format!(
-            "id = \"pop-2\"\nlisten_socks = \"{proxy}\"\nlisten_tunnels = \"{tunnels}\"\n\
+            "id = \"{id}\"\nlisten_socks = \"{proxy}\"\nlisten_tunnels = \"{tunnels}\"\n\
              public_url = \"wss://{tunnels}\"\n{}",
             self.common(),
         );
