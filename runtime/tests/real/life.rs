@@ -6,7 +6,7 @@ use crate::site::{Site, echoes};
 use crate::titan::Titan;
 use std::fs;
 use std::io::{self, ErrorKind, Read as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -180,6 +180,36 @@ fn new_sessions_go_past_an_edge_that_has_no_descriptors_left() {
     for stream in &mut held {
         echoes(stream).unwrap();
     }
+}
+
+/// Connects out and returns both ends, of which the near one holds a port of this host.
+fn outgoing() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
+#[test]
+fn a_daemon_waits_for_a_port_that_a_connection_holds_and_says_so() {
+    let (near, far) = outgoing();
+    let mut site = Site::new();
+    site.proxy = near.local_addr().unwrap();
+    // A POP listens once it knows a manager's key.
+    let _manager = site.manager();
+    let mut pop = site.logged("pop", Site::pop);
+    let log = || fs::read_to_string(site.log_of("pop")).unwrap();
+    eventually("it says so", PATIENCE, || {
+        let at = site.proxy.to_string();
+        log()
+            .lines()
+            .any(|line| line.contains("waiting to listen for") && line.contains(&at))
+    });
+    assert!(!pop.has_ended() && !log().contains("ready"));
+    // The end that goes first is remembered by the system for a while.
+    drop(far);
+    drop(near);
+    eventually("it listens", PATIENCE, || log().contains("ready"));
+    TcpStream::connect(site.proxy).unwrap();
 }
 
 #[test]
