@@ -234,19 +234,48 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         (DAEMONS[2], &["--print-example"]),
         (DAEMONS[3], &["--print-example"]),
     ] {
-        let (reader, writer) = io::pipe().unwrap();
-        drop(reader);
         let mut command = Command::new(program);
-        let process = command
-            .args(arguments)
-            .stdout(writer)
-            .stderr(Stdio::piped());
-        let mut process = Process::spawn(process);
-        let status = process.wait(PATIENCE);
-        let mut said = String::new();
-        let mut errors = process.child().stderr.take().unwrap();
-        errors.read_to_string(&mut said).unwrap();
-        assert!(status.success() && said.is_empty(), "{program}: {said}");
+        let (success, said) = unread(command.args(arguments));
+        assert!(success && said.is_empty(), "{program}: {said}");
+    }
+    let site = Site::new();
+    let _manager = site.manager();
+    for arguments in [&["user", "list"][..], &["user", "list", "--json"]] {
+        let (success, said) = unread(site.titan().args(arguments));
+        assert!(success && said.is_empty(), "{arguments:?}: {said}");
+    }
+}
+
+/// Runs a command whose output nobody reads; returns whether it succeeds and what it says about that.
+fn unread(command: &mut Command) -> (bool, String) {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut process = Process::spawn(command.stdout(writer).stderr(Stdio::piped()));
+    let status = process.wait(PATIENCE);
+    let mut said = String::new();
+    let mut errors = process.child().stderr.take().unwrap();
+    errors.read_to_string(&mut said).unwrap();
+    (status.success(), said)
+}
+
+#[test]
+fn a_user_that_cannot_be_is_refused_in_words() {
+    let data = tempfile::tempdir().unwrap();
+    for (user, wants) in [
+        ("my-user:pw", "`my-user` is no name of a user"),
+        ("my", "NAME:PASSWORD"),
+        ("my:", "a password has 1 to 255 bytes"),
+    ] {
+        let output = Command::new(DAEMONS[0])
+            .args(["up", "--user", user, "--data"])
+            .arg(data.path())
+            .args(["--listen", "127.0.0.1:0", "--manager", "127.0.0.1:0"])
+            .args(["--tunnels", "127.0.0.1:0"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{user}: {said}");
+        assert!(said.contains("--user") && said.contains(wants), "{said}");
     }
 }
 

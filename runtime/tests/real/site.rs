@@ -321,6 +321,16 @@ impl Site {
         Process::spawn(&mut command)
     }
 
+    /// Returns an operator's command that asks the manager.
+    pub(crate) fn titan(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_titan"));
+        command
+            .env("TITAN__MANAGER", format!("https://{}", self.manager))
+            .env("TITAN__CA", &self.authority.ca)
+            .env("TITAN__TOKEN_FILE", self.data.path().join("admin.token"));
+        command
+    }
+
     /// Starts a daemon that logs into a file.
     pub(crate) fn logged(&self, name: &str, start: impl FnOnce(&Self) -> Process) -> Process {
         *self.log.lock().unwrap() = Some(File::create(self.log_of(name)).unwrap());
