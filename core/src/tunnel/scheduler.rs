@@ -349,9 +349,8 @@ mod tests {
     fn a_group_that_leaves_takes_no_turn_of_those_passed_over() {
         let ids = ids(9);
         let mut scheduler = Scheduler::default();
-        let tickets: Vec<_> = (1..).zip(&ids).collect();
-        let tickets: Vec<_> = tickets
-            .into_iter()
+        let tickets: Vec<_> = (1..)
+            .zip(&ids)
             .map(|(group, &id)| (group, scheduler.push(group, 1, id)))
             .collect();
         while let Some(turn) = scheduler.pop() {
