@@ -141,32 +141,13 @@ fn windows_after(config: Config, windows: u32, pace: titan_core::time::Duration)
             // Everything is taken within the turn: the client is no brake.
             let bytes = bytes::Bytes::from(vec![1; room]);
             world.edges[0].core.write(world.now, edge, bytes);
-            take_in_turn(&mut world, pop);
+            world.take_in_turn(pop);
+            // CREDIT waits: the window has to be used up first.
         }
         world.run();
     }
     let growth = world.pop.usage().growth_bytes;
     (world, growth)
-}
-
-/// Moves what the edge has and lets the client take it before the turn is settled.
-fn take_in_turn(world: &mut World, pop: titan_core::endpoint::SessionId) {
-    let link = world.link(0);
-    let (at_pop, at_edge) = (world.links[link].pop, world.links[link].at_edge);
-    let mut batch = titan_core::endpoint::Batch::new(1 << 20);
-    let now = world.now;
-    let core = &mut world.edges[0].core;
-    core.poll_transmit(now, at_edge.unwrap(), &mut batch);
-    for item in batch.drain() {
-        if let titan_core::endpoint::Item::Frame(frame) = item {
-            let message = crate::common::message(frame.kind, frame.session, &frame.payload);
-            world.pop.handle_message(now, at_pop.unwrap(), &message);
-        }
-    }
-    let readable = world.pop.status(world.now, pop).unwrap().readable;
-    world.pop.release(now, pop, readable);
-    // CREDIT waits: the window has to be used up first.
-    world.pop.settle(now);
 }
 
 #[test]

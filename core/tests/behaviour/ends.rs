@@ -342,9 +342,7 @@ fn frames_that_carry_nothing_keep_no_session_alive() {
 
     // A POP whose edge is played by the test.
     let mut world = World::new(config(), 0);
-    let link = world.raw_edge("node-0");
-    world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
-    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let link = world.played_edge("node-0", hello(1, 1));
     let id = world.open();
     let reply = wire::Reply::default();
     world.inject(link, ToPop, Frame::Reply { session: 1, reply });

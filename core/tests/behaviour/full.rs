@@ -1,7 +1,9 @@
 //! Memory that is used up, or nearly: something always moves on, and who is not read is not blamed.
 
-use crate::common::{Way::ToPop, World, config, demand, hello, millis, secs};
-use crate::pressure::{connect_somewhere, offer_down, offer_up, poor_pop};
+use crate::common::{
+    Way::ToEdge, Way::ToPop, World, config, create, demand, hello, millis, secs, welcome,
+};
+use crate::offers::{connect_somewhere, offer_down, offer_up, poor_pop};
 use bytes::Bytes;
 use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
 use titan_proto::{Code, Frame, wire};
@@ -174,18 +176,20 @@ fn now_and_then_full(world: &mut World, seconds: u64, mut each: impl FnMut(&mut 
     assert_eq!(world.pop.counters().shed, 0);
 }
 
-#[test]
-fn a_carrier_that_brings_nothing_is_silent_however_full_memory_is_now_and_then() {
-    let mut world = poor_pop(1_000_000, 1);
-    let dead = world.raw_edge("node-9");
-    world.inject(dead, ToPop, Frame::Hello(hello(1, 1)));
-    world.inject(dead, ToPop, Frame::Ack { received: 0 });
-    // It takes no dials.
+/// An edge that the test plays takes no more dials.
+fn take_no_dials(world: &mut World, link: usize) {
     let status = wire::Status {
         accepting: false,
         ..wire::Status::default()
     };
-    world.inject(dead, ToPop, Frame::Status(status));
+    world.inject(link, ToPop, Frame::Status(status));
+}
+
+#[test]
+fn a_carrier_that_brings_nothing_is_silent_however_full_memory_is_now_and_then() {
+    let mut world = poor_pop(1_000_000, 1);
+    let dead = world.played_edge("node-9", hello(1, 1));
+    take_no_dials(&mut world, dead);
     world.links[dead].to_pop.held = true;
     let carrier = world.links[dead].pop.unwrap();
     now_and_then_full(&mut world, 20, |world| {
@@ -197,23 +201,13 @@ fn a_carrier_that_brings_nothing_is_silent_however_full_memory_is_now_and_then()
 #[test]
 fn a_peer_that_is_read_and_acknowledges_nothing_is_cut_off() {
     let mut world = poor_pop(1_000_000, 0);
-    let link = world.raw_edge("node-9");
-    world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
-    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let link = world.played_edge("node-9", hello(1, 1));
     let id = world.open();
-    let reply = wire::Reply {
-        upload_limit: 1 << 20,
-        ..wire::Reply::default()
-    };
-    world.inject(link, ToPop, Frame::Reply { session: 1, reply });
+    world.played_answer(link, 1, 1 << 20);
     while offer_up(&mut world, id, 50_000) > 0 {
         world.run();
     }
-    let status = wire::Status {
-        accepting: false,
-        ..wire::Status::default()
-    };
-    world.inject(link, ToPop, Frame::Status(status));
+    take_no_dials(&mut world, link);
     let carrier = world.links[link].pop.unwrap();
     world.add_edge("node-0");
     now_and_then_full(&mut world, 20, |world| {
@@ -302,6 +296,15 @@ fn what_one_user_holds_at_an_edge_makes_it_no_worse_for_others() {
     assert_eq!(world.pop.explain(world.now, None), before);
 }
 
+/// An edge with these limits, whose POP is played by the test.
+fn poor_edge(config: Config) -> (World, usize) {
+    let mut world = World::new(config, 0);
+    world.add_offline("node-0");
+    let link = world.raw_pop(0);
+    world.inject(link, ToEdge, Frame::Hello(welcome()));
+    (world, link)
+}
+
 #[test]
 fn windows_of_a_user_beyond_its_share_begin_small() {
     let poor = Config {
@@ -309,14 +312,16 @@ fn windows_of_a_user_beyond_its_share_begin_small() {
         early_max: 1000,
         ..config()
     };
-    let mut world = World::new(poor, 0);
-    world.add_offline("node-0");
-    let link = world.raw_pop(0);
-    let to_edge = crate::common::Way::ToEdge;
-    world.inject(link, to_edge, Frame::Hello(crate::common::welcome()));
+    let (mut world, link) = poor_edge(poor);
     for session in 1..=3 {
-        let create = crate::common::create();
-        world.inject(link, to_edge, Frame::Create { session, create });
+        world.inject(
+            link,
+            ToEdge,
+            Frame::Create {
+                session,
+                create: create(),
+            },
+        );
     }
     let ids = world.edges[0].opened.clone();
     for (session, &id) in (1..).zip(&ids) {
@@ -324,7 +329,7 @@ fn windows_of_a_user_beyond_its_share_begin_small() {
             world.dialled(0, id, Ok(()));
             for _ in 0..4 {
                 let data = Bytes::from(vec![1; 60_000]);
-                world.inject(link, to_edge, Frame::Data { session, data });
+                world.inject(link, ToEdge, Frame::Data { session, data });
             }
         }
     }
@@ -382,19 +387,15 @@ fn early_data_of_a_dial_stands_not_still() {
         memory_budget: 100_000,
         ..config()
     };
-    let mut world = World::new(poor, 0);
-    world.add_offline("node-0");
-    let link = world.raw_pop(0);
-    let to_edge = crate::common::Way::ToEdge;
-    world.inject(link, to_edge, Frame::Hello(crate::common::welcome()));
+    let (mut world, link) = poor_edge(poor);
     for (session, len) in [(1, 30_000), (2, 60_000)] {
         let create = wire::Create {
             group: u32::try_from(session).unwrap(),
-            ..crate::common::create()
+            ..create()
         };
-        world.inject(link, to_edge, Frame::Create { session, create });
+        world.inject(link, ToEdge, Frame::Create { session, create });
         let data = Bytes::from(vec![1; len]);
-        world.inject(link, to_edge, Frame::Data { session, data });
+        world.inject(link, ToEdge, Frame::Data { session, data });
     }
     assert!(world.edges[0].core.memory_level() >= MemoryLevel::Refusing);
     world.wait(secs(8));

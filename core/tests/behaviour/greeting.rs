@@ -16,9 +16,7 @@ fn attached(world: &World) -> bool {
 #[test]
 fn a_second_hello_ends_the_tunnel() {
     let mut world = World::new(config(), 0);
-    let link = world.raw_edge("node-0");
-    world.inject(link, ToPop, Frame::Hello(hello(1, 1)));
-    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let link = world.played_edge("node-0", hello(1, 1));
     assert!(attached(&world));
     world.inject(link, ToPop, Frame::Hello(hello(1, 2)));
     assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
@@ -119,9 +117,7 @@ fn another_version_is_refused() {
 fn a_stale_attempt_closes_only_its_carrier() {
     for attempt in [0, 4, 5] {
         let mut world = World::new(config(), 0);
-        let link = world.raw_edge("node-0");
-        world.inject(link, ToPop, Frame::Hello(hello(1, 5)));
-        world.inject(link, ToPop, Frame::Ack { received: 0 });
+        world.played_edge("node-0", hello(1, 5));
         let stale = world.raw_edge("node-0");
         world.inject(stale, ToPop, Frame::Hello(hello(1, attempt)));
         assert_eq!(world.byes(), [(Code::StaleAttempt, 0)]);
@@ -133,9 +129,7 @@ fn a_stale_attempt_closes_only_its_carrier() {
 #[test]
 fn the_same_process_without_a_tunnel_ends_its_earlier_one() {
     let mut world = World::new(config(), 0);
-    let link = world.raw_edge("node-0");
-    world.inject(link, ToPop, Frame::Hello(hello(1, 5)));
-    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    world.played_edge("node-0", hello(1, 5));
     let first = world.last_hello(ToEdge).tunnel;
     let again = world.raw_edge("node-0");
     world.inject(again, ToPop, Frame::Hello(hello(1, 6)));
@@ -471,9 +465,7 @@ fn another_process_takes_a_node_over_at_its_first_acknowledgement() {
 #[test]
 fn a_replaced_edge_is_back_within_seconds_when_the_newer_one_leaves() {
     let mut world = World::new(config(), 1);
-    let newcomer = world.raw_edge("node-0");
-    world.inject(newcomer, ToPop, Frame::Hello(hello(7, 1)));
-    world.inject(newcomer, ToPop, Frame::Ack { received: 0 });
+    let newcomer = world.played_edge("node-0", hello(7, 1));
     let links = world.links.len();
     world.wait(secs(5) - millis(1));
     assert_eq!(world.links.len(), links);
@@ -496,9 +488,7 @@ fn a_replaced_edge_is_back_within_seconds_when_the_newer_one_leaves() {
 fn a_herd_of_clones_is_told_to_stay_away_for_longer_and_longer() {
     let mut world = World::new(config(), 0);
     for epoch in 1..=12 {
-        let clone = world.raw_edge("node-0");
-        world.inject(clone, ToPop, Frame::Hello(hello(epoch, 1)));
-        world.inject(clone, ToPop, Frame::Ack { received: 0 });
+        world.played_edge("node-0", hello(epoch, 1));
     }
     let waits: Vec<u64> = world.byes().into_iter().map(|(_, wait)| wait).collect();
     let expected = [5, 10, 20, 40, 80, 160, 320, 600, 600, 600, 600];
@@ -509,9 +499,7 @@ fn a_herd_of_clones_is_told_to_stay_away_for_longer_and_longer() {
 fn processes_that_are_no_more_keep_nobody_away_for_longer() {
     let mut world = World::new(config(), 0);
     let takes_over = |world: &mut World, epoch| {
-        let process = world.raw_edge("node-0");
-        world.inject(process, ToPop, Frame::Hello(hello(epoch, 1)));
-        world.inject(process, ToPop, Frame::Ack { received: 0 });
+        world.played_edge("node-0", hello(epoch, 1));
     };
     for epoch in 1..=8 {
         takes_over(&mut world, epoch);
@@ -591,11 +579,9 @@ fn a_hello_with_senseless_limits_is_refused() {
 #[test]
 fn an_edge_that_takes_no_sessions_is_not_asked() {
     let mut world = World::new(config(), 0);
-    let link = world.raw_edge("node-0");
     let mut closed = hello(1, 1);
     closed.limits.as_mut().unwrap().sessions_max = 0;
-    world.inject(link, ToPop, Frame::Hello(closed));
-    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    world.played_edge("node-0", closed);
     let demand = crate::common::demand();
     assert_eq!(world.pop.open(world.now, demand), Err(Code::NoExit));
 }

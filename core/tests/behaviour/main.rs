@@ -19,12 +19,15 @@ mod hostile;
 mod leases;
 mod liveness;
 mod memory;
+mod offers;
 mod orders;
 mod own_network;
+mod pins;
 mod places;
 mod pressure;
 mod rates;
 mod reports;
+mod resend;
 mod turns;
 
 use titan_kit::pair as common;

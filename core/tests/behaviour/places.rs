@@ -145,11 +145,9 @@ fn a_tunnel_outlives_any_number_of_sessions() {
 #[test]
 fn a_second_answer_to_what_is_being_closed_ends_the_tunnel() {
     let mut world = World::new(config(), 0);
-    let link = world.raw_edge("node-0");
     let mut greeting = hello(1, 1);
     greeting.limits.as_mut().unwrap().early_max = 0;
-    world.inject(link, ToPop, Frame::Hello(greeting));
-    world.inject(link, ToPop, Frame::Ack { received: 0 });
+    let link = world.played_edge("node-0", greeting);
     let id = world.open();
     world.pop.write(world.now, id, Bytes::from(vec![1; 100]));
     world.pop.close(world.now, id, Code::Ok, CloseMode::Flush);

@@ -4,27 +4,24 @@
 //! connection has no room) or cut, and frames can be rewritten on their way or made by the test. After
 //! every step the whole world is drained, audited, and held to the contract of [`Endpoint`].
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+mod drain;
+mod link;
+mod values;
+
+pub use link::{Link, Pipe, Seen, Way};
+pub use values::{config, create, demand, encode, hello, message, millis, secs, welcome};
+
+use Way::{ToEdge, ToPop};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use titan_core::endpoint::{
     Batch, CarrierId, Config, Dialled, Edge, EdgeEvent, Endpoint, Event, Item, Open, Pop, PopEvent,
     Role, SessionId, UplinkId,
 };
 use titan_core::exit::guard::Guard;
-use titan_core::target::{Host, Target};
 use titan_core::time::{Duration, Instant};
-use titan_core::trace::TraceId;
-use titan_proto::{Code, Envelope, Frame, encode_header, limits, wire};
-
-/// Which way a frame goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
-    ToPop,
-    ToEdge,
-}
-
-use Way::{ToEdge, ToPop};
+use titan_proto::{Code, Frame, wire};
 
 /// What changes frames on their way.
 pub type Rewrite = Box<dyn FnMut(Way, &mut Frame)>;
@@ -63,128 +60,6 @@ pub struct Site {
     pub wants: bool,
     pub opened: Vec<SessionId>,
     pub events: Vec<Event<EdgeEvent>>,
-}
-
-/// A carrier. An end that is `None` is gone, or played by the test.
-#[derive(Debug)]
-pub struct Link {
-    pub edge: usize,
-    pub pop: Option<CarrierId>,
-    pub at_edge: Option<CarrierId>,
-    pub to_pop: Pipe,
-    pub to_edge: Pipe,
-}
-
-#[derive(Debug, Default)]
-pub struct Pipe {
-    items: VecDeque<Parcel>,
-    /// Nothing arrives.
-    pub held: bool,
-    /// Nothing can be sent.
-    pub blocked: bool,
-}
-
-#[derive(Debug)]
-enum Parcel {
-    Frame(Frame),
-    Ping([u8; 8]),
-    Pong([u8; 8]),
-    Close(Code),
-}
-
-#[derive(Clone, Debug)]
-pub struct Seen {
-    pub link: usize,
-    pub way: Way,
-    pub frame: Frame,
-}
-
-/// Limits that allow resuming over the world's plain carriers.
-pub fn config() -> Config {
-    Config {
-        resume_over_plaintext: true,
-        ..Config::default()
-    }
-}
-
-pub fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
-
-pub fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-/// What a client of user 1 asks for.
-pub fn demand() -> Open {
-    Open {
-        target: Target {
-            host: Host::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))),
-            port: 80,
-        },
-        group: 1,
-        weight: 1,
-        family: wire::create::Family::Any,
-        country: None,
-        strict: false,
-        sticky: None,
-        trace: TraceId::new([7; 16]),
-    }
-}
-
-/// A HELLO of an edge without a tunnel.
-pub fn hello(epoch: u64, attempt: u64) -> wire::Hello {
-    wire::Hello {
-        version: limits::VERSION,
-        epoch,
-        attempt,
-        limits: Some(wire::Limits {
-            data_max: 64 << 10,
-            resend_max: 4 << 20,
-            early_max: 64 << 10,
-            sessions_max: 1000,
-        }),
-        ..wire::Hello::default()
-    }
-}
-
-/// The HELLO of a POP that accepts a new tunnel.
-pub fn welcome() -> wire::Hello {
-    wire::Hello {
-        tunnel: 99,
-        next: 1,
-        resume_key: Bytes::from_static(&[3; 32]),
-        ..hello(0, 0)
-    }
-}
-
-/// A CREATE as the POP makes it.
-pub fn create() -> wire::Create {
-    wire::Create {
-        target: Some(wire::Target {
-            ip: Bytes::from_static(&[10, 0, 0, 1]),
-            name: String::new(),
-            port: 80,
-        }),
-        dial_timeout_ms: 10_000,
-        group: 1,
-        weight: 1,
-        download_limit: 256 << 10,
-        trace_id: Bytes::from_static(&[7; 16]),
-        ..wire::Create::default()
-    }
-}
-
-pub fn encode(frame: Frame) -> Bytes {
-    let (kind, session, payload) = frame.encode();
-    message(kind, session, &payload)
-}
-
-pub fn message(kind: u32, session: u64, payload: &[u8]) -> Bytes {
-    let mut message = BytesMut::new();
-    encode_header(kind, session, payload.len(), &mut message);
-    message.put_slice(payload);
-    message.freeze()
 }
 
 impl World {
@@ -313,6 +188,23 @@ impl World {
             .handle_carrier(self.now, node, nonce, self.encrypted);
         self.links.push(Link::new(usize::MAX, Some(pop), None));
         self.links.len() - 1
+    }
+
+    /// Lets an edge come that the test plays: it has greeted and has its tunnel.
+    pub fn played_edge(&mut self, node: &str, greeting: wire::Hello) -> usize {
+        let link = self.raw_edge(node);
+        self.inject(link, ToPop, Frame::Hello(greeting));
+        self.inject(link, ToPop, Frame::Ack { received: 0 });
+        link
+    }
+
+    /// Has an edge that the test plays answer: the session is connected and takes so many bytes.
+    pub fn played_answer(&mut self, link: usize, session: u64, upload_limit: u64) {
+        let reply = wire::Reply {
+            upload_limit,
+            ..wire::Reply::default()
+        };
+        self.inject(link, ToPop, Frame::Reply { session, reply });
     }
 
     /// Opens a carrier of an edge whose POP end is played by the test.
@@ -480,6 +372,24 @@ impl World {
         bytes
     }
 
+    /// Moves what the first edge has, and lets the client take it before the turn is settled.
+    pub fn take_in_turn(&mut self, id: SessionId) {
+        let link = self.link(0);
+        let (at_pop, at_edge) = (self.links[link].pop, self.links[link].at_edge);
+        let mut batch = Batch::new(1 << 20);
+        let edge = &mut self.edges[0].core;
+        edge.poll_transmit(self.now, at_edge.unwrap(), &mut batch);
+        for item in batch.drain() {
+            if let Item::Frame(frame) = item {
+                let message = message(frame.kind, frame.session, &frame.payload);
+                self.pop.handle_message(self.now, at_pop.unwrap(), &message);
+            }
+        }
+        let readable = self.pop.status(self.now, id).unwrap().readable;
+        self.pop.release(self.now, id, readable);
+        self.pop.settle(self.now);
+    }
+
     pub fn ended(&mut self, id: SessionId) -> Option<Code> {
         self.pop.status(self.now, id).unwrap().ended
     }
@@ -533,255 +443,6 @@ impl World {
             Event::Role(PopEvent::NodeGone { code, .. }) => Some(*code),
             _ => None,
         })
-    }
-
-    // --- Draining -------------------------------------------------------------------------------
-
-    fn drain_events(&mut self) -> bool {
-        let mut moved = false;
-        while let Some(event) = self.pop.poll_event() {
-            moved = true;
-            if let Event::Sever { carrier, .. } = event {
-                self.sever(|link| (link.pop == Some(carrier)).then_some(ToPop));
-            }
-            self.events.push(event);
-        }
-        while let Some(id) = self.pop.poll_woken() {
-            self.woken.push(id);
-        }
-        for edge in 0..self.edges.len() {
-            while let Some(id) = self.edges[edge].core.poll_woken() {
-                self.edge_woken.push((edge, id));
-            }
-            while let Some(event) = self.edges[edge].core.poll_event() {
-                moved = true;
-                match &event {
-                    Event::Role(EdgeEvent::Connect { .. }) => self.edges[edge].wants = true,
-                    Event::Role(EdgeEvent::Opened { session }) => {
-                        self.edges[edge].opened.push(*session)
-                    }
-                    Event::Sever { carrier, .. } => {
-                        let carrier = *carrier;
-                        self.sever(|link| {
-                            (link.edge == edge && link.at_edge == Some(carrier)).then_some(ToEdge)
-                        });
-                    }
-                    _ => {}
-                }
-                self.edges[edge].events.push(event);
-            }
-            if self.edges[edge].wants && self.edges[edge].online {
-                moved = true;
-                let node = self.edges[edge].node.clone();
-                self.connect_as(edge, &node);
-            }
-        }
-        moved
-    }
-
-    /// An end gave a carrier up: the other sees its connection close.
-    fn sever(&mut self, which: impl Fn(&Link) -> Option<Way>) {
-        let found = self
-            .links
-            .iter()
-            .enumerate()
-            .find_map(|(number, link)| Some((number, which(link)?)));
-        let Some((number, end)) = found else { return };
-        match end {
-            ToPop => self.links[number].pop = None,
-            ToEdge => self.links[number].at_edge = None,
-        }
-        self.links[number].pipe(end.back()).items.clear();
-        let close = Parcel::Close(Code::Reset);
-        self.links[number].pipe(end.back()).items.push_back(close);
-    }
-
-    fn transmit(&mut self) -> bool {
-        let mut moved = false;
-        let mut batch = Batch::new(self.batch);
-        self.collect_ready();
-        for link in &mut self.links {
-            if let Some(id) = link.at_edge.filter(|_| !link.to_pop.blocked) {
-                let core = &mut self.edges[link.edge].core;
-                let told = self.ready.remove(&(Some(link.edge), id));
-                while transmit(core, self.now, id, &mut batch, &mut link.to_pop) {
-                    assert!(told, "nobody was told of the edge's output");
-                    moved = true;
-                }
-                if link.to_pop.is_closed() {
-                    link.at_edge = None;
-                }
-            }
-            if let Some(id) = link.pop.filter(|_| !link.to_edge.blocked) {
-                let told = self.ready.remove(&(None, id));
-                while transmit(&mut self.pop, self.now, id, &mut batch, &mut link.to_edge) {
-                    assert!(told, "nobody was told of the POP's output");
-                    moved = true;
-                }
-                if link.to_edge.is_closed() {
-                    link.pop = None;
-                }
-            }
-        }
-        // One that found too much to do comes again.
-        self.collect_ready() | moved
-    }
-
-    /// Notes the carriers that have something to send; tells whether there were any.
-    fn collect_ready(&mut self) -> bool {
-        let mut any = false;
-        while let Some(id) = self.pop.poll_ready() {
-            any = true;
-            self.ready.insert((None, id));
-        }
-        for (edge, site) in self.edges.iter_mut().enumerate() {
-            while let Some(id) = site.core.poll_ready() {
-                any = true;
-                self.ready.insert((Some(edge), id));
-            }
-        }
-        any
-    }
-
-    fn deliver(&mut self) -> bool {
-        let mut moved = false;
-        for number in 0..self.links.len() {
-            for way in [ToPop, ToEdge] {
-                let count = self.links[number].pipe(way).items.len();
-                for _ in 0..count {
-                    let pipe = self.links[number].pipe(way);
-                    if pipe.held || !self.is_read(number, way) {
-                        break;
-                    }
-                    let pipe = self.links[number].pipe(way);
-                    let Some(parcel) = pipe.items.pop_front() else {
-                        break;
-                    };
-                    moved = true;
-                    self.arrive(number, way, parcel);
-                }
-            }
-        }
-        moved
-    }
-
-    /// Tells whether the end that a carrier's way leads to reads it.
-    fn is_read(&mut self, number: usize, way: Way) -> bool {
-        let link = &self.links[number];
-        match way {
-            ToPop => link.pop.is_none_or(|id| self.pop.takes_input(self.now, id)),
-            ToEdge => link.at_edge.is_none_or(|id| {
-                let core = &mut self.edges[link.edge].core;
-                core.takes_input(self.now, id)
-            }),
-        }
-    }
-
-    fn arrive(&mut self, number: usize, way: Way, parcel: Parcel) {
-        let parcel = match parcel {
-            Parcel::Frame(mut frame) => {
-                if let Some(rewrite) = &mut self.rewrite {
-                    rewrite(way, &mut frame);
-                }
-                self.wire.push(Seen {
-                    link: number,
-                    way,
-                    frame: frame.clone(),
-                });
-                Parcel::Frame(frame)
-            }
-            other => other,
-        };
-        let link = &mut self.links[number];
-        if let Parcel::Ping(payload) = parcel {
-            link.pipe(way.back()).items.push_back(Parcel::Pong(payload));
-        }
-        let close = matches!(parcel, Parcel::Close(_));
-        match way {
-            ToPop => {
-                if let Some(id) = link.pop {
-                    hand_in(&mut self.pop, self.now, id, parcel);
-                }
-                if close {
-                    link.pop = None;
-                }
-            }
-            ToEdge => {
-                if let Some(id) = link.at_edge {
-                    hand_in(&mut self.edges[link.edge].core, self.now, id, parcel);
-                }
-                if close {
-                    link.at_edge = None;
-                }
-            }
-        }
-    }
-}
-
-impl Way {
-    pub fn back(self) -> Self {
-        match self {
-            ToPop => ToEdge,
-            ToEdge => ToPop,
-        }
-    }
-}
-
-impl Link {
-    fn new(edge: usize, pop: Option<CarrierId>, at_edge: Option<CarrierId>) -> Self {
-        Self {
-            edge,
-            pop,
-            at_edge,
-            to_pop: Pipe::default(),
-            to_edge: Pipe::default(),
-        }
-    }
-
-    pub fn pipe(&mut self, way: Way) -> &mut Pipe {
-        match way {
-            ToPop => &mut self.to_pop,
-            ToEdge => &mut self.to_edge,
-        }
-    }
-}
-
-impl Pipe {
-    fn is_closed(&self) -> bool {
-        matches!(self.items.back(), Some(Parcel::Close(_)))
-    }
-}
-
-fn transmit<R: Role>(
-    endpoint: &mut Endpoint<R>,
-    now: Instant,
-    id: CarrierId,
-    batch: &mut Batch,
-    pipe: &mut Pipe,
-) -> bool {
-    endpoint.poll_transmit(now, id, batch);
-    if batch.is_empty() {
-        return false;
-    }
-    for item in batch.drain() {
-        pipe.items.push_back(match item {
-            Item::Frame(frame) => {
-                let message = message(frame.kind, frame.session, &frame.payload);
-                Parcel::Frame(Frame::decode(Envelope::decode(&message).unwrap()).unwrap())
-            }
-            Item::Ping(payload) => Parcel::Ping(payload),
-            Item::Close(code) => Parcel::Close(code),
-        });
-    }
-    true
-}
-
-fn hand_in<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: CarrierId, parcel: Parcel) {
-    match parcel {
-        Parcel::Frame(frame) => endpoint.handle_message(now, id, &encode(frame)),
-        Parcel::Ping(_) => endpoint.handle_alive(now, id),
-        Parcel::Pong(payload) => endpoint.handle_pong(now, id, &payload),
-        Parcel::Close(code) => endpoint.handle_carrier_closed(now, id, code),
     }
 }
 

@@ -1,0 +1,133 @@
+//! What is kept of a block of memory, and what is charged for it.
+
+use crate::common::{Way::ToPop, World, config, encode, hello};
+use bytes::Bytes;
+use std::sync::Arc;
+use titan_core::endpoint::{Batch, CloseMode, SessionId};
+use titan_proto::{Code, Frame, wire};
+
+/// A block of memory that tells whether anything still points into it.
+struct Block {
+    bytes: Vec<u8>,
+    _alive: Arc<()>,
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn block(bytes: Vec<u8>) -> (Bytes, Arc<()>) {
+    let alive = Arc::new(());
+    let _alive = Arc::clone(&alive);
+    (Bytes::from_owner(Block { bytes, _alive }), alive)
+}
+
+#[test]
+fn a_reply_pins_no_read_block() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    let reply = wire::Reply {
+        code: 0,
+        addresses: vec![Bytes::from_static(&[10, 0, 0, 1])],
+        upload_limit: 256 << 10,
+        ..wire::Reply::default()
+    };
+    let message = encode(Frame::Reply { session: 1, reply });
+    let mut bytes = vec![0; 288 << 10];
+    bytes[..message.len()].copy_from_slice(&message);
+    let (block, alive) = block(bytes);
+    let slice = block.slice(..message.len());
+    drop(block);
+    let link = world.link(0);
+    let carrier = world.links[link].pop.unwrap();
+    world.pop.handle_message(world.now, carrier, &slice);
+    drop(slice);
+    world.pop.settle(world.now);
+    assert_eq!(world.ended(id), None);
+    let reply = world.pop.reply(id).unwrap();
+    assert_eq!(*reply.addresses[0], [10, 0, 0, 1]);
+    assert_eq!(world.pop.usage().session_bytes, 0);
+    assert_eq!(Arc::strong_count(&alive), 1, "nothing else is pinned");
+}
+
+/// Opens a session at an edge that takes frames of a KiB, and 64 KiB in all.
+fn in_pieces(world: &mut World) -> (usize, SessionId) {
+    let mut greeting = hello(1, 1);
+    greeting.limits.as_mut().unwrap().data_max = 1 << 10;
+    let link = world.played_edge("node-0", greeting);
+    let id = world.open();
+    world.played_answer(link, 1, 64 << 10);
+    (link, id)
+}
+
+#[test]
+fn a_rest_is_charged_for_what_it_pins() {
+    let mut world = World::new(config(), 0);
+    let (link, id) = in_pieces(&mut world);
+    let (block, alive) = block(vec![1; 64 << 10]);
+    // The peer takes frames of 1 KiB, and its carrier stops before the last.
+    world.batch = 1 << 10;
+    world.pop.write(world.now, id, block);
+    let carrier = world.links[link].pop.unwrap();
+    let mut batch = Batch::new(60 << 10);
+    while world.pop.poll_ready().is_some() {}
+    world.pop.poll_transmit(world.now, carrier, &mut batch);
+    drop(batch);
+    for received in 1.. {
+        let ack = encode(Frame::Ack { received });
+        world.pop.handle_message(world.now, carrier, &ack);
+        assert_eq!(world.pop.usage().tunnels, 1, "{received}");
+        if world.pop.usage().resend_bytes == 0 {
+            break;
+        }
+    }
+    let charged = world.pop.usage().session_bytes;
+    assert!(
+        Arc::strong_count(&alive) == 1 || charged >= 32 << 10,
+        "64 KiB are pinned, charged are {charged}"
+    );
+}
+
+#[test]
+fn a_piece_on_its_way_is_charged_for_what_it_pins() {
+    let mut world = World::new(config(), 0);
+    let (link, id) = in_pieces(&mut world);
+    let (block, alive) = block(vec![1; 64 << 10]);
+    world.pop.write(world.now, id, block);
+    let carrier = world.links[link].pop.unwrap();
+    let mut batch = Batch::new(4 << 10);
+    while world.pop.poll_ready().is_some() {}
+    world.pop.poll_transmit(world.now, carrier, &mut batch);
+    drop(batch);
+    // What stays is given up; what left may have to be sent again.
+    world
+        .pop
+        .close(world.now, id, Code::Reset, CloseMode::Abort);
+    let usage = world.pop.usage();
+    assert!(
+        usage.resend_bytes > 0 && usage.session_bytes == 0,
+        "{usage:?}"
+    );
+    assert_eq!(Arc::strong_count(&alive), 1, "1 KiB pins 64");
+}
+
+#[test]
+fn no_more_of_an_answer_is_kept_than_an_answer_has() {
+    let mut world = World::new(config(), 1);
+    let id = world.open();
+    let mut addresses = vec![Bytes::from(vec![9; 17])];
+    addresses.extend((0..9).map(|last| Bytes::from(vec![10, 0, 0, last])));
+    let reply = wire::Reply {
+        addresses,
+        upload_limit: 1 << 10,
+        ..wire::Reply::default()
+    };
+    world.inject(world.link(0), ToPop, Frame::Reply { session: 1, reply });
+    let kept = &world.pop.reply(id).unwrap().addresses;
+    let expected: Vec<_> = (0..8)
+        .map(|last| Bytes::from(vec![10, 0, 0, last]))
+        .collect();
+    assert_eq!(*kept, expected);
+}

@@ -1,0 +1,262 @@
+//! The pool that all resend buffers draw on: what each tunnel and user has of it, and who gives it back.
+
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, demand, hello, millis, secs};
+use crate::offers::{connect_somewhere, offer_up, one_on_each, poor_pop};
+use bytes::Bytes;
+use titan_core::endpoint::{Batch, CloseMode, Config, Open, SessionId};
+use titan_proto::{Code, Frame};
+
+#[test]
+fn a_resend_pool_that_one_user_takes_all_of_slows_no_other() {
+    let time = |greedy: bool| {
+        let mut world = poor_pop(8 << 20, 9);
+        let on = one_on_each(&mut world, 1);
+        let (edge, (pop, at_edge)) = connect_somewhere(&mut world, 2);
+        for (&other, &id) in &on {
+            if greedy && other != edge {
+                let link = world.link(other);
+                world.links[link].to_pop.held = true;
+                while offer_up(&mut world, id, 64 << 10) > 0 {
+                    world.run();
+                }
+            }
+        }
+        let start = world.now;
+        let (mut sent, mut got, len) = (0, 0, 8 << 20);
+        while got < len {
+            sent += offer_up(&mut world, pop, len - sent);
+            world.run();
+            got += world.read_up(edge, at_edge).len();
+            world.wait(millis(1));
+        }
+        u64::try_from(world.now.since(start).as_millis()).unwrap()
+    };
+    let (alone, beside) = (time(false), time(true));
+    assert!(
+        beside * 5 <= alone * 6,
+        "{alone} ms alone, {beside} ms beside"
+    );
+}
+
+/// A POP with a resend pool of 64 KiB and small windows, and an edge.
+fn narrow() -> World {
+    let small = Config {
+        memory_budget: 256 << 10,
+        window_base: 4 << 10,
+        window_max: 4 << 10,
+        ..config()
+    };
+    let mut world = World::new(small, 0);
+    world.config = config();
+    world.add_edge("node-0");
+    world
+}
+
+/// Lets an edge come that the test plays, and opens a session there; returns its number too.
+fn at_played_edge(world: &mut World, group: u32) -> (usize, SessionId, u64) {
+    let link = world.played_edge("node-played", hello(1, 1));
+    for _ in 0..100 {
+        let id = world.open_with(Open { group, ..demand() });
+        let seen = world.wire.last();
+        if let Some(seen) = seen.filter(|seen| seen.link == link)
+            && let Frame::Create { session, .. } = seen.frame
+        {
+            world.played_answer(link, session, 1 << 20);
+            world.inject(link, ToPop, Frame::Ack { received: 1 });
+            return (link, id, session);
+        }
+        world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+        world.run();
+    }
+    panic!("the edge is never chosen");
+}
+
+#[test]
+fn a_peer_that_never_acknowledges_does_not_keep_the_resend_pool() {
+    let mut world = narrow();
+    let (id, at_edge) = world.connect();
+    let (link, mute, session) = at_played_edge(&mut world, 2);
+    world.wait(secs(1));
+    // It takes credit, which is nobody's, and nothing waits for what it does not say.
+    let pool = 64 << 10;
+    while world.pop.usage().resend_bytes < pool {
+        let data = Bytes::from(vec![1; 1 << 10]);
+        world.inject(link, ToPop, Frame::Data { session, data });
+        assert_eq!(world.read_down(mute).len(), 1 << 10);
+    }
+    world.wait(secs(15) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    world.wait(millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+    assert_eq!(world.ended(mute), Some(Code::TunnelLost));
+    assert_eq!(world.pop.usage().resend_bytes, 0);
+    world.links[0].to_pop.held = true;
+    while offer_up(&mut world, id, 10_000) > 0 {
+        world.run();
+    }
+    let kept = world.pop.usage().resend_bytes;
+    assert!(kept > pool / 3, "{kept} of {pool}");
+    world.links[0].to_pop.held = false;
+    world.run();
+    assert_eq!(world.ended(id), None);
+    assert!(!world.read_up(0, at_edge).is_empty());
+}
+
+#[test]
+fn a_slow_way_back_costs_no_tunnel() {
+    let mut world = poor_pop(1_000_000, 1);
+    let ids: Vec<_> = (1..=2)
+        .map(|group| world.connect_with(Open { group, ..demand() }))
+        .collect();
+    for _ in 0..4 {
+        world.links[0].to_pop.held = true;
+        for &(id, _) in &ids {
+            while offer_up(&mut world, id, 10_000) > 0 {
+                world.run();
+            }
+        }
+        let kept = world.pop.usage().resend_bytes;
+        assert!(kept > 125_000, "{kept}");
+        world.wait(secs(14));
+        world.links[0].to_pop.held = false;
+        world.wait(millis(100));
+        for &(_, edge) in &ids {
+            world.read_up(0, edge);
+        }
+        world.wait(millis(100));
+    }
+    assert_eq!(world.tunnel_gone(), None);
+}
+
+#[test]
+fn a_carrier_that_dies_costs_no_tunnel() {
+    let mut world = poor_pop(1_000_000, 1);
+    let (id, edge) = world.connect();
+    world.wait(secs(1));
+    // Nothing arrives any more; the last that comes back is younger than what is not acknowledged.
+    world.links[0].to_edge.held = true;
+    world.edges[0].online = false;
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent += offer_up(&mut world, id, 10_000);
+        world.run();
+    }
+    world.wait(millis(500));
+    world.send_down(0, edge, b"still there");
+    world.links[0].to_pop.held = true;
+    world.wait(secs(20));
+    assert_eq!(world.tunnel_gone(), None);
+    world.plug_in(0);
+    world.wait(secs(1));
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.data(ToEdge).len(), sent);
+}
+
+/// A POP with two tunnels. The peer of one has used up the resend pool; on the other one group fills the
+/// tunnel's floor, and `count` more have a little to send and will be passed over. Returns those.
+fn to_pass_over(count: u32) -> (World, Vec<(SessionId, SessionId)>) {
+    let mut world = narrow();
+    let mut ids: Vec<_> = (0..=count)
+        .map(|group| world.connect_with(Open { group, ..demand() }))
+        .collect();
+    world.wait(secs(1));
+    let (link, mute, session) = at_played_edge(&mut world, count + 1);
+    while world.pop.usage().resend_bytes < 64 << 10 {
+        let data = Bytes::from(vec![1; 1 << 10]);
+        world.inject(link, ToPop, Frame::Data { session, data });
+        world.read_down(mute);
+    }
+    world.links[0].to_pop.held = true;
+    let (first, _) = ids.remove(0);
+    assert_eq!(offer_up(&mut world, first, 4_000), 4_000);
+    world.run();
+    for &(id, _) in &ids {
+        assert_eq!(offer_up(&mut world, id, 100), 100);
+    }
+    (world, ids)
+}
+
+#[test]
+fn groups_that_go_away_leave_no_other_behind() {
+    for acknowledged_first in [false, true] {
+        let (mut world, ids) = to_pass_over(9);
+        world.run();
+        if acknowledged_first {
+            world.links[0].to_edge.blocked = true;
+            world.wait(millis(10));
+            world.links[0].to_pop.held = false;
+            world.wait(millis(30));
+        }
+        for &(id, _) in &ids[..8] {
+            world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+        }
+        world.run();
+        world.links[0].to_edge.blocked = false;
+        world.links[0].to_pop.held = false;
+        world.wait(secs(1));
+        assert_eq!(world.read_up(0, ids[8].1).len(), 100);
+    }
+}
+
+#[test]
+fn one_who_may_send_is_found_behind_many_who_may_not() {
+    let mut world = poor_pop(1_000_000, 2);
+    let users: Vec<_> = (1..=18)
+        .map(|group| one_on_each(&mut world, group))
+        .collect();
+    let (edge, other) = loop {
+        let (edge, ids) = connect_somewhere(&mut world, 99);
+        if edge == 1 {
+            break (edge, ids);
+        }
+    };
+    world.wait(secs(1));
+    for link in 0..2 {
+        world.links[link].to_pop.held = true;
+    }
+    let mut sent = 1;
+    while sent > 0 {
+        sent = users
+            .iter()
+            .map(|on| offer_up(&mut world, on[&0], 10_000))
+            .sum();
+        world.run();
+    }
+    // The first of them has the floor of the tunnel.
+    offer_up(&mut world, users[0][&1], 10_000);
+    world.run();
+    let before = world.data(ToEdge).len();
+    world.links[edge].to_edge.blocked = true;
+    for on in &users[1..] {
+        offer_up(&mut world, on[&1], 10_000);
+    }
+    offer_up(&mut world, other.0, 100);
+    world.run();
+    world.links[edge].to_edge.blocked = false;
+    world.run();
+    assert_eq!(world.data(ToEdge).len() - before, 100);
+    assert_eq!(world.read_up(edge, other.1).len(), 100);
+}
+
+#[test]
+fn a_batch_passes_over_some_and_its_carrier_comes_back_for_the_rest() {
+    let (mut world, ids) = to_pass_over(200);
+    let carrier = world.links[0].pop.unwrap();
+    let mut batch = Batch::new(64 << 10);
+    let (mut visits, mut calls) = (world.pop.counters().visits, 0);
+    while let Some(ready) = world.pop.poll_ready() {
+        assert_eq!(ready, carrier);
+        world.pop.poll_transmit(world.now, carrier, &mut batch);
+        assert!(batch.is_empty());
+        calls += 1;
+        let before = core::mem::replace(&mut visits, world.pop.counters().visits);
+        assert!(visits - before < 40, "{} in a turn", visits - before);
+    }
+    assert!((12..20).contains(&calls), "{calls} turns");
+    // Their tunnel's floor is theirs again, a few at a time.
+    world.links[0].to_pop.held = false;
+    world.wait(secs(5));
+    for (_, edge) in ids {
+        assert_eq!(world.read_up(0, edge).len(), 100);
+    }
+}
