@@ -7,8 +7,10 @@ use crate::titan::Titan;
 use std::fs;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use titan_runtime::telemetry::FILTER_VARIABLE;
 
 const DAEMONS: [&str; 4] = [
     env!("CARGO_BIN_EXE_titan"),
@@ -37,12 +39,26 @@ fn with_open_files(command: &mut Command, limits: &str) {
     *command = limited;
 }
 
+/// Waits until a daemon says in its log that it does not care. Whoever runs the tests may have had the signal
+/// ignored already, and then that alone shows who did.
+fn wait_until_ignored(log: &Path) {
+    eventually("the signal is ignored", PATIENCE, || {
+        let log = fs::read_to_string(log).unwrap();
+        log.contains("SIGHUP is ignored")
+    });
+}
+
 #[test]
 fn a_closed_terminal_ends_nothing() {
-    let mut titan = Titan::up();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut titan = Titan::up_changed(&["--allow-target", "127.0.0.0/8"], |command| {
+        let log = log.reopen().unwrap();
+        command.env(FILTER_VARIABLE, "info").stderr(log);
+    });
     let echo = echo();
     let mut stream = titan.connect(echo.address).unwrap();
     titan.process.signal("HUP");
+    wait_until_ignored(log.path());
     for _ in 0..3 {
         echoes(&mut stream).unwrap();
         echoes(&mut titan.connect(echo.address).unwrap()).unwrap();
@@ -55,11 +71,17 @@ fn a_closed_terminal_ends_nothing() {
 #[test]
 fn a_closed_terminal_ends_no_daemon_by_itself() {
     let (site, echo) = (Site::new(), echo());
-    let mut daemons = site.start_all("one");
+    let mut daemons = [
+        site.logged("manager", Site::manager),
+        site.logged("pop", Site::pop),
+        site.logged("edge", |site| site.edge("one")),
+    ];
+    site.wait_online("one", PATIENCE);
     let mut stream = site.connect(echo.address).unwrap();
     echoes(&mut stream).unwrap();
-    for daemon in &daemons {
+    for (daemon, name) in daemons.iter().zip(["manager", "pop", "edge"]) {
         daemon.signal("HUP");
+        wait_until_ignored(&site.log_of(name));
     }
     for _ in 0..3 {
         echoes(&mut stream).unwrap();
@@ -146,13 +168,15 @@ fn an_edge_comes_back_while_clients_take_every_descriptor_they_may() {
     echoes(&mut stream).unwrap();
     edge.kill();
     let _edge = site.logged("back", |site| site.edge("one"));
-    // What the first one leaves would be enough for one.
-    let _other = site.edge("two");
+    // What the first one and its session leave would be enough for two.
+    let _others = ["two", "three", "four"].map(|id| site.edge(id));
     eventually("it is back", PATIENCE, || {
         let log = fs::read_to_string(site.log_of("back")).unwrap();
         log.contains("tunnel stands")
     });
-    site.wait_online("two", PATIENCE);
+    for id in ["two", "three", "four"] {
+        site.wait_online(id, PATIENCE);
+    }
     drop(idle);
     site.wait_service(echo.address, PATIENCE);
 }
