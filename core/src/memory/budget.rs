@@ -128,11 +128,11 @@ impl Memory {
     /// which takes `queue_max` when memory is not short.
     pub(crate) fn queue_room(&self, user: UserId, queued: usize, queue_max: usize) -> usize {
         let used = self.used();
-        if used < self.marks.no_growth && !self.is_beyond_share(user) {
-            return queue_max;
-        }
+        let beyond = self.is_beyond_share(user);
         let least = usize::try_from(LEAST).unwrap_or(usize::MAX).min(queue_max);
-        let room = if used >= self.marks.shedding || self.is_beyond_share(user) {
+        let room = if used < self.marks.no_growth && !beyond {
+            queue_max
+        } else if used >= self.marks.shedding || beyond {
             if queued == 0 { least } else { 0 }
         } else {
             self.marks.slope(used, least, queue_max)

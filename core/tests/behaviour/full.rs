@@ -379,6 +379,27 @@ fn no_socket_is_read_for_crumbs() {
     assert!(world.pop.status(world.now, id).unwrap().send_room > 4000);
 }
 
+#[test]
+fn no_socket_is_read_into_more_than_is_left() {
+    let budget = 300_000;
+    let mut world = poor_pop(budget, 1);
+    let ids = of_each(&mut world, 1, 3);
+    for &(_, edge) in &ids[..2] {
+        assert_eq!(offer_down(&mut world, 0, edge, 75_000), 75_000);
+    }
+    world.run();
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Normal);
+    let left = budget - world.pop.usage().session_bytes;
+    let room = world.pop.status(world.now, ids[2].0).unwrap().send_room;
+    assert_eq!(room as u64, left);
+    // A queue may be that much longer.
+    world.links[0].to_edge.blocked = true;
+    assert_eq!(offer_up(&mut world, ids[2].0, 20_000), 20_000);
+    let left = budget - world.pop.usage().session_bytes;
+    let room = world.pop.status(world.now, ids[2].0).unwrap().send_room;
+    assert_eq!(room as u64, left);
+}
+
 // --- A dial is not standing still ---------------------------------------------------------------------
 
 #[test]
