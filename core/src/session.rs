@@ -201,11 +201,7 @@ impl<F: Flow> Session<F> {
     }
 
     /// Takes back what was framed for an exit that came to nothing, to be framed again.
-    pub(crate) fn take_back(
-        &mut self,
-        finished: bool,
-        again: impl DoubleEndedIterator<Item = Bytes>,
-    ) {
+    pub(crate) fn take_back(&mut self, finished: bool, again: impl Iterator<Item = Bytes>) {
         self.body.send.restart(finished, again);
     }
 }
