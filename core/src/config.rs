@@ -79,6 +79,13 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns within which time all that a peer was sent has to be acknowledged, over all carriers, if others
+    /// need what is kept for it: it may find its carrier dead, come back in the last moment, and find the
+    /// next one dead.
+    pub(crate) fn ack_within(&self) -> Duration {
+        self.grace + self.dead_after * 2
+    }
+
     /// Returns how many sessions a memory budget has room for that takes nothing from anybody: each with
     /// 4 KiB waiting either way, below the level from which newcomers are refused.
     #[must_use]

@@ -19,6 +19,7 @@
 
 mod audit;
 pub(crate) mod bearing;
+mod debt;
 mod members;
 pub(crate) mod numbering;
 mod pace;
@@ -36,6 +37,7 @@ use crate::time::{Duration, Instant};
 use crate::timer::Armed;
 use alloc::collections::VecDeque;
 use bearing::Bearing;
+use debt::Debt;
 use numbering::{Contradiction, Numbering, Outgoing};
 use pace::Pace;
 pub(crate) use roll::Answered;
@@ -70,6 +72,7 @@ pub(crate) struct Tunnel<P> {
     peer: P,
     limits: PeerLimits,
     bearing: Bearing,
+    debt: Debt,
     numbering: Numbering,
     /// Number of the last frame that was a session's.
     last_of_session: u64,
@@ -129,6 +132,7 @@ impl<P: Peer> Tunnel<P> {
             peer,
             limits,
             bearing: Bearing::Detached { until },
+            debt: Debt::default(),
             numbering: Numbering::new(resend_max, limits.resend_max),
             last_of_session: 0,
             roll: Roll::default(),
@@ -229,6 +233,7 @@ impl<P: Peer> Tunnel<P> {
     pub(crate) fn due_at(&self, config: &Config) -> Option<Instant> {
         [
             self.bearing.due_at(config),
+            self.debt.due_at(config),
             self.peer.leaves_at(),
             self.throttle.paused_until(),
         ]
@@ -414,6 +419,23 @@ impl<P: Peer> Tunnel<P> {
         if self.numbering.is_awaited() {
             self.bearing.await_ack(now);
         }
+        self.fall_due(now);
+    }
+
+    fn fall_due(&mut self, now: Instant) {
+        let (acknowledged, sent) = (self.numbering.acknowledged(), self.numbering.sent());
+        self.debt.fall_due(now, acknowledged, sent);
+    }
+
+    /// Tells whether the peer owes an acknowledgement for so long that neither a little of it now and then
+    /// nor another carrier is an excuse.
+    pub(crate) fn is_in_arrears(&self, now: Instant, config: &Config) -> bool {
+        self.debt.is_overdue(now, config)
+    }
+
+    /// Waits for so much longer for what it owes.
+    pub(crate) fn defer(&mut self, by: Duration) {
+        self.debt.put_off(by);
     }
 
     /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.
@@ -441,8 +463,11 @@ impl<P: Peer> Tunnel<P> {
         }
         let busy = full || !self.scheduler.is_empty();
         self.pace.acknowledged(now, freed, busy);
-        if freed > 0 && forgiving {
-            self.forgive(now);
+        if freed > 0 {
+            self.fall_due(now);
+            if forgiving {
+                self.forgive(now);
+            }
         }
         self.untold = true;
         Ok(())
@@ -457,6 +482,7 @@ impl<P: Peer> Tunnel<P> {
     /// Gives the peer as much longer to acknowledge something as it was not read.
     pub(crate) fn excuse(&mut self, now: Instant, unread: Duration) {
         self.bearing.excuse(now, unread);
+        self.debt.excuse(now, unread);
     }
 
     /// Waits anew for what the present carrier bore.
@@ -471,7 +497,9 @@ impl<P: Peer> Tunnel<P> {
         memory: &mut Memory,
     ) -> Result<(), Contradiction> {
         self.unpark(|_| true);
-        self.numbering.rewind(received, memory).map(|_| ())
+        self.numbering.rewind(received, memory)?;
+        self.debt.settle(self.numbering.acknowledged());
+        Ok(())
     }
 
     pub(crate) const fn rekey(&mut self, key: [u8; 32]) {
