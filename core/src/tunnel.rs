@@ -382,11 +382,14 @@ impl<P: Peer> Tunnel<P> {
 
     // --- Receiving --------------------------------------------------------------------------------
 
-    /// Counts a numbered frame as applied; its acknowledgement is due at once or at `ack_at`.
-    pub(crate) fn receive(&mut self, payload_len: usize, ack_at: Instant) {
-        let waits = self.roll.waiting() > 0 && planted::on(Planted::AckWaitsForSocket);
-        let at_once = self.numbering.receive(payload_len);
-        if !waits && self.bearing.owe_ack(at_once, ack_at) {
+    /// Counts a numbered frame as applied. Returns whether its acknowledgement is due at once.
+    pub(crate) const fn receive(&mut self, payload_len: usize) -> bool {
+        self.numbering.receive(payload_len)
+    }
+
+    /// Owes the peer an acknowledgement, at once or at `ack_at`.
+    pub(crate) fn owe_ack(&mut self, at_once: bool, ack_at: Instant) {
+        if self.bearing.owe_ack(at_once, ack_at) {
             self.untold = true;
         }
     }

@@ -117,7 +117,7 @@ impl<D: Desk> Engine<D> {
     fn audit_tunnels(&self) -> u64 {
         let (mut resend, mut owing, mut scarce) = (0, 0, 0);
         for (id, tunnel) in self.tunnels.iter() {
-            let (mut waiting, mut in_line) = (0, 0);
+            let mut in_line = 0;
             for session_id in tunnel.session_ids() {
                 let session = self.sessions.get(session_id);
                 let session = session.expect("a tunnel's session exists");
@@ -126,9 +126,8 @@ impl<D: Desk> Engine<D> {
                     "{session_id:?} is on the tunnel that knows it"
                 );
                 in_line += usize::from(session.is_in_line());
-                waiting += session.waiting();
             }
-            let kept = tunnel.audit(id, waiting, in_line);
+            let kept = tunnel.audit(id, in_line);
             if let Some(since) = tunnel.scarce() {
                 scarce += 1;
                 assert!(

@@ -156,12 +156,12 @@ impl<D: Desk> Engine<D> {
             return;
         };
         let on = session.tunnel();
-        let mut tunnel = on.and_then(|on| self.tunnels.get_mut(on));
+        let tunnel = on.and_then(|on| self.tunnels.get_mut(on));
         if planted::on(Planted::TailLostAtClose) {
             session.lose_tail(tunnel.as_deref());
         }
         session.conclude(now, &self.config);
-        session.recharge(now, id, &mut self.memory, tunnel.as_deref_mut());
+        session.recharge(now, id, &mut self.memory);
         if let (Some(on), Some(tunnel)) = (on, tunnel) {
             if session.is_done_with_tunnel() {
                 if session.leave(id, tunnel) {

@@ -202,8 +202,8 @@ impl<D: Desk> Engine<D> {
             if tunnel.carrier().is_none() && planted::on(Planted::CreditHeldBack) {
                 session.lose_window(count);
             }
-            let others_wait = tunnel.waiting() > session.waiting();
-            if !(others_wait && planted::on(Planted::CreditSharedByGroup)) {
+            let shared = planted::on(Planted::CreditSharedByGroup);
+            if !(shared && self.memory.held(session.user()) > session.held()) {
                 let rtt = tunnel.rtt().smoothed();
                 session.fit_window(now, rtt, &self.config, &mut self.memory);
                 session.return_credit();

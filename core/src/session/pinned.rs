@@ -16,9 +16,9 @@ impl<F: Flow> Session<F> {
         self.charge.user
     }
 
-    /// Returns what it is charged for bytes that wait for its socket.
-    pub(crate) const fn waiting(&self) -> u64 {
-        self.charge.held.waiting
+    /// Returns what it is charged for.
+    pub(crate) const fn held(&self) -> u64 {
+        self.charge.held.total
     }
 
     /// Returns how many bytes wait to be sent.
@@ -31,13 +31,7 @@ impl<F: Flow> Session<F> {
     }
 
     /// Brings the charges up to what the session holds now.
-    pub(crate) fn recharge<P: Peer>(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        memory: &mut Memory,
-        tunnel: Option<&mut Tunnel<P>>,
-    ) {
+    pub(crate) fn recharge(&mut self, now: Instant, id: SessionId, memory: &mut Memory) {
         let (old, waiting) = (self.charge.held, self.body.waiting());
         let total = planted::bend(Planted::HeldMiscounted, self.pinned(), |total| {
             let kept = self.body.send.stopped && !self.is_ended();
@@ -52,9 +46,6 @@ impl<F: Flow> Session<F> {
             charge.progress = Progress::since(now);
         }
         charge.held = new;
-        if let Some(tunnel) = tunnel {
-            tunnel.hold(old.waiting, waiting);
-        }
     }
 
     /// Gives everything back. The session is on no tunnel any more.
