@@ -50,7 +50,7 @@ use crate::memory::UserId;
 use crate::planted::{self, Planted};
 use crate::time::Instant;
 use crate::timer::Armed;
-use crate::tunnel::{Peer, Tunnel};
+use crate::tunnel::{Peer, Ticket, Tunnel};
 use alloc::boxed::Box;
 use bytes::Bytes;
 use charge::Pinned;
@@ -118,8 +118,8 @@ pub(crate) struct Session<F: Flow> {
     driver: Driver,
     /// In the engine's list of those that hold slices of a read block.
     unsettled: bool,
-    /// In the engine's list of those that wait for memory.
-    denied: bool,
+    /// Its place in the line of those of its user that wait for memory.
+    denied: Option<Ticket>,
     /// When bytes last moved.
     moved_at: Instant,
     timer: Armed,
@@ -166,7 +166,7 @@ impl<F: Flow> Session<F> {
             flow,
             driver: Driver::Told,
             unsettled: false,
-            denied: false,
+            denied: None,
             moved_at: now,
             timer: None,
             charge: Pinned::none(now, share.user),

@@ -43,8 +43,7 @@ use pace::Pace;
 pub(crate) use roll::Answered;
 use roll::Roll;
 use rtt::Rtt;
-use scheduler::Scheduler;
-pub(crate) use scheduler::{Ticket, Turn};
+pub(crate) use scheduler::{Scheduler, Ticket, Turn};
 use throttle::Throttle;
 use titan_proto::{Code, Frame};
 

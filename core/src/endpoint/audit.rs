@@ -5,7 +5,6 @@ use super::engine::Engine;
 use super::{Endpoint, Role};
 use crate::memory::{Memory, Tally};
 use crate::timer::{Armed, Timer};
-use alloc::collections::BTreeSet;
 
 /// What an endpoint holds now. A leak is a number that does not come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -74,11 +73,22 @@ impl<D: Desk> Engine<D> {
 
     /// Checks that whoever waits for memory is told of it, and that it is looked at who holds it.
     fn audit_pressure(&self) {
-        let denied: BTreeSet<_> = self.denied.iter().collect();
+        let mut denied = 0;
         for (id, session) in self.sessions.iter() {
-            let told = !session.is_denied() || denied.contains(&id);
-            assert!(told, "I6: {id:?} waits for memory in no list");
+            if let Some(ticket) = session.denied() {
+                denied += 1;
+                let user = session.user().slot();
+                assert!(
+                    self.denied.contains(user, ticket, id),
+                    "I6: {id:?} waits for memory in no line"
+                );
+            }
         }
+        assert_eq!(denied, self.denied.len(), "I6: who waits for memory");
+        assert!(
+            self.denied.is_consistent(),
+            "I6: users that wait for memory"
+        );
         let waits = !self.denied.is_empty() && self.memory.has_room();
         assert!(
             self.memory_timer.is_some() || !(waits || self.memory.is_tight()),

@@ -17,6 +17,13 @@ pub(crate) struct User {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct UserId(u32);
 
+impl UserId {
+    /// Returns the number that no other user has at the same time.
+    pub(crate) const fn slot(self) -> u32 {
+        self.0
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Users {
     ids: BTreeMap<User, UserId>,

@@ -80,7 +80,7 @@ impl<F: Flow> Session<F> {
     }
 
     /// Takes the session off its tunnel, and tells whether its place there is free now. The bytes that
-    /// still wait are charged to the process alone.
+    /// still wait stay charged to its user.
     pub(crate) fn leave<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) -> bool {
         match core::mem::replace(&mut self.place, Place::Adrift) {
             Place::Adrift => false,

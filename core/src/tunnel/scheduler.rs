@@ -62,6 +62,14 @@ struct Group {
 }
 
 impl Scheduler {
+    /// Makes one in which each group has one turn in a round, if each is charged one byte.
+    pub(crate) fn one_by_one() -> Self {
+        Self {
+            quantum: 1,
+            ..Self::default()
+        }
+    }
+
     /// Fits a round to what the carrier takes at once, in bytes: whoever waits for a turn on a slow one
     /// waits for little of everybody else.
     pub(crate) fn fit(&mut self, burst: usize) {

@@ -230,6 +230,53 @@ fn who_was_denied_memory_is_told_when_there_is_some() {
     }
 }
 
+/// Takes the sessions whose drivers are told of something.
+fn told(world: &mut World) -> Vec<SessionId> {
+    core::iter::from_fn(|| world.pop.poll_woken()).collect()
+}
+
+#[test]
+fn who_waits_for_memory_is_told_in_turn_with_other_users_some_at_a_time() {
+    let mut world = poor_pop(1_000_000, 1);
+    let open = |world: &mut World, group| world.connect_with(Open { group, ..demand() });
+    let ids: Vec<_> = (1..=6).map(|group| open(&mut world, group)).collect();
+    let mut waiting: Vec<_> = (0..200).map(|_| open(&mut world, 11).0).collect();
+    let other = open(&mut world, 12).0;
+    waiting.push(other);
+    while world.pop.memory_level() < MemoryLevel::Full {
+        for &(_, edge) in &ids {
+            offer_down(&mut world, 0, edge, 10_000);
+        }
+        world.run();
+    }
+    for &id in &waiting {
+        assert_eq!(world.pop.status(world.now, id).unwrap().send_room, 0);
+    }
+    // Who goes away is not waited for.
+    for id in waiting.drain(..4) {
+        world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+    }
+    world.run();
+    told(&mut world);
+    let visits = world.pop.counters().visits;
+    world.pop.release(world.now, ids[0].0, usize::MAX);
+    let looks = world.pop.counters().visits - visits;
+    assert!(looks < 60, "{looks} looks");
+    let mut seen = told(&mut world);
+    assert_eq!(seen.len(), 16);
+    assert!(seen[..2].contains(&other), "one of each user has its turn");
+    while seen.len() < waiting.len() {
+        world.now = world.now + millis(2);
+        world.pop.handle_timeout(world.now);
+        let more = told(&mut world);
+        assert!((1..=16).contains(&more.len()), "{}", more.len());
+        seen.extend(more);
+    }
+    seen.sort_unstable();
+    waiting.sort_unstable();
+    assert_eq!(seen, waiting);
+}
+
 #[test]
 fn a_full_endpoint_is_not_handed_anything_and_loses_nothing() {
     let mut world = poor_pop(1_000_000, 1);
