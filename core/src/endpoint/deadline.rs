@@ -56,7 +56,7 @@ impl<D: Desk> Engine<D> {
                 mark::hit(Mark::HelloTimeout);
                 self.dismiss(now, id, Code::HelloTimeout, Duration::ZERO);
             }
-            CarrierState::Bearing(_) => match carrier.listen(now, &self.config) {
+            CarrierState::Bearing(_) => match carrier.listen(now, &self.config, self.deaf) {
                 Silence::Dead => {
                     mark::hit(Mark::Silent);
                     self.forget_carrier(now, id, Code::Silent);

@@ -169,7 +169,7 @@ impl<D: Desk> Engine<D> {
             return;
         };
         let until = if self.deaf { now } else { self.hears_at };
-        let unread = carrier.excuse(until, self.deaf);
+        let unread = carrier.excuse(until);
         if unread > Duration::ZERO
             && let Some(tunnel) = carrier.tunnel()
         {

@@ -176,6 +176,38 @@ fn now_and_then_full(world: &mut World, seconds: u64, mut each: impl FnMut(&mut 
     assert_eq!(world.pop.counters().shed, 0);
 }
 
+#[test]
+fn a_carrier_that_nobody_came_to_read_meanwhile_is_not_silent() {
+    let mut world = poor_pop(1_000_000, 1);
+    let late = world.played_edge("node-9", hello(1, 1));
+    take_no_dials(&mut world, late);
+    world.links[late].to_pop.held = true;
+    let carrier = world.links[late].pop.unwrap();
+    let ids = of_each(&mut world, 1, 12);
+    let fill = |world: &mut World, ids: &[(SessionId, SessionId)]| {
+        for &(_, edge) in ids {
+            offer_down(world, 0, edge, 250_000);
+            world.run();
+        }
+        assert_eq!(world.pop.memory_level(), MemoryLevel::Full);
+    };
+    fill(&mut world, &ids[..6]);
+    assert!(!world.pop.takes_input(world.now, carrier));
+    for &(id, _) in &ids[..6] {
+        while !world.read_down(id).is_empty() {}
+    }
+    // It is its turn to be asked whether it is alive, and memory is used up again before it is read.
+    world.wait(secs(6));
+    fill(&mut world, &ids[6..]);
+    for _ in 0..6 {
+        for &(id, _) in &ids[6..] {
+            world.pop.release(world.now, id, 1000);
+        }
+        world.wait(secs(3));
+    }
+    assert!(world.links[late].pop.is_some(), "it was not read");
+}
+
 /// An edge that the test plays takes no more dials.
 fn take_no_dials(world: &mut World, link: usize) {
     let status = wire::Status {
