@@ -126,12 +126,11 @@ pub(crate) struct Session<F: Flow> {
     charge: Pinned,
 }
 
-/// Whose turns a session shares, and how many.
+/// Who pays for a session: whose turns it takes, how many, and whose memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
+pub(crate) struct Payer {
     pub(crate) group: u32,
     pub(crate) weight: u32,
-    /// Whom it is charged to.
     pub(crate) user: UserId,
 }
 
@@ -151,14 +150,14 @@ impl<F: Flow> Session<F> {
     /// Makes a session that a driver of this side opened. It is on no tunnel yet.
     pub(crate) fn opened(
         now: Instant,
-        share: Share,
+        payer: Payer,
         grants: Grants,
         attempt: F::Attempt,
         flow: F,
     ) -> Self {
         Self {
-            group: share.group,
-            weight: share.weight,
+            group: payer.group,
+            weight: payer.weight,
             place: Place::Adrift,
             phase: Phase::Dialling(Box::new(attempt)),
             body: Streams::new(now, grants.send, grants.recv, grants.window),
@@ -169,7 +168,7 @@ impl<F: Flow> Session<F> {
             denied: None,
             moved_at: now,
             timer: None,
-            charge: Pinned::none(now, share.user),
+            charge: Pinned::none(now, payer.user),
         }
     }
 
