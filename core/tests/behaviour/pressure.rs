@@ -378,3 +378,71 @@ fn a_growth_pool_that_one_user_takes_all_of_leaves_another_its_share() {
     // Windows double: what fits of a third of the pool.
     assert!(other >= 768 << 10, "{other} beside {greedy}");
 }
+
+/// Lets a client take what it is sent as fast as it comes, so that its window grows if it may.
+fn use_up_windows(world: &mut World, (pop, at_edge): (SessionId, SessionId)) {
+    for _ in 0..12 {
+        world.wait(millis(1));
+        for _ in 0..64 {
+            if offer_down(world, 0, at_edge, usize::MAX) == 0 {
+                break;
+            }
+            world.take_in_turn(pop);
+        }
+        world.run();
+    }
+}
+
+/// Lets clients of many users leave unread what they get, until that is so many bytes.
+fn fill_by_many(world: &mut World, ids: &[(SessionId, SessionId)], bytes: u64) {
+    for &(_, edge) in ids {
+        if world.pop.usage().session_bytes >= bytes {
+            return;
+        }
+        offer_down(world, 0, edge, usize::MAX);
+        world.run();
+    }
+    panic!("{:?}", world.pop.usage());
+}
+
+#[test]
+fn no_window_grows_from_three_fifths_of_the_budget_nor_beyond_a_share() {
+    let budget = 16 << 20;
+    for (same, part) in [(false, 61), (true, 42)] {
+        let mut world = poor_pop(budget, 1);
+        let groups = (0..60).map(|number| if same { 1 } else { 10 + number });
+        let many: Vec<_> = groups
+            .map(|group| world.connect_with(Open { group, ..demand() }))
+            .collect();
+        let ids = world.connect();
+        fill_by_many(&mut world, &many, budget / 100 * part);
+        let level = world.pop.memory_level();
+        assert_eq!(level == MemoryLevel::Normal, same, "{level:?}");
+        use_up_windows(&mut world, ids);
+        assert_eq!(world.pop.usage().growth_bytes, 0);
+        let core = &mut world.edges[0].core;
+        let room = core.status(world.now, ids.1).unwrap().send_room;
+        let most = if same { 64 << 10 } else { 256 << 10 };
+        assert!(room <= most, "{room} beyond its share: {same}");
+    }
+}
+
+#[test]
+fn growth_goes_back_when_windows_have_to_be_small() {
+    let budget = 16 << 20;
+    let mut world = poor_pop(budget, 1);
+    let many: Vec<_> = (10..70)
+        .map(|group| world.connect_with(Open { group, ..demand() }))
+        .collect();
+    let ids = world.connect();
+    use_up_windows(&mut world, ids);
+    assert!(world.pop.usage().growth_bytes > 0);
+    offer_down(&mut world, 0, ids.1, 1000);
+    fill_by_many(&mut world, &many, budget / 100 * 81);
+    assert!(
+        world.pop.usage().growth_bytes > 0,
+        "it has released nothing"
+    );
+    assert!(!world.read_down(ids.0).is_empty());
+    assert_eq!(world.pop.usage().growth_bytes, 0);
+}
