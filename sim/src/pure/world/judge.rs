@@ -17,8 +17,8 @@ use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
 /// What may be held beyond the memory budget: see "The bounds" in docs/design/memory.md. Here a turn brings
-/// in one message.
-const PER_TURN: u64 = 80 << 10;
+/// in one message, of which the last chunk may be half empty.
+const PER_CHUNK: u64 = 16 << 10;
 const PER_TUNNEL: u64 = 12 << 10;
 
 /// Sessions of a tunnel that are over but for frames that nobody takes, beyond twice the cap.
@@ -171,6 +171,7 @@ impl World {
     /// Audits every process that something happened to.
     pub(super) fn judge_touched(&mut self) {
         let budget = self.scenario.limits.memory_budget;
+        let data_max = self.scenario.limits.data_max as u64;
         let sessions_max = self.scenario.limits.sessions_max as usize;
         let early = self.scenario.flows.iter().map(|flow| flow.early);
         // Kept for another exit, and queued for the first.
@@ -186,7 +187,7 @@ impl World {
                 core.audit();
                 let usage = core.usage();
                 wants.pop_holds(pop, budget, usage);
-                judge_memory(budget, early, usage);
+                judge_memory(budget, data_max, early, usage);
             }
         }
         for host in self.edges.iter().filter(|host| host.touched) {
@@ -194,7 +195,7 @@ impl World {
                 core.audit();
                 let usage = core.usage();
                 wants.edge_holds(budget, usage);
-                judge_memory(budget, 0, usage);
+                judge_memory(budget, data_max, 0, usage);
                 let held = host.targets.peers.len() + host.dialling.len();
                 // Each is answered, also those beyond; what is answered waits for its carrier.
                 let answered = 2 * sessions_max + ANSWERS_MAX;
@@ -603,9 +604,10 @@ impl World {
 }
 
 /// Bytes that a client sends early are written without asking for room: when less than 80 % are held.
-fn judge_memory(budget: u64, early: u64, usage: Usage) {
+fn judge_memory(budget: u64, data_max: u64, early: u64, usage: Usage) {
     let unasked = budget / 5 * 4 + early;
-    let bound = budget.max(unasked) + budget / 64 + PER_TURN + PER_TUNNEL * usage.tunnels as u64;
+    let turn = data_max + PER_CHUNK;
+    let bound = budget.max(unasked) + budget / 64 + turn + PER_TUNNEL * usage.tunnels as u64;
     if usage.session_bytes + usage.resend_bytes > bound {
         violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));
     }
