@@ -412,6 +412,22 @@ fn no_socket_is_read_for_crumbs() {
 }
 
 #[test]
+fn sockets_of_a_user_beyond_its_share_are_read_a_little_at_a_time() {
+    let mut world = poor_pop(1_000_000, 1);
+    let ids = [1, 1, 1, 2].map(|group| world.connect_with(Open { group, ..demand() }));
+    for (_, edge) in &ids[..2] {
+        assert_eq!(offer_down(&mut world, 0, *edge, 230_000), 230_000);
+    }
+    world.run();
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Normal);
+    assert!(world.pop.short_of_memory(1).is_some());
+    world.links[0].to_edge.blocked = true;
+    assert_eq!(offer_up(&mut world, ids[2].0, 100_000), 4 << 10);
+    assert_eq!(offer_up(&mut world, ids[2].0, 1), 0);
+    assert_eq!(offer_up(&mut world, ids[3].0, 100_000), 100_000);
+}
+
+#[test]
 fn no_socket_is_read_into_more_than_is_left() {
     let budget = 300_000;
     let mut world = poor_pop(budget, 1);
