@@ -92,6 +92,18 @@ fn counted(site: &Site) -> Value {
     json!([user["uploaded"], user["downloaded"]])
 }
 
+/// Asserts that what has to be written is not done, and that the operator hears so.
+fn acts_are_refused(site: &Site) {
+    for act in [
+        &["user", "create", "late"][..],
+        &["user", "delete", "early"],
+        &["node", "kick", "one"],
+    ] {
+        let (code, said) = titan(site, act);
+        assert_eq!(code, AWAY, "{act:?}: {said}");
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_what_has_to_be_written_and_loses_nothing() {
     const WORD: u64 = 5;
@@ -113,15 +125,7 @@ fn a_full_disk_refuses_what_has_to_be_written_and_loses_nothing() {
 
     manager.fill(true);
     pop.fill(true);
-    // What has to be written is not done, and the operator hears why.
-    for act in [
-        &["user", "create", "late"][..],
-        &["user", "delete", "early"],
-        &["node", "kick", "one"],
-    ] {
-        let (code, said) = titan(&site, act);
-        assert_eq!(code, AWAY, "{act:?}: {said}");
-    }
+    acts_are_refused(&site);
     assert!(manager.has_said("the store is away"));
     // What is only read is answered.
     let (code, said) = titan(&site, &["user", "list"]);
