@@ -1,6 +1,7 @@
 //! A store in a real redis-server.
 
 mod access;
+mod confirmed;
 mod dictionary;
 mod failover;
 mod faults;
