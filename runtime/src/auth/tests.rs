@@ -48,7 +48,8 @@ fn user(name: &str) -> NewUser {
 
 impl Setting {
     async fn login(&self, user: &str, password: &str) -> Result<Login, Code> {
-        self.auth.verify(user, password.as_bytes(), CLIENT).await
+        let answer = self.auth.verify(user, password.as_bytes(), CLIENT);
+        timeout(PATIENCE, answer).await.expect("it is answered")
     }
 
     fn cached(&self, user: &str, password: &str) -> Option<Result<Login, Code>> {
