@@ -60,7 +60,7 @@ fn name(network: &Network, name: &'static str, addresses: &[SocketAddr]) -> Dest
 #[test]
 fn the_network_of_an_interface_that_appears_is_forbidden_from_then_on() {
     run(Config::new(1), async |network| {
-        let (overlay, client, mut targets) = with_an_edge(&network).await;
+        let (_overlay, client, mut targets) = with_an_edge(&network).await;
         let near = targets.start(9).await;
         let far = SocketAddr::from(([46, 0, 0, 9], 80));
         targets.serve(&network.host("far", far.ip()), far).await;
@@ -188,7 +188,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn lines(&self, with: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let bytes = self.0.lock().expect("no writer panics").clone();
+        let text = String::from_utf8(bytes).expect("lines are texts");
         let lines = text.lines().filter(|line| line.contains(with));
         lines.map(str::to_owned).collect()
     }
@@ -196,7 +197,7 @@ impl Log {
 
 impl io::Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(line)
+        self.0.lock().expect("no writer panics").write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
