@@ -255,6 +255,7 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
         }
     }
     world.run();
+    world.check();
     ledger.check(world);
     let exits = world.pop.explain(world.now, None).len();
     assert_eq!(exits, world.pop.usage().tunnels, "every tunnel is an exit");
