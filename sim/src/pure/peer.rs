@@ -23,7 +23,10 @@ fn judge_room<R: Role>(endpoint: &Endpoint<R>, room: u64) {
     let (budget, usage) = (endpoint.config().memory_budget, endpoint.usage());
     let left = budget.saturating_sub(usage.session_bytes + usage.resend_bytes);
     if room > left {
-        violated(4, format_args!("room for {room} bytes, and {left} are left"));
+        violated(
+            4,
+            format_args!("room for {room} bytes, and {left} are left"),
+        );
     }
 }
 

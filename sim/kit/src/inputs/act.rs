@@ -254,6 +254,11 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             }
         }
     }
+    look_over(world, ledger);
+}
+
+/// Lets everything happen that follows, and looks at all of it.
+fn look_over(world: &mut World, ledger: &mut Ledger) {
     world.run();
     world.check();
     ledger.check(world);
