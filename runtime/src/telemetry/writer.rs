@@ -164,22 +164,28 @@ impl Shared {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes lines as they come, for as long as the process lives. A panic costs a line, not the log.
+    /// Writes lines as they come, for as long as the process lives. A panic costs the line that it was about, not
+    /// the log: what tells of losses and of what was left out is told again.
     fn write(&self, mut out: Output<impl Write>) {
         self.writer.get_or_init(|| thread::current().id());
         let mut lost = 0;
         loop {
-            let step = || self.step(&mut out, &mut lost);
+            let mut is_line = false;
+            let step = || {
+                let next = self.next(lost > 0);
+                is_line = matches!(next, Next::Entry(Entry::Line(_)));
+                self.step(next, &mut out, &mut lost);
+            };
             if catch_unwind(AssertUnwindSafe(step)).is_err() {
-                lost += 1;
+                lost += u64::from(is_line);
                 out.torn = true;
             }
         }
     }
 
     /// Does what is to be done next.
-    fn step(&self, out: &mut Output<impl Write>, lost: &mut u64) {
-        match self.next(*lost > 0) {
+    fn step(&self, next: Next, out: &mut Output<impl Write>, lost: &mut u64) {
+        match next {
             Next::Retry => drop(self.tell_lost(out, lost)),
             Next::TellLeftOut => self.tell_left_out(out, lost),
             Next::Entry(Entry::Lost(count)) => {

@@ -206,6 +206,8 @@ fn what_was_left_out_is_told_once_it_can_be_written() {
     let left_out = EVENTS - passed.load(Ordering::Relaxed);
     let words = format!(" {left_out} more like `flood` were left out");
     assert!(left_out > 0 && told[0].ends_with(&words), "{text}");
+    // No line was.
+    assert!(!text.contains("were lost"), "{text}");
 }
 
 /// Asks from within a write that everything be written.
