@@ -39,7 +39,7 @@ pub enum TokenCommand {
 pub enum KeyCommand {
     /// List the keys that are good, and those that were revoked.
     List,
-    /// Revoke a key, for good: of a manager that was stolen, say. One that lives makes another.
+    /// Revoke a key: of a manager that was stolen, say. One that lives makes another.
     Revoke {
         /// The public key, as the list has it.
         key: String,

@@ -168,7 +168,7 @@ pub(super) fn routes<E: Env, S: Store>(routes: Routes<E, S>) -> Routes<E, S> {
                 Method::Delete,
                 "/v1/keys/{key}",
                 "key.revoke",
-                "Revokes the key of a manager, for good",
+                "Revokes the key of a manager",
                 ADMIN,
             ),
             revoke_key,

@@ -78,8 +78,8 @@ impl KeyRing {
         Err(too_many())
     }
 
-    /// Revokes a key at `now` (Unix seconds), for good, and returns it; none if there is none such. Repeating it
-    /// changes nothing, and is answered as the first time: when the store keeps it.
+    /// Revokes a key at `now` (Unix seconds), as long as it is among the last 64, and returns it; none if
+    /// there is none such. Repeating it changes nothing, and is answered as the first time: when the store keeps it.
     ///
     /// # Errors
     /// Fails as the store does.
