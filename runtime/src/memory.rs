@@ -8,31 +8,46 @@ use titan_core::endpoint::Config;
 
 /// Cuts the limit of a POP's sessions down to what its budget has room for, and says so.
 pub fn fit_pop(limits: &mut Limits) {
-    let names = ("limits.memory_budget_bytes", "limits.sessions_max");
-    limits.clients_max = fit(names, limits.memory_budget_bytes, limits.clients_max);
+    let (configured, budget) = (limits.clients_max, limits.memory_budget_bytes);
+    limits.clients_max = configured.min(fitting(budget));
+    if limits.clients_max < configured {
+        tracing::warn!(
+            configured,
+            fitting = limits.clients_max,
+            budget,
+            "limits.memory_budget_bytes has no room for as many sessions as limits.sessions_max says: raise it \
+             or lower the setting"
+        );
+    }
 }
 
 /// Cuts the limit of the sessions of each edge of a process down to what its part of the budget has room for,
 /// and says so.
 pub fn fit_edge(config: &mut EdgeConfig) {
-    let names = ("memory_budget_bytes", "sessions_max");
-    let each = config.memory_budget_bytes / u64::from(config.copies.max(1));
-    config.sessions_max = fit(names, each, config.sessions_max);
-}
-
-fn fit((budget_key, key): (&str, &str), budget: u64, configured: u32) -> u32 {
-    let fitting = u32::try_from(Config::sessions_fitting(budget));
-    // One without a session would be of no use.
-    let fitting = fitting.unwrap_or(u32::MAX).max(1);
-    if fitting < configured {
+    let configured = config.sessions_max;
+    cut_edge(config);
+    if config.sessions_max < configured {
         tracing::warn!(
             configured,
-            fitting,
-            budget,
-            "{budget_key} has no room for as many sessions as {key} says: raise it or lower the setting"
+            fitting = config.sessions_max,
+            budget = config.memory_budget_bytes,
+            copies = config.copies,
+            "memory_budget_bytes, of which each copy has an equal part, has no room for as many sessions as \
+             sessions_max says: raise it or lower the setting"
         );
     }
-    configured.min(fitting)
+}
+
+/// As [`fit_edge`], where nobody can change the settings: without a word.
+pub(crate) fn cut_edge(config: &mut EdgeConfig) {
+    let each = config.memory_budget_bytes / u64::from(config.copies.max(1));
+    config.sessions_max = config.sessions_max.min(fitting(each));
+}
+
+/// Returns how many sessions fit, one at least: without, a process would be of no use.
+fn fitting(budget: u64) -> u32 {
+    let fitting = u32::try_from(Config::sessions_fitting(budget));
+    fitting.unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

@@ -241,12 +241,31 @@ async fn start(
     })
 }
 
-/// Cuts the limits of the POP down to its share of the process's descriptors, and to its memory.
+/// Cuts the limits of the POP down to its share of the process's descriptors. They fit into its memory.
 fn fitted(mut config: PopConfig) -> PopConfig {
     Descriptors::raise()
         .share(CONNECTION_DESCRIPTORS)
         .fit_pop(&mut config);
-    memory::fit_pop(&mut config.limits);
+    config
+}
+
+/// Returns what the edges are started with, cut down to their share of the process's descriptors and their parts
+/// of its memory.
+fn edges(args: &UpArgs, manager: &str, ca: Option<PathBuf>, join: &Secret) -> EdgeConfig {
+    let mut config = EdgeConfig {
+        node_id: "edge".into(),
+        manager: manager.to_owned(),
+        join: Some(join.clone()),
+        allow_targets: args.allow_targets.clone(),
+        insecure: args.insecure,
+        copies: u32::from(args.edges),
+        ca,
+        ..EdgeConfig::default()
+    };
+    Descriptors::raise()
+        .share(CONNECTION_DESCRIPTORS)
+        .fit_edge(&mut config);
+    memory::cut_edge(&mut config);
     config
 }
 
@@ -259,20 +278,7 @@ async fn start_edges(
     stopping: &Stopping,
     daemons: &mut Vec<Daemon>,
 ) -> Result<(), Box<dyn Error>> {
-    let mut config = EdgeConfig {
-        node_id: "edge".into(),
-        manager: manager.to_owned(),
-        join: Some(join.clone()),
-        allow_targets: args.allow_targets.clone(),
-        insecure: args.insecure,
-        copies: u32::from(args.edges),
-        ca: ca.clone(),
-        ..EdgeConfig::default()
-    };
-    Descriptors::raise()
-        .share(CONNECTION_DESCRIPTORS)
-        .fit_edge(&mut config);
-    memory::fit_edge(&mut config);
+    let config = edges(args, manager, ca.clone(), join);
     let tls = match &ca {
         Some(ca) => Some(client_config(Some(ca))?),
         None => None,
@@ -406,22 +412,76 @@ async fn ended(daemons: &[Daemon]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{self, Write};
+    use std::path::Path;
+    use std::sync::mpsc;
 
-    #[tokio::test]
-    async fn only_a_password_that_was_drawn_has_the_hash_of_those() {
-        let data = tempfile::tempdir().unwrap();
-        let mut args = UpArgs {
+    fn args(data: &Path) -> UpArgs {
+        UpArgs {
             listen: ([127, 0, 0, 1], 0).into(),
             manager: ([127, 0, 0, 1], 0).into(),
             tunnels: ([127, 0, 0, 1], 0).into(),
-            data: data.path().to_owned(),
+            data: data.to_owned(),
             edges: 1,
             user: None,
             truthful: false,
             allow_targets: Vec::new(),
             insecure: true,
             json: false,
+        }
+    }
+
+    /// Returns what is said meanwhile.
+    fn said(act: impl FnOnce()) -> String {
+        let (sender, lines) = mpsc::channel();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || Said(sender.clone()));
+        tracing::subscriber::with_default(subscriber.finish(), act);
+        let bytes = lines.try_iter().flatten().collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    struct Said(mpsc::Sender<Vec<u8>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Nobody listens any more once all is said.
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn many_edges_fit_into_memory_and_no_setting_is_named_that_nobody_can_change() {
+        const BUDGET: &str = "memory_budget_bytes";
+        let data = tempfile::tempdir().unwrap();
+        let join = Secret::load_or_create(&data.path().join(JOIN_SECRET_FILE), [1; 32]).unwrap();
+        let args = UpArgs {
+            edges: 8,
+            ..args(data.path())
         };
+        let said_of_edges = said(|| {
+            let config = edges(&args, "http://127.0.0.1:1", None, &join);
+            assert!(config.sessions_max <= 3_276, "{}", config.sessions_max);
+        });
+        assert!(!said_of_edges.contains(BUDGET), "{said_of_edges}");
+        // Of an edge on its own it is.
+        let mut alone = EdgeConfig {
+            copies: 8,
+            ..EdgeConfig::default()
+        };
+        let said_of_it = said(|| memory::fit_edge(&mut alone));
+        assert!(said_of_it.contains(BUDGET), "{said_of_it}");
+        assert_eq!(alone.sessions_max, 3_276);
+    }
+
+    #[tokio::test]
+    async fn only_a_password_that_was_drawn_has_the_hash_of_those() {
+        let data = tempfile::tempdir().unwrap();
+        let mut args = args(data.path());
         let (env, store) = (
             TokioEnv::new(),
             Embedded::open(&Location::Memory, Mode::Inline).unwrap(),
