@@ -189,17 +189,19 @@ impl Link {
     }
 }
 
-/// Says of a refusal that it is not the whole truth: an earlier try was not answered.
+/// Says of a refusal that it is not the whole truth: an earlier try was not answered. What may not be repeated
+/// (`Exists`), is no act (`Superseded`) or was not even asked (`TooLarge`) is never refused so.
 fn doubtful(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(text) => StoreError::unavailable(format!(
-            "{text}; it was tried before without an answer, and may have happened"
-        )),
-        error @ (StoreError::Exists
-        | StoreError::Window
-        | StoreError::Superseded
-        | StoreError::TooLarge) => error,
-    }
+    let text = match error {
+        StoreError::Unavailable(text) => text,
+        error @ StoreError::Window => format!("Redis: {error}"),
+        error @ (StoreError::Exists | StoreError::Superseded | StoreError::TooLarge) => {
+            return error;
+        }
+    };
+    StoreError::unavailable(format!(
+        "{text}; it was tried before without an answer, and may have happened"
+    ))
 }
 
 /// Waits until a replica has what was asked over this connection, if one is connected. If the same was asked

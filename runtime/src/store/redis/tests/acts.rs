@@ -15,6 +15,7 @@ const PRIMARY: &str =
 const PRIMARY_ALONE: &str = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
 const REPLICA: &str = "*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:0\r\n";
 const FULL: &str = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+const WINDOW: &str = "-WINDOW the start must be before the end\r\n";
 
 /// The run of the server, by which its connections begin.
 const RUN: &str = "the-run";
@@ -211,16 +212,21 @@ async fn a_refusal_does_not_hide_an_earlier_try_without_an_answer() {
         error.contains("OOM") && !error.contains("may have happened"),
         "{error}"
     );
-    let server = Server::start(|connection, command| match (connection, command) {
-        (1, ACT) => HangUp,
-        (_, ACT) => Say(FULL),
-        _ => Usual,
-    });
-    let server = server.await;
-    let error = server.order().await.unwrap_err().to_string();
-    assert_eq!(server.asked(ACT), [1, 2]);
-    assert!(
-        error.contains("OOM") && error.contains("may have happened"),
-        "{error}"
-    );
+    for (said, shown) in [
+        (FULL, "OOM"),
+        (WINDOW, "the start must be before the end"),
+    ] {
+        let server = Server::start(move |connection, command| match (connection, command) {
+            (1, ACT) => HangUp,
+            (_, ACT) => Say(said),
+            _ => Usual,
+        });
+        let server = server.await;
+        let error = server.order().await.unwrap_err().to_string();
+        assert_eq!(server.asked(ACT), [1, 2], "{shown}");
+        assert!(
+            error.contains(shown) && error.contains("may have happened"),
+            "{error}"
+        );
+    }
 }
