@@ -183,7 +183,8 @@ impl Link {
             .await
             .map_err(Failure::Server)?;
         if manner.keep {
-            confirm(&mut connected, attempt.may_have_happened).await?;
+            let may_be_elsewhere = attempt.may_have_happened || wrote_nothing(&value);
+            confirm(&mut connected, may_be_elsewhere).await?;
         }
         Ok(value)
     }
@@ -204,9 +205,15 @@ fn doubtful(error: StoreError) -> StoreError {
     ))
 }
 
-/// Waits until a replica has what was asked over this connection, if one is connected. If the same was asked
-/// over another one before, this one may have written nothing.
-async fn confirm(connected: &mut Connected, was_asked_before: bool) -> Result<(), Failure> {
+/// Tells whether a script that deletes answers that there was nothing to delete: it may have been deleted over
+/// another connection, and at no replica yet.
+fn wrote_nothing(value: &Value) -> bool {
+    matches!(value, Value::Int(0))
+}
+
+/// Waits until a replica has what was asked over this connection, if one is connected; or over another one, if
+/// this one may have written nothing.
+async fn confirm(connected: &mut Connected, may_be_elsewhere: bool) -> Result<(), Failure> {
     let connection = &mut connected.connection;
     let role: Vec<Value> = redis::cmd("ROLE")
         .query_async(connection)
@@ -229,9 +236,9 @@ async fn confirm(connected: &mut Connected, was_asked_before: bool) -> Result<()
         .exec_async(connection)
         .await;
     match marked {
-        // What deletes passes a server that is full, and has written itself, unless another try did.
+        // What deletes passes a server that is full, and has written itself.
         Err(error) if error.code() == Some("OOM") => {
-            if was_asked_before {
+            if may_be_elsewhere {
                 return Err(Failure::Unconfirmed);
             }
         }

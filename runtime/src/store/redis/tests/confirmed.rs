@@ -154,6 +154,29 @@ async fn what_was_answered_is_at_the_replica() {
     assert_eq!(changes, ["n"]);
 }
 
+/// What a full server takes is only what deletes, and then no mark behind it: whoever repeats a removal that no
+/// replica confirmed, over another connection, is not told that one has it.
+#[tokio::test]
+async fn a_full_server_answers_a_removal_only_if_it_has_written_it() {
+    let pair = furnished().await;
+    let _: String = command(&pair.primary.url(0), &["CONFIG", "SET", "maxmemory", "1"]).await;
+    for gone in ["blacklist", "user"] {
+        let remove = async || match gone {
+            "blacklist" => {
+                let subject = Subject::Node("listed".to_owned());
+                pair.store.blacklist_remove(vec![subject]).await
+            }
+            _ => pair.store.delete_user("gone").await.map(drop),
+        };
+        remove().await.unwrap();
+        let error = remove().await.unwrap_err().to_string();
+        assert!(error.contains("no replica confirms"), "{gone}: {error}");
+    }
+    let _: String = command(&pair.primary.url(0), &["CONFIG", "SET", "maxmemory", "0"]).await;
+    let subject = Subject::Node("listed".to_owned());
+    eventually(|| pair.store.blacklist_remove(vec![subject.clone()])).await;
+}
+
 #[tokio::test]
 async fn a_key_that_is_revoked_once_more_waits_for_a_replica_too() {
     let pair = furnished().await;

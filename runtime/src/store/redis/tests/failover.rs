@@ -12,7 +12,7 @@ use titan_kit::redis_server::{Fsync, RedisServer};
 
 /// A primary and its replica, and an address that leads to the primary.
 pub(super) struct Pair {
-    primary: RedisServer,
+    pub(super) primary: RedisServer,
     pub(super) replica: RedisServer,
     ports: [u16; 2],
     relay: Relay,
