@@ -5,7 +5,7 @@ use crate::process::{Process, eventually};
 use crate::server::{PATIENCE, Server};
 use crate::site::{Site, echoes};
 use crate::socks;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,13 +30,6 @@ fn exchanges() -> Server {
         });
         UP.receive_to_end(&mut &stream)?;
         sender.join().unwrap()
-    })
-}
-
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
     })
 }
 
@@ -84,7 +77,7 @@ fn a_pop_asked_to_end_finishes_its_transfer_first() {
 
 #[test]
 fn a_pop_ordered_to_drain_hands_its_edge_on_and_ends() {
-    let (site, server, other) = (Site::new(), exchanges(), echo());
+    let (site, server, other) = (Site::new(), exchanges(), Server::echo());
     let [_manager, mut pop, _edge] = site.start_all("one");
     let (_second, proxy) = site.another_pop();
     let stream = site.connect(server.address).unwrap();
@@ -102,7 +95,7 @@ fn a_pop_ordered_to_drain_hands_its_edge_on_and_ends() {
 #[test]
 fn a_pop_asked_twice_ends_promptly() {
     for interrupt in [false, true] {
-        let (site, server) = (Site::new(), echo());
+        let (site, server) = (Site::new(), Server::echo());
         let [_manager, mut pop, _edge] = site.start_all("one");
         let mut session = site.connect(server.address).unwrap();
         echoes(&mut session).unwrap();
@@ -125,7 +118,7 @@ fn a_pop_asked_twice_ends_promptly() {
 
 #[test]
 fn a_pop_without_sessions_ends_promptly() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, mut pop, _edge] = site.start_all("one");
     pop.terminate();
     ends_well(&mut pop);
@@ -135,7 +128,7 @@ fn a_pop_without_sessions_ends_promptly() {
 
 #[test]
 fn an_edge_asked_to_end_finishes_its_transfer_first() {
-    let (site, server, other) = (Site::new(), exchanges(), echo());
+    let (site, server, other) = (Site::new(), exchanges(), Server::echo());
     let [_manager, _pop, mut edge] = site.start_all("one");
     let stream = site.connect(server.address).unwrap();
     exchange(stream, || {
@@ -150,7 +143,7 @@ fn an_edge_asked_to_end_finishes_its_transfer_first() {
 
 #[test]
 fn an_edge_asked_twice_ends_promptly() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, _pop, mut edge] = site.start_all("one");
     let mut session = site.connect(server.address).unwrap();
     echoes(&mut session).unwrap();

@@ -107,10 +107,7 @@ fn acts_are_refused(site: &Site) {
 #[test]
 fn a_full_disk_refuses_what_has_to_be_written_and_loses_nothing() {
     const WORD: u64 = 5;
-    let server = Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    });
+    let server = Server::echo();
     let site = Site::new();
     let mut manager = Daemon::of(site.manager_changed("", spared));
     let mut pop = Daemon::of(site.pop_changed("", spared));

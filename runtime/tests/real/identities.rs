@@ -5,7 +5,6 @@ use crate::server::{PATIENCE, Server};
 use crate::site::{Site, echoes};
 use crate::socks;
 use std::fs;
-use std::io;
 use std::time::{Duration, Instant};
 
 /// How soon the older edge has come again, was turned away, and that is told: it comes every 5 s and a bit.
@@ -14,17 +13,10 @@ const CONTEST: Duration = Duration::from_secs(15);
 /// How soon the older edge is back.
 const RETURN: Duration = Duration::from_secs(12);
 
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
-
 #[test]
 fn two_edges_with_one_id_are_told_of_and_the_older_is_back_when_the_newer_leaves() {
     let site = Site::new();
-    let server = echo();
+    let server = Server::echo();
     let _manager = site.manager();
     let _pop = site.logged("pop", |site| site.pop());
     let _older = site.logged("older", |site| site.edge("one"));
@@ -62,7 +54,7 @@ fn two_edges_with_one_id_are_told_of_and_the_older_is_back_when_the_newer_leaves
 
 #[test]
 fn of_two_pops_with_one_id_the_older_ends_and_says_why_and_the_newer_serves() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let _manager = site.manager();
     let mut older = site.logged("older", |site| site.pop());
     let _edge = site.edge("one");

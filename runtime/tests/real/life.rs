@@ -19,13 +19,6 @@ const DAEMONS: [&str; 4] = [
     env!("CARGO_BIN_EXE_titan-edge"),
 ];
 
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
-
 /// Has a command run by a shell that first limits its descriptors.
 fn with_open_files(command: &mut Command, limits: &str) {
     let mut limited = Command::new("sh");
@@ -55,7 +48,7 @@ fn a_closed_terminal_ends_nothing() {
         let log = log.reopen().unwrap();
         command.env(FILTER_VARIABLE, "info").stderr(log);
     });
-    let echo = echo();
+    let echo = Server::echo();
     let mut stream = titan.connect(echo.address).unwrap();
     titan.process.signal("HUP");
     wait_until_ignored(log.path());
@@ -70,7 +63,7 @@ fn a_closed_terminal_ends_nothing() {
 
 #[test]
 fn a_closed_terminal_ends_no_daemon_by_itself() {
-    let (site, echo) = (Site::new(), echo());
+    let (site, echo) = (Site::new(), Server::echo());
     let mut daemons = [
         site.logged("manager", Site::manager),
         site.logged("pop", Site::pop),
@@ -164,7 +157,7 @@ fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
     let titan = Titan::up_changed(&["--allow-target", "127.0.0.0/8"], |command| {
         with_open_files(command, "ulimit -n 220");
     });
-    let echo = echo();
+    let echo = Server::echo();
     let mut stream = titan.connect(echo.address).unwrap();
     let idle = crowd(titan.proxy);
     echoes(&mut stream).unwrap();
@@ -177,7 +170,7 @@ fn out_of_descriptors_newcomers_are_refused_at_once_and_what_runs_goes_on() {
 
 #[test]
 fn an_edge_comes_back_while_clients_take_every_descriptor_they_may() {
-    let (site, echo) = (Site::new(), echo());
+    let (site, echo) = (Site::new(), Server::echo());
     let _manager = site.manager();
     // Clients that say nothing stay for longer than this takes.
     let patience = "[limits]\nclient_handshake_timeout = \"10m\"\n";
@@ -207,7 +200,7 @@ fn an_edge_comes_back_while_clients_take_every_descriptor_they_may() {
 
 #[test]
 fn new_sessions_go_past_an_edge_that_has_no_descriptors_left() {
-    let (site, echo) = (Site::new(), echo());
+    let (site, echo) = (Site::new(), Server::echo());
     let (_manager, _pop) = (site.manager(), site.pop());
     let _full = site.edge_with("full", |command| {
         with_open_files(command, "ulimit -n 128");

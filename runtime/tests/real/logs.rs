@@ -5,7 +5,7 @@ use crate::site::echoes;
 use crate::socks::{self, Host};
 use crate::titan::Titan;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
@@ -39,18 +39,11 @@ fn serves(titan: &Titan, echo: &Server) {
     echoes(&mut titan.connect(echo.address).unwrap()).unwrap();
 }
 
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
-
 #[test]
 fn a_full_disk_under_the_log_stops_nothing() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut titan = up("info", full);
-    let echo = echo();
+    let echo = Server::echo();
     for _ in 0..3 {
         serves(&titan, &echo);
     }
@@ -62,7 +55,7 @@ fn a_full_disk_under_the_log_stops_nothing() {
 fn a_reader_of_the_log_that_leaves_stops_nothing() {
     let mut titan = up("info", Stdio::piped());
     drop(titan.process.child().stderr.take());
-    let echo = echo();
+    let echo = Server::echo();
     for _ in 0..3 {
         serves(&titan, &echo);
     }
@@ -75,7 +68,7 @@ fn a_log_that_nobody_drains_stops_nothing() {
     // Every frame is logged, more than a pipe holds.
     let mut titan = up("trace", Stdio::piped());
     let _log = titan.process.child().stderr.take().unwrap();
-    let echo = echo();
+    let echo = Server::echo();
     let mut stream = titan.connect(echo.address).unwrap();
     for _ in 0..8_000 {
         echoes(&mut stream).unwrap();
@@ -89,7 +82,7 @@ fn a_log_that_nobody_drains_stops_nothing() {
 fn a_failed_dial_is_found_under_one_name_at_pop_and_edge() {
     let mut titan = up("info", Stdio::piped());
     let mut log = titan.process.child().stderr.take().unwrap();
-    serves(&titan, &echo());
+    serves(&titan, &Server::echo());
     titan.process.terminate();
     assert!(titan.process.wait(END).success());
     let mut text = String::new();

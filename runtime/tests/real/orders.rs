@@ -5,7 +5,7 @@ use crate::server::{PATIENCE, Server};
 use crate::site::{Site, echoes};
 use crate::socks;
 use serde_json::json;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant, SystemTime};
 use titan_runtime::store::{Blacklists as _, ChangeLog as _, Order, StoreError, Subject};
@@ -17,13 +17,6 @@ const SOON: Duration = Duration::from_secs(1);
 const RETURN: Duration = Duration::from_secs(15);
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
 
 fn session(site: &Site, server: &Server) -> TcpStream {
     let mut stream = site.connect(server.address).unwrap();
@@ -69,7 +62,7 @@ fn pardon(site: &Site, node: &str) {
 
 #[test]
 fn a_kicked_node_is_gone_within_a_second_and_back_when_it_may() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, _pop, _edge] = site.start_all("one");
     let token = site.node_token("one");
     let mut stream = session(&site, &server);
@@ -125,7 +118,7 @@ fn whoever_comes_from_an_address_is_kicked() {
 
 #[test]
 fn a_node_on_the_blacklist_is_turned_away_until_it_is_on_none() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, mut pop, _other] = site.start_all("two");
     let mut stream = session(&site, &server);
     let mut edge = site.edge("one");
@@ -219,7 +212,7 @@ fn there_is_a_pop_for_nodes_on_the_blacklist() {
 
 #[test]
 fn a_migrated_node_serves_at_its_new_pop_and_cuts_nothing_off() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, _pop, _edge] = site.start_all("one");
     let (_second, proxy) = site.another_pop();
     let mut stream = session(&site, &server);
@@ -246,7 +239,7 @@ fn a_migrated_node_serves_at_its_new_pop_and_cuts_nothing_off() {
 
 #[test]
 fn orders_of_yesterday_are_not_obeyed() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, _pop, _one] = site.start_all("one");
     let mut stream = session(&site, &server);
     let _two = site.edge("two");

@@ -7,7 +7,7 @@ use crate::site::{Site, echoes};
 use crate::socks::{self, Host, USER};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
@@ -24,13 +24,6 @@ const CUTS: u64 = 3;
 const END: Duration = Duration::from_secs(10);
 
 const RECORDED: &str = "[records]\nenabled = true\n";
-
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
 
 /// Returns an address that refuses.
 fn closed() -> SocketAddr {
@@ -116,7 +109,7 @@ fn who_reached_a_target_when_and_with_how_many_bytes_is_answered_exactly() {
     let (_manager, mut pop) = (site.manager(), site.pop_with(RECORDED));
     let _edge = site.edge("one");
     site.wait_online("one", PATIENCE);
-    let (echo, closed) = (echo(), closed());
+    let (echo, closed) = (Server::echo(), closed());
     let at = exchange(&site, echo.address);
     assert_eq!(relay.cuts() as u64, CUTS);
     // One that failed, and one of a user who is not recorded.
@@ -174,7 +167,7 @@ fn a_full_disk_under_the_records_stops_nothing_and_keeps_them_waiting() {
     let (_manager, mut pop) = (site.manager(), site.pop_with(RECORDED));
     let _edge = site.edge("one");
     site.wait_online("one", PATIENCE);
-    let echo = echo();
+    let echo = Server::echo();
     for _ in 0..20 {
         echoes(&mut site.connect(echo.address).unwrap()).unwrap();
     }
@@ -235,7 +228,7 @@ fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
     let user = "m".repeat(64);
     let settings = json!({ "name": user, "password": "secret", "sessions_max": 1 });
     assert!(site.rest("v1/users", Some(&settings)).is_some());
-    let echo = echo();
+    let echo = Server::echo();
     let alone = first_byte(&site, echo.address, || ());
     let held = socks::connect_as((&user, "secret"), site.proxy, echo.address).unwrap();
     flood(&site, &user, 4, FLOOD / 4);
@@ -273,7 +266,7 @@ fn a_user_is_recorded_where_nobody_else_is_up_to_the_end_of_the_pop() {
     use std::os::unix::fs::PermissionsExt as _;
     let site = Site::new();
     let [_manager, mut pop, _edge] = site.start_all("one");
-    let echo = echo();
+    let echo = Server::echo();
     create(&site, "ann", "on");
     echoes(&mut site.connect(echo.address).unwrap()).unwrap();
     let asked = socks::ask_as(

@@ -4,7 +4,7 @@
 use crate::process::eventually;
 use crate::server::Server;
 use crate::site::{Site, echoes};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,6 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// How soon service is back once its daemon is.
 const RETURN: Duration = Duration::from_secs(15);
-
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
 
 /// Waits for the error that a session ends with, and returns how long that took.
 fn wait_reset(stream: &mut TcpStream) -> Duration {
@@ -31,7 +24,7 @@ fn wait_reset(stream: &mut TcpStream) -> Duration {
 
 #[test]
 fn without_the_manager_old_and_new_sessions_go_on() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [mut manager, _pop, _edge] = site.start_all("one");
     let mut session = site.connect(server.address).unwrap();
     echoes(&mut session).unwrap();
@@ -50,7 +43,7 @@ fn without_the_manager_old_and_new_sessions_go_on() {
 
 #[test]
 fn an_edge_that_dies_resets_its_sessions_after_the_grace_time_and_another_takes_over() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, _pop, mut edge] = site.start_all("one");
     let mut session = site.connect(server.address).unwrap();
     echoes(&mut session).unwrap();
@@ -77,7 +70,7 @@ fn an_edge_that_dies_resets_its_sessions_after_the_grace_time_and_another_takes_
 
 #[test]
 fn an_edge_that_comes_back_ends_its_old_sessions_at_once_and_serves_new_ones() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, _pop, mut edge] = site.start_all("one");
     let mut session = site.connect(server.address).unwrap();
     echoes(&mut session).unwrap();
@@ -103,7 +96,7 @@ fn an_edge_that_comes_back_ends_its_old_sessions_at_once_and_serves_new_ones() {
 
 #[test]
 fn a_pop_that_dies_ends_its_sessions_on_both_sides_and_serves_again_once_it_is_back() {
-    let (site, server) = (Site::new(), echo());
+    let (site, server) = (Site::new(), Server::echo());
     let [_manager, mut pop, _edge] = site.start_all("one");
     let mut session = site.connect(server.address).unwrap();
     echoes(&mut session).unwrap();

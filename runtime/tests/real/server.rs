@@ -48,6 +48,14 @@ impl Server {
         }
     }
 
+    /// Sends back whatever comes.
+    pub(crate) fn echo() -> Self {
+        Self::start(|mut stream| {
+            let mut out = stream.try_clone()?;
+            io::copy(&mut stream, &mut out).map(drop)
+        })
+    }
+
     /// Returns how many connections came.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)

@@ -14,13 +14,6 @@ use std::time::{Duration, Instant};
 
 const RATE: u64 = 1_000_000;
 
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        io::copy(&mut stream, &mut out).map(drop)
-    })
-}
-
 /// Returns the names of the journals of usage.
 fn journals(region: &Region) -> Vec<String> {
     let files = fs::read_dir(region.site.data()).unwrap();
@@ -32,7 +25,7 @@ fn journals(region: &Region) -> Vec<String> {
 #[test]
 fn users_and_sessions_outlive_an_outage_of_the_store() {
     const AWAY: Duration = Duration::from_secs(8);
-    let (mut region, echo) = (Region::start(1), echo());
+    let (mut region, echo) = (Region::start(1), Server::echo());
     let rates = json!({ "upload_rate": RATE, "download_rate": RATE });
     let free = region.user("free", &rates);
     let mut limit = rates.clone();
@@ -92,7 +85,7 @@ fn users_and_sessions_outlive_an_outage_of_the_store() {
 #[test]
 fn usage_of_a_pop_that_ends_without_the_store_is_told_by_the_next_once() {
     const LEN: usize = 3 << 20;
-    let (mut region, echo) = (Region::start(1), echo());
+    let (mut region, echo) = (Region::start(1), Server::echo());
     let user = region.user("ann", &json!({}));
     let connect = |region: &Region| socks::connect_as(user, region.proxies[0], echo.address);
     // From now on the POP knows the password.

@@ -35,16 +35,9 @@ impl User<'_> {
     }
 }
 
-fn echo() -> Server {
-    Server::start(|mut stream| {
-        let mut out = stream.try_clone()?;
-        std::io::copy(&mut stream, &mut out).map(drop)
-    })
-}
-
 #[test]
 fn sessions_are_limited_over_one_and_over_two_pops() {
-    let (region, echo) = (Region::start(1), echo());
+    let (region, echo) = (Region::start(1), Server::echo());
     let user = User {
         name: region.user("ann", &json!({ "sessions_max": MAX })),
         target: echo.address,
@@ -73,7 +66,7 @@ fn sessions_are_limited_over_one_and_over_two_pops() {
 
 #[test]
 fn sessions_that_begin_at_once_at_two_pops_are_not_too_many() {
-    let (region, echo) = (Region::start(1), echo());
+    let (region, echo) = (Region::start(1), Server::echo());
     let user = User {
         name: region.user("ann", &json!({ "sessions_max": MAX })),
         target: echo.address,
