@@ -1,6 +1,6 @@
 //! Records answer who reached what, when, through which node and with how many bytes.
 
-use crate::process::eventually;
+use crate::process::{Process, eventually};
 use crate::relay::{Cut, Relay};
 use crate::server::{PATIENCE, Server};
 use crate::site::{Site, echoes};
@@ -152,30 +152,43 @@ fn who_reached_a_target_when_and_with_how_many_bytes_is_answered_exactly() {
     );
 }
 
-/// Puts a full disk under the records, as long as the file is there that is returned.
-fn fill_disk(site: &Site) -> PathBuf {
-    fs::create_dir(directory(site)).unwrap();
-    let full = directory(site).join(format!("records-{}.jsonl", now_ms()));
+/// A site with one edge, whose records are on a disk that is full.
+struct Full {
+    pop: Process,
+    _others: [Process; 2],
+    site: Site,
+    /// It is full as long as this file is there.
+    full: PathBuf,
+}
+
+fn on_full_disk() -> Full {
+    let site = Site::new();
+    fs::create_dir(directory(&site)).unwrap();
+    let full = directory(&site).join(format!("records-{}.jsonl", now_ms()));
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
-    full
+    let (manager, pop) = (site.manager(), site.pop_with(RECORDED));
+    let others = [manager, site.edge("one")];
+    site.wait_online("one", PATIENCE);
+    Full {
+        pop,
+        _others: others,
+        site,
+        full,
+    }
 }
 
 #[test]
 fn a_full_disk_under_the_records_stops_nothing_and_keeps_them_waiting() {
-    let site = Site::new();
-    let full = fill_disk(&site);
-    let (_manager, mut pop) = (site.manager(), site.pop_with(RECORDED));
-    let _edge = site.edge("one");
-    site.wait_online("one", PATIENCE);
-    let echo = Server::echo();
+    let mut it = on_full_disk();
+    let (site, echo) = (&it.site, Server::echo());
     for _ in 0..20 {
         echoes(&mut site.connect(echo.address).unwrap()).unwrap();
     }
-    fs::remove_file(full).unwrap();
-    let all = wait_records(&site, 20);
+    fs::remove_file(&it.full).unwrap();
+    let all = wait_records(site, 20);
     assert!(all.iter().all(|record| record["uploaded"] == 5), "{all:?}");
-    pop.terminate();
-    assert!(pop.wait(END).success());
+    it.pop.terminate();
+    assert!(it.pop.wait(END).success());
 }
 
 /// More lines of one user than may wait, all together.
@@ -220,25 +233,21 @@ fn first_byte(site: &Site, target: SocketAddr, before: impl Fn()) -> Duration {
 
 #[test]
 fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
-    let site = Site::new();
-    let full = fill_disk(&site);
-    let (_manager, mut pop) = (site.manager(), site.pop_with(RECORDED));
-    let _edge = site.edge("one");
-    site.wait_online("one", PATIENCE);
+    let mut it = on_full_disk();
+    let (site, echo) = (&it.site, Server::echo());
     let user = "m".repeat(64);
     let settings = json!({ "name": user, "password": "secret", "sessions_max": 1 });
     assert!(site.rest("v1/users", Some(&settings)).is_some());
-    let echo = Server::echo();
-    let alone = first_byte(&site, echo.address, || ());
+    let alone = first_byte(site, echo.address, || ());
     let held = socks::connect_as((&user, "secret"), site.proxy, echo.address).unwrap();
-    flood(&site, &user, 4, FLOOD / 4);
+    flood(site, &user, 4, FLOOD / 4);
     // One after another, so that it is the queue that is full and not the machine.
-    let beside = first_byte(&site, echo.address, || flood(&site, &user, 1, 4));
+    let beside = first_byte(site, echo.address, || flood(site, &user, 1, 4));
     assert!(
         beside <= 2 * alone + SLACK,
         "{beside:?}, and {alone:?} alone"
     );
-    fs::remove_file(full).unwrap();
+    fs::remove_file(&it.full).unwrap();
     let of = |all: &[Value], name: &str| {
         let (told, lines): (Vec<_>, Vec<_>) = all
             .iter()
@@ -249,13 +258,13 @@ fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
         (lines.len(), usize::try_from(lost).unwrap())
     };
     eventually("every line is written or told to be lost", PATIENCE, || {
-        let (lines, lost) = of(&records(&site), &user);
+        let (lines, lost) = of(&records(site), &user);
         lost > 0 && lines + lost == FLOOD + 4 * SAMPLES
     });
     drop(held);
-    pop.terminate();
-    assert!(pop.wait(END).success());
-    let all = records(&site);
+    it.pop.terminate();
+    assert!(it.pop.wait(END).success());
+    let all = records(site);
     assert_eq!(of(&all, USER.0), (2 * SAMPLES, 0));
     let (lines, lost) = of(&all, &user);
     assert_eq!(lines + lost, FLOOD + 4 * SAMPLES + 1);
