@@ -222,6 +222,52 @@ fn in_words(error: &dyn Error) -> String {
     message
 }
 
+/// Tests of how a process ends: each runs itself once more, in a process of its own.
+#[cfg(test)]
+pub(crate) mod apart {
+    use core::time::Duration;
+    use std::process::{Command, exit};
+    use std::{env, thread};
+
+    /// Says that this process is the one that is to end.
+    const VARIABLE: &str = "TITAN_TEST_APART";
+
+    /// How long it may take to, and the exit code of one that takes longer.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const LATE: i32 = 124;
+
+    /// Tells whether this process is the one that is to end.
+    pub(crate) fn is_meant() -> bool {
+        let is_meant = env::var_os(VARIABLE).is_some();
+        if is_meant {
+            thread::spawn(|| {
+                thread::sleep(PATIENCE);
+                exit(LATE);
+            });
+        }
+        is_meant
+    }
+
+    /// Runs a test, by its path, in a process of its own. Asserts that it ends in the middle of it, as is meant:
+    /// the exit code of tests that fail is that of a panic. And that it says all these words; returns its exit
+    /// code, none if a signal ended it.
+    pub(crate) fn ends(test: &str, words: &[&str]) -> Option<i32> {
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(VARIABLE, "1")
+            .output()
+            .unwrap();
+        let [told, said] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(!told.contains("test result"), "{told}\n{said}");
+        for word in words {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        assert_ne!(output.status.code(), Some(LATE), "{said}");
+        output.status.code()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,21 +293,16 @@ mod tests {
     #[cfg(feature = "store")]
     #[test]
     fn a_process_ends_with_a_thread_that_it_needs() {
-        const VARIABLE: &str = "TITAN_TEST_VITAL";
-        if std::env::var_os(VARIABLE).is_some() {
+        if apart::is_meant() {
             let work = || vital(|| panic!("on purpose: a thread that is needed"));
             let _ = thread::spawn(work).join();
             unreachable!("the process goes on");
         }
-        let name = "daemon::tests::a_process_ends_with_a_thread_that_it_needs";
-        let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(VARIABLE, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!said.contains("the process goes on"), "{said}");
-        assert_eq!(output.status.code(), Some(i32::from(PANICKED)), "{said}");
+        let code = apart::ends(
+            "daemon::tests::a_process_ends_with_a_thread_that_it_needs",
+            &["on purpose: a thread that is needed"],
+        );
+        assert_eq!(code, Some(i32::from(PANICKED)));
     }
 
     #[test]

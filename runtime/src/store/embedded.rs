@@ -347,6 +347,7 @@ fn share(_: &Path, _: &fs::File) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::{PANICKED, apart};
     use crate::store::contract::{NOW, Passing};
     use crate::store::{
         Accounts as _, ChangeLog as _, Holder, Meta as _, Pops as _, Resolution, Totals,
@@ -540,8 +541,7 @@ mod tests {
 
     #[test]
     fn a_store_that_cannot_be_mended_ends_the_process() {
-        const VARIABLE: &str = "TITAN_TEST_STORE_UNMENDED";
-        if std::env::var_os(VARIABLE).is_some() {
+        if apart::is_meant() {
             let store = Embedded::open(&Location::Memory, Mode::Thread).unwrap();
             let panicking = store.call(|connection| -> Result<(), StoreError> {
                 connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM users")?;
@@ -558,16 +558,11 @@ mod tests {
             });
             unreachable!("the process goes on: {ended:?}");
         }
-        let name = "store::embedded::tests::a_store_that_cannot_be_mended_ends_the_process";
-        let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(VARIABLE, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!said.contains("the process goes on"), "{said}");
-        let code = i32::from(crate::daemon::PANICKED);
-        assert_eq!(output.status.code(), Some(code), "{said}");
+        let code = apart::ends(
+            "store::embedded::tests::a_store_that_cannot_be_mended_ends_the_process",
+            &["on purpose: within a transaction that nobody can end"],
+        );
+        assert_eq!(code, Some(i32::from(PANICKED)));
     }
 
     #[tokio::test]

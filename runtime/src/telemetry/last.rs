@@ -46,11 +46,8 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::daemon::{PANICKED, apart};
     use crate::telemetry::{LogFormat, init};
-    use std::process::{Command, Stdio};
-
-    /// Says that this process is the one to abort.
-    const ABORTS: &str = "TITAN_TEST_ABORTS";
 
     struct Again;
 
@@ -62,23 +59,19 @@ mod tests {
 
     #[test]
     fn the_last_words_of_a_process_that_aborts_are_written() {
-        if std::env::var_os(ABORTS).is_some() {
+        if apart::is_meant() {
             init(LogFormat::Compact).unwrap();
             let _again = Again;
             // More than a pipe holds, so that it is not written by chance before the end.
             panic!("{} the first word", "-".repeat(512 << 10));
         }
-        let name = "telemetry::last::tests::the_last_words_of_a_process_that_aborts_are_written";
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(ABORTS, "1")
-            .stdout(Stdio::null())
-            .output()
-            .unwrap();
-        assert!(!output.status.success());
-        let said = String::from_utf8(output.stderr).unwrap();
-        for word in ["the first word", "the second word"] {
-            assert!(said.contains(word), "{said}");
-        }
+        let code = apart::ends(
+            "telemetry::last::tests::the_last_words_of_a_process_that_aborts_are_written",
+            &["the first word", "the second word"],
+        );
+        assert!(
+            ![Some(0), Some(i32::from(PANICKED))].contains(&code),
+            "{code:?}"
+        );
     }
 }

@@ -212,10 +212,7 @@ async fn a_refusal_does_not_hide_an_earlier_try_without_an_answer() {
         error.contains("OOM") && !error.contains("may have happened"),
         "{error}"
     );
-    for (said, shown) in [
-        (FULL, "OOM"),
-        (WINDOW, "the start must be before the end"),
-    ] {
+    for (said, shown) in [(FULL, "OOM"), (WINDOW, "the start must be before the end")] {
         let server = Server::start(move |connection, command| match (connection, command) {
             (1, ACT) => HangUp,
             (_, ACT) => Say(said),
