@@ -139,7 +139,7 @@ fn a_rate_over_two_pops_is_as_exact_as_the_page_says_while_its_shares_change() {
         let changed = overlay.store().change_user(FAST, rate).await;
         assert!(changed.expect("the store is there").is_some());
         let Measured { notes, changes } = measured(&overlay, target).await;
-        let mut ratios = [[f64::MAX, 0.0]; 2];
+        let (mut ratios, mut counted) = ([[f64::MAX, 0.0]; 2], [0; 2]);
         for start in changes[0] + SETTLED..notes.len() - WINDOW {
             let moved = notes[start + WINDOW] - notes[start];
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -147,9 +147,11 @@ fn a_rate_over_two_pops_is_as_exact_as_the_page_says_while_its_shares_change() {
             let is_settled = !changes
                 .iter()
                 .any(|at| (start.saturating_sub(SETTLED)..start + WINDOW).contains(at));
+            counted[usize::from(is_settled)] += 1;
             let [least, most] = &mut ratios[usize::from(is_settled)];
             (*least, *most) = (least.min(ratio), most.max(ratio));
         }
+        assert!(counted.iter().all(|windows| *windows > 0), "{counted:?}");
         let [changing, settled] = ratios;
         println!("of the rate: {settled:?} settled, {changing:?} around a change");
         assert!(settled[0] >= 0.9 && settled[1] <= 1.1, "{settled:?}");
