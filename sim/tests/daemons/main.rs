@@ -7,6 +7,7 @@ mod drain;
 mod expectations;
 mod first_byte;
 mod head_of_line;
+mod hearing;
 mod keys;
 mod names;
 mod outcomes;
