@@ -80,10 +80,10 @@ impl Default for Config {
 
 impl Config {
     /// Returns within which time all that a peer was sent has to be acknowledged, over all carriers, if others
-    /// need what is kept for it: it may find its carrier dead, come back in the last moment, and find the
-    /// next one dead.
+    /// need what is kept for it: its carrier may be found dead, it may come back in the last moment, and all
+    /// that may happen once more.
     pub(crate) fn ack_within(&self) -> Duration {
-        self.grace + self.dead_after * 2
+        (self.dead_after + self.grace) * 2
     }
 
     /// Returns how many sessions a memory budget has room for that takes nothing from anybody: each with

@@ -435,9 +435,9 @@ impl<P: Peer> Tunnel<P> {
         self.debt.is_overdue(now, config)
     }
 
-    /// Waits for so much longer for what it owes.
-    pub(crate) fn defer(&mut self, by: Duration) {
-        self.debt.put_off(by);
+    /// Waits until then for what it owes.
+    pub(crate) fn defer(&mut self, until: Instant, config: &Config) {
+        self.debt.put_off(until, config);
     }
 
     /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.

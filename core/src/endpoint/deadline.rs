@@ -126,7 +126,7 @@ impl<D: Desk> Engine<D> {
             if self.memory.is_resend_short() {
                 return true;
             }
-            tunnel.defer(self.config.dead_after);
+            tunnel.defer(now + self.config.dead_after, &self.config);
         }
         let withheld = tunnel.bearing().is_withheld(now, &self.config);
         if !withheld && !tunnel.bearing().is_overdue(now, &self.config) {

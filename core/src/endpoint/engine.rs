@@ -202,6 +202,7 @@ impl<D: Desk> Engine<D> {
         timers.arm(Timer::Session(id), session.timer_mut(), None);
         if let Some(ticket) = session.denied() {
             self.denied.remove(session.user().slot(), ticket);
+            self.memory.visited(self.denied.take_visits());
         }
         session.discharge(id, &mut self.memory);
         self.desk.over(&mut self.agenda, id, session);

@@ -102,7 +102,6 @@ impl<D: Desk> Engine<D> {
             let (user, queued) = (session.user(), session.queued());
             let queue_max = self.config.send_queue_max;
             session.leave_denied(self.memory.queue_room(user, queued, queue_max));
-            session.join_denied(id, &mut self.denied);
             if session.call_driver() {
                 self.agenda.wake(id);
             }

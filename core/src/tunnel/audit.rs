@@ -30,6 +30,10 @@ impl<P: Peer> Tunnel<P> {
             self.roll.places_are_counted(),
             "I10: {id:?} places of dials"
         );
+        assert!(
+            self.debt.is_consistent(self.numbering.acknowledged()),
+            "I10: {id:?} owes what it has acknowledged"
+        );
         Kept {
             resend: self.numbering.charge(),
             owing: self.is_owing(),

@@ -38,11 +38,16 @@ impl Debt {
         self.due_at(config).is_some_and(|at| at <= now)
     }
 
-    /// Waits for so much longer.
-    pub(super) fn put_off(&mut self, by: Duration) {
+    /// Waits until then, which is later.
+    pub(super) fn put_off(&mut self, until: Instant, config: &Config) {
         if let Some(owed) = &mut self.0 {
-            owed.since = owed.since + by;
+            owed.since = owed.since + until.since(owed.since + config.ack_within());
         }
+    }
+
+    /// Tells whether what is owed is not acknowledged.
+    pub(super) fn is_consistent(&self, acknowledged: u64) -> bool {
+        self.0.is_none_or(|owed| owed.number > acknowledged)
     }
 
     /// Leaves out the time in which the peer was not read.

@@ -1,4 +1,7 @@
 //! Who sends next: deficit round robin over groups, round robin over a group's sessions.
+//!
+//! A group whose user may keep no more for resending is parked: passed over without losing its turn, and looked
+//! at again once something has been acknowledged, those first that have waited longest.
 
 use crate::arena::SessionId;
 use alloc::collections::BTreeMap;

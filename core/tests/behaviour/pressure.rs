@@ -1,7 +1,9 @@
 //! What is shared out and let go when memory is short: nobody who takes part honestly pays.
 
 use crate::common::{Way::ToEdge, World, config, demand, encode, hello, millis, secs};
-use crate::offers::{connect_somewhere, offer_down, offer_up, one_on_each, poor_pop};
+use crate::offers::{
+    beside_rich_edges, connect_somewhere, offer_down, offer_up, one_on_each, poor_pop,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
@@ -35,11 +37,7 @@ fn one_user_cannot_lock_everybody_out() {
         window_max: 16 << 10,
         ..config()
     };
-    let mut world = World::new(small, 0);
-    world.config = config();
-    for edge in 0..16 {
-        world.add_edge(&format!("node-{edge}"));
-    }
+    let mut world = beside_rich_edges(small, 16);
     let held = take_all(&mut world, 1);
     assert!(held.len() > 64, "{}", held.len());
     for _ in 0..150 {

@@ -2,7 +2,9 @@
 
 use crate::common::{Way::ToEdge, Way::ToPop, World, config, demand, encode, hello, millis, secs};
 use crate::greeting::prove;
-use crate::offers::{connect_somewhere, offer_down, offer_up, one_on_each, poor_pop};
+use crate::offers::{
+    beside_rich_edges, connect_somewhere, offer_down, offer_up, one_on_each, poor_pop,
+};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use titan_core::endpoint::{Batch, CloseMode, Config, Open, SessionId};
@@ -49,10 +51,7 @@ fn narrow() -> World {
         window_max: 4 << 10,
         ..config()
     };
-    let mut world = World::new(small, 0);
-    world.config = config();
-    world.add_edge("node-0");
-    world
+    beside_rich_edges(small, 1)
 }
 
 /// Lets an edge come that the test plays, and opens a session there; returns its number too.
@@ -312,6 +311,19 @@ impl Mute {
         world.inject(self.link, ToPop, Frame::Ack { received });
     }
 
+    /// Acknowledges what its present carrier brought, which is all that was owed.
+    fn acknowledge_all(&mut self, world: &mut World) {
+        let numbered = world.wire.iter().filter(|seen| {
+            let kind = seen.frame.kind();
+            seen.link == self.link
+                && seen.way == ToEdge
+                && kind.is_some_and(|kind| kind.is_numbered())
+        });
+        self.received += numbered.count() as u64;
+        let received = self.received;
+        world.inject(self.link, ToPop, Frame::Ack { received });
+    }
+
     /// Comes back on another carrier, with nothing more than before.
     fn come_back(&mut self, world: &mut World, attempt: u64) {
         world.cut(self.link);
@@ -346,11 +358,11 @@ fn a_peer_that_acknowledges_a_little_now_and_then_does_not_keep_what_others_need
     let mut mute = Mute::new(&mut world, 2);
     // What it acknowledges first is what it owes; then it owes all the rest.
     mute.take(&mut world, 64 << 10);
-    for _ in 0..5 {
+    for _ in 0..7 {
         wait_heard(&mut world, mute.link, secs(14));
         mute.acknowledge(&mut world);
     }
-    wait_heard(&mut world, mute.link, secs(4) - millis(1));
+    wait_heard(&mut world, mute.link, secs(6) - millis(1));
     assert_eq!(world.tunnel_gone(), None);
     // Another one waits for what it keeps.
     world.links[0].to_pop.held = true;
@@ -374,16 +386,54 @@ fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
     world.connect();
     let mut mute = Mute::new(&mut world, 2);
     mute.take(&mut world, 64 << 10);
-    for attempt in 2..6 {
+    for attempt in 2..8 {
         wait_heard(&mut world, mute.link, secs(14));
         mute.come_back(&mut world, attempt);
     }
-    assert_eq!(world.pop.counters().resumes, 4);
-    wait_heard(&mut world, mute.link, secs(4) - millis(1));
+    assert_eq!(world.pop.counters().resumes, 6);
+    wait_heard(&mut world, mute.link, secs(6) - millis(1));
     assert_eq!(world.tunnel_gone(), None);
     wait_heard(&mut world, mute.link, millis(1));
     assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
     assert_eq!(world.pop.usage().resend_bytes, 0);
+}
+
+#[test]
+fn a_peer_that_is_away_when_its_time_is_over_does_not_keep_what_others_need() {
+    let mut world = narrow();
+    world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    mute.take(&mut world, 64 << 10);
+    for attempt in 2..8 {
+        wait_heard(&mut world, mute.link, secs(14));
+        mute.come_back(&mut world, attempt);
+    }
+    world.cut(mute.link);
+    world.wait(secs(6) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    world.wait(millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+}
+
+#[test]
+fn two_carriers_that_die_cost_no_tunnel_although_others_need_what_it_keeps() {
+    let mut world = narrow();
+    world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    mute.take(&mut world, 64 << 10);
+    for attempt in 2..4 {
+        // Nothing arrives any more, so that nothing is heard; and it comes back in the last moment.
+        world.links[mute.link].to_edge.held = true;
+        world.wait(secs(15));
+        assert_eq!(world.links[mute.link].pop, None, "it was found dead");
+        world.wait(secs(30) - millis(1));
+        mute.come_back(&mut world, attempt);
+    }
+    mute.acknowledge_all(&mut world);
+    world.wait(millis(100));
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.pop.counters().resumes, 2);
+    assert!(world.pop.usage().resend_bytes < 1000);
 }
 
 #[test]

@@ -224,12 +224,12 @@ fn end(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger) {
             world.cut(link);
         }
         world.wait(wait);
-        world.check();
+        world.audit();
         ledger.check(world);
     }
     ledger.forget_all(world);
     world.run();
-    world.check();
+    world.audit();
     assert_eq!(world.pop.usage(), Usage::default());
     for site in &world.edges {
         assert_eq!(site.core.usage(), Usage::default());

@@ -130,7 +130,7 @@ impl World {
         Some(out)
     }
 
-    /// What a ledger takes for told, the store has; one that forgets may not have it any more.
+    /// What a ledger takes for told, the store has, but for one that has forgotten it and was not seen to.
     fn check_told(&self, pop: usize, index: usize) {
         let host = &self.pops[pop];
         let desk = &host.desks[index];
@@ -139,7 +139,7 @@ impl World {
             return;
         };
         let is_untold = desk.ledger.unreported().any(|(of, _)| of == group);
-        if is_untold || self.scenario.accounts[index].forgets.is_some() {
+        if is_untold || self.has_forgotten_unseen(index) {
             return;
         }
         let part = self.store.part(index, (pop, host.life));

@@ -16,9 +16,10 @@ use titan_core::endpoint::{
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
-/// What may be held beyond the memory budget: see "The bounds" in docs/design/memory.md. Here a turn brings
-/// in one message, of which the last chunk may be half empty.
+/// A turn of the pure loop brings in one message, and the last chunk of its copy may be nearly empty.
 const PER_CHUNK: u64 = 16 << 10;
+
+/// What each tunnel may keep when the resend pool is used up: see "The bounds" in docs/design/memory.md.
 const PER_TUNNEL: u64 = 12 << 10;
 
 /// Sessions of a tunnel that are over but for frames that nobody takes, beyond twice the cap.
@@ -71,6 +72,9 @@ pub(super) struct Record {
     progress: BTreeMap<(Host, usize, usize), (u64, Instant)>,
     /// Nodes and POPs one of which cut the other off for withholding.
     withheld: BTreeSet<(usize, usize)>,
+    /// Since when there is a tunnel, as its POP or its edge has it.
+    pop_begun: BTreeMap<(usize, TunnelId), Instant>,
+    pub(super) edge_begun: BTreeMap<(usize, UplinkId), Instant>,
     pop_detached: BTreeMap<(usize, TunnelId), Instant>,
     edge_detached: BTreeMap<(usize, UplinkId), Instant>,
     /// Flows whose targets took next to nothing when their sessions were reset for want of memory.
@@ -99,6 +103,8 @@ impl Record {
             target_failed: BTreeMap::new(),
             progress: BTreeMap::new(),
             withheld: BTreeSet::new(),
+            pop_begun: BTreeMap::new(),
+            edge_begun: BTreeMap::new(),
             pop_detached: BTreeMap::new(),
             edge_detached: BTreeMap::new(),
             dawdled: BTreeSet::new(),
@@ -156,7 +162,16 @@ impl Record {
         }
     }
 
-    pub(super) fn uplink_attached(&mut self, edge: usize, uplink: UplinkId) {
+    pub(super) fn uplink_attached(
+        &mut self,
+        edge: usize,
+        uplink: UplinkId,
+        resumed: bool,
+        now: Instant,
+    ) {
+        if !resumed {
+            self.edge_begun.insert((edge, uplink), now);
+        }
         self.edge_detached.remove(&(edge, uplink));
     }
 
@@ -251,8 +266,11 @@ impl World {
     /// A tunnel ends only when its reason to live is gone.
     pub(super) fn judge_node(&mut self, pop: usize, event: &PopEvent) {
         match *event {
-            PopEvent::NodeAttached { tunnel, .. } => {
+            PopEvent::NodeAttached { tunnel, resumed } => {
                 self.record.pop_detached.remove(&(pop, tunnel));
+                if !resumed {
+                    self.record.pop_begun.insert((pop, tunnel), self.now);
+                }
             }
             PopEvent::NodeDetached { tunnel, .. } => {
                 self.record.pop_detached.insert((pop, tunnel), self.now);
@@ -286,7 +304,10 @@ impl World {
                     || code == Code::AckWithheld
                     || (code == Code::Replaced && self.record.withheld.remove(&(node, pop)));
                 if code == Code::AckWithheld {
-                    self.judge_withheld(Host::Pop(pop), node, pop);
+                    let away = self.record.pop_detached.get(&(pop, tunnel));
+                    let away = away.is_some_and(|&since| since < self.now);
+                    let begun = self.record.pop_begun.get(&(pop, tunnel)).copied();
+                    self.judge_withheld(Host::Pop(pop), (node, pop), begun, away);
                 }
                 if !excused {
                     violated(
@@ -296,6 +317,7 @@ impl World {
                 }
                 self.record.tunnel_lost = true;
                 self.record.pop_detached.remove(&(pop, tunnel));
+                self.record.pop_begun.remove(&(pop, tunnel));
             }
             PopEvent::NodeContested { .. }
             | PopEvent::AllowanceLow { .. }
@@ -328,20 +350,28 @@ impl World {
         }
     }
 
-    /// Who acknowledges something new within the time is not cut off for withholding. Either end may
-    /// be the first to find out; the other one follows.
-    pub(super) fn judge_withheld(&mut self, host: Host, node: usize, pop: usize) {
+    /// Who acknowledges something new within the time, or is away, is not cut off for withholding, but for one
+    /// who owes something for much longer. Either end may be the first to find out; the other one follows.
+    pub(super) fn judge_withheld(
+        &mut self,
+        host: Host,
+        (node, pop): (usize, usize),
+        begun: Option<Instant>,
+        away: bool,
+    ) {
         if self.record.nodes_unsafe.contains(&node) || self.record.withheld.remove(&(node, pop)) {
             return;
         }
-        if let Some(&(_, at)) = self.record.progress.get(&(host, node, pop))
-            && self.now < at + DEAD_AFTER
-        {
+        let progress = self.record.progress.get(&(host, node, pop));
+        let progress = progress.map(|&(_, at)| at);
+        let silent = progress.is_none_or(|at| self.now >= at + DEAD_AFTER);
+        let within = (DEAD_AFTER + self.record.grace) * 2;
+        let in_arrears = begun.is_some_and(|at| self.now >= at + within);
+        if (away || !silent) && !in_arrears {
             violated(
                 6,
                 format_args!(
-                    "{host:?} cut node {node} off for withholding {:?} after it acknowledged",
-                    self.now.since(at)
+                    "{host:?} cut node {node} off for withholding, away: {away}, last acknowledged at {progress:?}"
                 ),
             );
         }
