@@ -33,6 +33,10 @@ fn each_carrier_that_is_read_again_has_the_next_one_read() {
         let mut overlay = Overlay::new(&world).await;
         overlay.pop_config.limits.memory_budget_bytes = BUDGET;
         overlay.start(1).await;
+        // A socket moves what its buffers hold in each round trip.
+        for near in ["edge-1", "client"] {
+            world.set_delay(near, "pop", Duration::from_millis(1));
+        }
         let mut targets = Targets::new(&world);
         let target = targets.start(1).await;
         let client = overlay.client(TRUTHFUL);
