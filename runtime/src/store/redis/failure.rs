@@ -16,7 +16,7 @@ pub(super) enum Failure {
     Stale(RedisError),
     /// There was no time left; and why it was tried again before, if it was.
     Late(Option<String>),
-    /// It happened, and no replica has it although there is one.
+    /// It happened, now or before, and no replica is known to have it although there is one.
     Unconfirmed,
     /// The server was the primary when it was asked, and is none any more: what it has will be dropped.
     Demoted,

@@ -183,7 +183,7 @@ impl Link {
             .await
             .map_err(Failure::Server)?;
         if manner.keep {
-            let may_be_elsewhere = attempt.may_have_happened || wrote_nothing(&value);
+            let may_be_elsewhere = attempt.may_have_happened || !has_deleted(&value);
             confirm(&mut connected, may_be_elsewhere).await?;
         }
         Ok(value)
@@ -205,14 +205,14 @@ fn doubtful(error: StoreError) -> StoreError {
     ))
 }
 
-/// Tells whether a script that deletes answers that there was nothing to delete: it may have been deleted over
-/// another connection, and at no replica yet.
-fn wrote_nothing(value: &Value) -> bool {
-    matches!(value, Value::Int(0))
+/// Tells whether a script answers that it has deleted something, which is all that a full server lets it write. Any
+/// other answer is of what was found done, over another connection perhaps, and at no replica yet.
+fn has_deleted(value: &Value) -> bool {
+    matches!(value, Value::Int(1..))
 }
 
 /// Waits until a replica has what was asked over this connection, if one is connected; or over another one, if
-/// this one may have written nothing.
+/// this one may have written nothing: then a mark is written behind it, for which there has to be room.
 async fn confirm(connected: &mut Connected, may_be_elsewhere: bool) -> Result<(), Failure> {
     let connection = &mut connected.connection;
     let role: Vec<Value> = redis::cmd("ROLE")

@@ -154,7 +154,7 @@ async fn every_act_and_binding_waits_for_a_replica_or_fails_clearly() {
 /// What a full server takes is only what deletes, and then no mark behind it: whoever repeats a removal that no
 /// replica confirmed, over another connection, is not told that one has it.
 #[tokio::test]
-async fn a_full_server_answers_a_removal_only_if_it_has_written_it() {
+async fn a_full_server_answers_only_removals_that_it_has_written() {
     let pair = furnished().await;
     let store = &pair.store;
     let limit = async |most: &str| -> String {
@@ -180,6 +180,19 @@ async fn a_full_server_answers_a_removal_only_if_it_has_written_it() {
         let error = remove().await.unwrap_err().to_string();
         assert!(error.contains("no replica confirms"), "{error}");
     }
+    // Nor what it finds done already.
+    let adjust = || {
+        let adjustment = Adjustment {
+            id: "once".to_owned(),
+            kind: AdjustmentKind::Reset,
+        };
+        store.adjust_user("ann", adjustment)
+    };
+    limit("0").await;
+    eventually(adjust).await;
+    limit("1").await;
+    let error = adjust().await.unwrap_err().to_string();
+    assert!(error.contains("no replica confirms"), "{error}");
     // Where a mark can be written, it can be repeated.
     limit("0").await;
     let subject = Subject::Node("listed".to_owned());
