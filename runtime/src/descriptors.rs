@@ -4,7 +4,7 @@
 //! before, so limits that the configuration allows are cut down at start to what the system grants, and
 //! what tunnels need is set apart from what clients may take.
 
-use crate::config::{EdgeConfig, PopConfig};
+use crate::config::{EdgeConfig, ManagerConfig, PopConfig};
 
 /// Descriptors for everything that is counted nowhere: the store, the log, files, listeners, the calls
 /// to managers, look-ups.
@@ -53,6 +53,13 @@ impl Descriptors {
         let sessions = clamp(each.saturating_sub(4) * 4 / 5, config.sessions_max);
         self.warn("sessions_max", config.sessions_max, sessions);
         config.sessions_max = sessions;
+    }
+
+    /// Cuts the connections of a manager down to what fits, and says so.
+    pub fn fit_manager(self, config: &mut ManagerConfig) {
+        let connections = clamp(self.rest(), config.connections_max);
+        self.warn("connections_max", config.connections_max, connections);
+        config.connections_max = connections;
     }
 
     /// Leaves a part of the descriptors to others of the process.
@@ -147,6 +154,15 @@ mod tests {
         assert_eq!(pop(20_000, 100, 10_000), (100, 10_000));
         // Clients get what few tunnels leave.
         assert_eq!(pop(1_024, 100_000, 10), (1_024 - 64 - 11, 10));
+    }
+
+    #[test]
+    fn a_manager_keeps_some_apart_from_its_connections() {
+        for (descriptors, fitting) in [(0, 64), (200, 136), (1_024, 960), (20_000, 1_024)] {
+            let mut config = ManagerConfig::default();
+            Descriptors(descriptors).fit_manager(&mut config);
+            assert_eq!(config.connections_max, fitting, "{descriptors}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod config;
 pub mod daemon;
 #[cfg(feature = "store")]
 pub mod data;
-#[cfg(any(feature = "edge", feature = "pop"))]
+#[cfg(any(feature = "edge", feature = "pop", feature = "manager"))]
 pub mod descriptors;
 pub mod dial;
 #[cfg(any(feature = "edge", feature = "pop"))]

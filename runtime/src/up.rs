@@ -30,6 +30,9 @@ const PASSWORD_FILE: &str = "user.password";
 /// What an application's connection takes: a descriptor at the POP and one at the edge.
 const CONNECTION_DESCRIPTORS: u64 = 2;
 
+/// The part of the descriptors that the manager's connections may take, of what is set apart from those.
+const MANAGER_SHARE: u64 = 16;
+
 /// How long the edges may take to come online.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -166,13 +169,7 @@ async fn start(
     let ca = authority.as_ref().map(|authority| authority.ca.clone());
 
     let manager_at = {
-        let config = ManagerConfig {
-            data: args.data.clone(),
-            listen: args.manager,
-            tls: files.clone(),
-            insecure: args.insecure,
-            ..ManagerConfig::default()
-        };
+        let config = managers(args, files.clone());
         let (ready, bound) = oneshot::channel();
         let (env, store, stop) = (env.clone(), store.clone(), stopping.clone());
         let thread = spawn("titan-manager", move || async move {
@@ -239,6 +236,21 @@ async fn start(
             .to_owned(),
         join: join.expose().to_owned(),
     })
+}
+
+/// Returns what the manager is started with, its connections cut down to their share of the process's descriptors.
+fn managers(args: &UpArgs, tls: Option<TlsFiles>) -> ManagerConfig {
+    let mut config = ManagerConfig {
+        data: args.data.clone(),
+        listen: args.manager,
+        tls,
+        insecure: args.insecure,
+        ..ManagerConfig::default()
+    };
+    Descriptors::raise()
+        .share(MANAGER_SHARE)
+        .fit_manager(&mut config);
+    config
 }
 
 /// Cuts the limits of the POP down to its share of the process's descriptors. They fit into its memory.

@@ -1,6 +1,7 @@
 //! The manager.
 
 use crate::config::{ManagerArgs, ManagerConfig};
+use crate::descriptors::Descriptors;
 use crate::env::tokio::TokioEnv;
 use crate::store::AnyStore;
 use crate::{daemon, data, manager, telemetry};
@@ -15,8 +16,9 @@ pub fn run(args: &ManagerArgs) -> Result<(), Box<dyn Error>> {
     if args.print_example {
         return Ok(daemon::print(ManagerConfig::EXAMPLE)?);
     }
-    let config = ManagerConfig::load(args.source())?;
+    let mut config = ManagerConfig::load(args.source())?;
     telemetry::init(config.log_format)?;
+    Descriptors::raise().fit_manager(&mut config);
     data::check(&config.data)?;
     let store = AnyStore::open(&config.store, &config.data)?;
     let (ready, _) = oneshot::channel();

@@ -4,6 +4,7 @@ use crate::process::{Process, eventually};
 use crate::server::{PATIENCE, Server, patient};
 use crate::site::{Site, echoes};
 use crate::titan::Titan;
+use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -91,18 +92,63 @@ fn a_closed_terminal_ends_no_daemon_by_itself() {
     }
 }
 
-#[test]
-fn the_limit_of_open_files_is_raised_to_what_the_system_grants() {
-    let mut titan = Titan::up_changed(&[], |command| {
-        with_open_files(command, "ulimit -Sn 200 && ulimit -Hn 2000");
-    });
-    let limits = fs::read_to_string(format!("/proc/{}/limits", titan.process.child().id()));
+/// Has a command run with few open files, which it may raise.
+fn with_few_open_files(command: &mut Command) {
+    with_open_files(command, "ulimit -Sn 200 && ulimit -Hn 2000");
+}
+
+/// Checks that a process that was started so has raised its limit.
+fn has_raised_open_files(process: &mut Process) {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.child().id()));
     let limits = limits.unwrap();
     let open_files = limits
         .lines()
         .find(|line| line.starts_with("Max open files"));
     let soft = open_files.unwrap().split_whitespace().nth(3);
     assert_eq!(soft, Some("2000"));
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_to_what_the_system_grants() {
+    let mut titan = Titan::up_changed(&[], with_few_open_files);
+    has_raised_open_files(&mut titan.process);
+}
+
+#[test]
+fn every_daemon_by_itself_raises_the_limit_of_open_files() {
+    let site = Site::new();
+    let mut daemons = [
+        site.manager_changed("", with_few_open_files),
+        site.pop_changed("", with_few_open_files),
+        site.edge_with("one", with_few_open_files),
+    ];
+    site.wait_online("one", PATIENCE);
+    for daemon in &mut daemons {
+        has_raised_open_files(daemon);
+    }
+}
+
+/// Connects from an address of the loopback.
+fn connect_from(last: u8, to: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())?;
+    socket.connect(&to.into())?;
+    Ok(socket)
+}
+
+#[test]
+fn a_manager_answers_while_more_connect_than_it_has_descriptors() {
+    let site = Site::new();
+    let _manager = site.manager_changed("", |command| with_open_files(command, "ulimit -n 200"));
+    // No address has more than its share of what is configured.
+    let addresses = (2..10).flat_map(|last| [last; 40]);
+    let crowd: Vec<_> = addresses
+        .map(|last| connect_from(last, site.manager).unwrap())
+        .collect();
+    for _ in 0..4 {
+        assert!(site.rest("v1/users", None).is_some());
+    }
+    drop(crowd);
 }
 
 #[test]

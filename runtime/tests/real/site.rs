@@ -23,7 +23,7 @@ use titan_runtime::tls::Authority;
 pub(crate) struct Site {
     data: TempDir,
     authority: Authority,
-    manager: SocketAddr,
+    pub(crate) manager: SocketAddr,
     pub(crate) proxy: SocketAddr,
     /// Where the POP listens for edges.
     pub(crate) tunnels: SocketAddr,
