@@ -75,6 +75,23 @@ async fn passwords_change() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_a_drawn_password_costs_no_argon2() {
+    let it = Manager::start().await;
+    let kept = async || it.store.user("ann").await.unwrap().unwrap().password_hash;
+    let is_drawn = |hash: &str| hash.starts_with("$drawn-");
+    let created = it.post("/v1/users", json!({ "name": "ann" })).await.body;
+    assert!(created["password"].is_string() && is_drawn(&kept().await));
+    let first = kept().await;
+    let path = "/v1/users/ann/password";
+    ask(&it, Method::PUT, path, json!({ "password": "chosen" })).await;
+    assert!(!is_drawn(&kept().await), "anybody may guess it");
+    let reset = ask(&it, Method::PUT, path, json!({})).await.body;
+    assert!(reset["password"].is_string() && is_drawn(&kept().await));
+    assert_ne!(kept().await, first);
+    it.stop().await;
+}
+
+#[tokio::test]
 async fn an_adjustment_happens_once() {
     let it = Manager::start().await;
     it.user("ann").await;
