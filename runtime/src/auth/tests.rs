@@ -413,7 +413,13 @@ async fn a_drawn_password_needs_no_work_and_a_wrong_one_as_much_as_any() {
 
 #[tokio::test]
 async fn guessing_is_slowed_down_but_who_is_known_is_not() {
-    let it = setting().await;
+    let it = set(AuthConfig {
+        cost: CHEAP,
+        // One for each of two.
+        waiting_max: 2,
+        ..AuthConfig::default()
+    })
+    .await;
     let login = it.login("ann", "ann's").await.unwrap();
     for _ in 0..4 {
         assert_eq!(it.login("ann", "guess").await, Err(Code::BadCredentials));
@@ -423,6 +429,9 @@ async fn guessing_is_slowed_down_but_who_is_known_is_not() {
     it.env.sleeping(1).await;
     assert_eq!(it.env.jobs(), before);
     assert_eq!(it.login("ann", "ann's").await, Ok(login));
+    // A guess that waits takes no place of those who share its address.
+    assert!(it.login("bob", "bob's").await.is_ok());
+    let before = it.env.jobs();
     it.env.advance(Duration::from_millis(250));
     assert_eq!(guess.await.unwrap(), Err(Code::BadCredentials));
     assert_eq!(it.env.jobs(), before + 1);
