@@ -6,6 +6,7 @@ mod client;
 mod follow;
 mod keys;
 mod orders;
+mod patience;
 mod registrar;
 mod sessions;
 mod tunnels;
@@ -25,6 +26,7 @@ use account::Accounts;
 use blacklist::Blacklist;
 use core::time::Duration;
 use keys::Keys;
+use patience::Patience;
 use registrar::{Incarnation, Registrar};
 use rustls::ServerConfig;
 use sessions::Sessions;
@@ -215,8 +217,9 @@ pub async fn run<E: Env, S: Store>(
     shared.shard.farewell().await;
     sessions::leave(&shared);
     shared.tasks.shut_down().await;
-    account::leave(&shared).await;
-    registrar::leave(&shared, &store).await;
+    let mut patience = Patience::new(&shared.env, stopping);
+    account::leave(&shared, &mut patience).await;
+    registrar::leave(&shared, &store, &mut patience).await;
     tracing::info!(pop = shared.config.id, "stopped");
     outcome
 }

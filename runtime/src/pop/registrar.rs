@@ -7,6 +7,7 @@ pub(super) use incarnation::{Incarnation, claim as claim_incarnation};
 
 use super::Shared;
 use super::blacklist::Visitor;
+use super::patience::Patience;
 use crate::carrier::handshake::UpgradeRequest;
 use crate::config::PopConfig;
 use crate::env::Env;
@@ -271,15 +272,23 @@ fn give_way<E: Env, S: Store>(shared: &Shared<E, S>) {
 }
 
 /// Tells the store that this POP is leaving. If it cannot be told, the lease tells it.
-pub(super) async fn leave<E: Env, S: Store>(shared: &Shared<E, S>, store: &S) {
+pub(super) async fn leave<E: Env, S: Store>(
+    shared: &Shared<E, S>,
+    store: &S,
+    patience: &mut Patience<'_, E>,
+) {
     if shared.registrar.superseded.get() {
         // What is registered is the other process's, which may have the same number.
         return;
     }
     let entry = &shared.registrar.entry;
-    if let Err(error) = store.pop_gone(&entry.id, entry.incarnation).await {
-        tracing::warn!(%error, "the store was not told");
-    }
+    let told = patience.wait(store.pop_gone(&entry.id, entry.incarnation));
+    let error = match told.await {
+        Some(Ok(_)) => return,
+        Some(Err(error)) => error.to_string(),
+        None => "no answer in time".to_owned(),
+    };
+    tracing::warn!(error, "the store was not told");
 }
 
 fn round_trips<E: Env, S: Store>(shared: &Shared<E, S>) -> Vec<(String, u32)> {

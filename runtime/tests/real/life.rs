@@ -10,7 +10,8 @@ use std::io::{self, ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use titan_kit::redis_server::{Fsync, RedisServer};
 use titan_runtime::telemetry::FILTER_VARIABLE;
 
 const DAEMONS: [&str; 4] = [
@@ -297,6 +298,27 @@ fn a_daemon_waits_for_a_port_that_a_connection_holds_and_says_so() {
     drop(near);
     eventually("it listens", PATIENCE, || log().contains("ready"));
     TcpStream::connect(site.proxy).unwrap();
+}
+
+#[test]
+fn a_pop_whose_store_hangs_ends_at_once_all_the_same() {
+    /// Goodbyes may take a second, and the store another one.
+    const AT_ONCE: Duration = Duration::from_secs(2);
+    /// What a busy machine adds.
+    const SLACK: Duration = Duration::from_secs(1);
+    let redis = RedisServer::start(Fsync::EverySecond);
+    let (site, echo) = (Site::new().with_store(redis.url(0)), Server::echo());
+    let (_manager, mut pop, _edge) = (site.manager(), site.pop(), site.edge("one"));
+    site.wait_online("one", PATIENCE);
+    // There is usage to be told.
+    echoes(&mut site.connect(echo.address).unwrap()).unwrap();
+    redis.pause(true);
+    let begun = Instant::now();
+    pop.signal("INT");
+    let ended = pop.wait(PATIENCE);
+    let took = begun.elapsed();
+    assert!(ended.success() && took <= AT_ONCE + SLACK, "{took:?}");
+    redis.pause(false);
 }
 
 #[test]

@@ -2,14 +2,10 @@
 
 use super::{Accounts, Shared, count, keep, turn};
 use crate::env::Env;
+use crate::pop::patience::Patience;
 use crate::store::{self, Store, StoreError};
-use core::time::Duration;
 use std::rc::Rc;
 use titan_core::account::ledger::{Ask, Event, Question, Standing, Totals};
-use titan_core::time::Instant;
-
-/// How long the last report of the process may take.
-const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -76,19 +72,16 @@ const fn read(standing: store::Standing) -> Standing {
 
 /// Reports everything once more and gives every grant back: the tasks of sessions have ended. What
 /// the store does not take is kept on the disk.
-pub(in crate::pop) async fn leave<E: Env, S: Store>(shared: &Rc<Shared<E, S>>) {
+pub(in crate::pop) async fn leave<E: Env, S: Store>(
+    shared: &Rc<Shared<E, S>>,
+    patience: &mut Patience<'_, E>,
+) {
     shared.shard.drive(|core, now| {
         let mut ledger = shared.accounts.ledger.borrow_mut();
         count(core, &mut ledger);
         ledger.close(now);
     });
-    let deadline: Instant = shared.env.now() + LAST_WORD;
-    let told = tokio::select! {
-        biased;
-        told = last_word(shared) => told,
-        () = shared.env.sleep_until(deadline) => false,
-    };
-    if told {
+    if patience.wait(last_word(shared)).await == Some(true) {
         keep::clear(shared).await;
     } else {
         tracing::warn!("the store does not take the last usage: it is kept on the disk");
