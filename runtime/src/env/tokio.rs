@@ -237,12 +237,16 @@ impl Listener for TcpListener {
                 Ok((stream, peer)) => return Ok((TcpStream(stream), canonical(peer))),
                 Err(error) if spare::is_want(&error) && self.spare.give_up() => {
                     let next = poll_fn(|cx| Poll::Ready(self.sockets.poll_accept(cx)));
-                    let Poll::Ready(Ok((stream, _))) = next.await else {
-                        return Err(error);
-                    };
-                    // No byte can be told without a descriptor that stays.
-                    let _ = stream.set_zero_linger();
-                    tracing::warn!(%error, "a newcomer is refused");
+                    match next.await {
+                        Poll::Ready(Ok((stream, _))) => {
+                            // No byte can be told without a descriptor that stays.
+                            let _ = stream.set_zero_linger();
+                            tracing::warn!(%error, "a newcomer is refused");
+                        }
+                        Poll::Ready(Err(error)) => return Err(error),
+                        // The system tells the want before it looks whether anybody is there.
+                        Poll::Pending => {}
+                    }
                 }
                 Err(error) => return Err(error),
             }
