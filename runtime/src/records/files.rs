@@ -117,13 +117,14 @@ impl Files {
             let young = now.saturating_sub(last.began) < self.part_age();
             if young
                 && last.len + len <= self.part_bytes()
-                && let Some(current) = go_on(&last)?
+                && let Some(current) = go_on(&last, &self.directory)?
             {
                 return Ok(current);
             }
         }
         let path = self.directory.join(format!("{PREFIX}{number}{SUFFIX}"));
         let file = options().create_new(true).open(path)?;
+        limit_readers(&file, &self.directory)?;
         let _ = file.try_lock();
         Ok(Current {
             file,
@@ -155,7 +156,7 @@ impl Files {
 }
 
 /// Opens a file again, unless another process writes it.
-fn go_on(last: &Found) -> io::Result<Option<Current>> {
+fn go_on(last: &Found, directory: &Path) -> io::Result<Option<Current>> {
     let mut file = options().read(true).open(&last.path)?;
     // A file system without locks has one writer, or lines of two in one file.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
@@ -164,7 +165,7 @@ fn go_on(last: &Found) -> io::Result<Option<Current>> {
     let about = file.metadata()?;
     let mut len = about.len();
     if about.is_file() {
-        keep_private(&file)?;
+        limit_readers(&file, directory)?;
         if len > 0 {
             // Its process may have ended within a line.
             let mut end = [0];
@@ -219,14 +220,20 @@ fn options() -> OpenOptions {
     options
 }
 
-fn keep_private(file: &File) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    }
-    #[cfg(not(unix))]
-    let _ = file;
+/// Lets nobody but its owner read a file, and the group of a directory that may read there and has what is made
+/// in it (its setgid bit): else the file's group is another one.
+#[cfg(unix)]
+fn limit_readers(file: &File, directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    const GROUP_HAS_AND_READS: u32 = 0o2040;
+    let entry = fs::metadata(directory)?.permissions().mode();
+    let for_group = entry & GROUP_HAS_AND_READS == GROUP_HAS_AND_READS;
+    let mode = if for_group { 0o640 } else { 0o600 };
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn limit_readers(_: &File, _: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -118,6 +118,36 @@ fn only_their_owner_reads_them() {
 }
 
 #[test]
+#[cfg(unix)]
+fn the_group_that_has_the_directory_and_may_read_there_reads_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_directory, mut files) = files();
+    let directory = files.directory.clone();
+    create_private(&directory).unwrap();
+    for (entry, readers) in [
+        (0o2750, 0o640),
+        // Whoever goes on with a file does so as the directory has it by then.
+        (0o750, 0o600),
+        (0o2770, 0o640),
+        (0o2710, 0o600),
+        (0o755, 0o600),
+    ] {
+        fs::set_permissions(&directory, fs::Permissions::from_mode(entry)).unwrap();
+        files.current = None;
+        files.write(&line(0), START).unwrap();
+        let file = found(&directory).unwrap().pop().unwrap().path;
+        let mode = fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, readers, "{entry:o}");
+    }
+    // What is made anew, too.
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o2750)).unwrap();
+    files.write(&line(1), START + 2 * HOUR).unwrap();
+    let newest = found(&directory).unwrap().pop().unwrap();
+    let mode = fs::metadata(newest.path).unwrap().permissions().mode();
+    assert_eq!((newest.began, mode & 0o777), (START + 2 * HOUR, 0o640));
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_an_error_until_it_has_room() {
     let (_directory, mut files) = files();
