@@ -30,6 +30,17 @@ async fn the_first_operation_after_a_restart_succeeds() {
 }
 
 #[tokio::test]
+async fn scripts_that_a_server_has_forgotten_are_told_to_it_again() {
+    let server = RedisServer::start(Fsync::EverySecond);
+    let store = Redis::new(&server.url(0)).unwrap();
+    for name in ["a", "b"] {
+        store.audit_append(act(name)).await.unwrap();
+        let _: String = command(&server.url(0), &["SCRIPT", "FLUSH"]).await;
+    }
+    assert_eq!(store.audit(0, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_connection_closed_while_nothing_was_asked_is_not_noticed() {
     let server = RedisServer::start(Fsync::EverySecond);
     let store = Redis::new(&server.url(0)).unwrap();
