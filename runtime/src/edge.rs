@@ -60,6 +60,10 @@ pub struct EdgeCensus {
     pub counters: Counters,
     /// Tasks that run.
     pub tasks: usize,
+    /// Look-ups of targets' names that are under way.
+    pub lookups: usize,
+    /// Those that wait for a place.
+    pub lookups_waiting: usize,
 }
 
 /// Asks a running edge for its [`EdgeCensus`].
@@ -351,11 +355,14 @@ async fn answer_census<E: Env>(shared: Rc<Shared<E>>, mut requests: mpsc::Receiv
         let (usage, counters) = shared
             .shard
             .with_core(|core| (core.usage(), core.counters()));
+        let (lookups, lookups_waiting) = shared.lookups.census();
         // Whoever asked may have gone.
         let _ = request.send(EdgeCensus {
             usage,
             counters,
             tasks: shared.tasks.len(),
+            lookups,
+            lookups_waiting,
         });
     }
 }

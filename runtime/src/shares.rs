@@ -99,6 +99,18 @@ impl<K: Clone + Ord> Shares<K> {
     }
 }
 
+#[cfg(feature = "edge")]
+impl<K: Clone + Ord> Shares<K> {
+    /// Returns how many places are held and how many wait for one.
+    pub(crate) fn census(&self) -> (usize, usize) {
+        let state = self.0.lock();
+        let sharers = state.sharers.values();
+        sharers.fold((0, 0), |(held, waiting), sharer| {
+            (held + sharer.held, waiting + sharer.waiting.len())
+        })
+    }
+}
+
 #[cfg(test)]
 impl<K: Clone + Ord> Shares<K> {
     /// Returns how many wait for a place of this sharer's.

@@ -30,15 +30,43 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// A user who asks for silent names until the end of what is returned.
+/// The most look-ups of one user at once, while nobody else asks.
+const LOOKUPS_SHARE: usize = 64;
+
+/// A user who asks for silent names, all at once, until the end of what is returned.
 async fn flood(overlay: &Overlay) -> Vec<SimStream> {
-    let mut held = Vec::new();
+    let mut asking = JoinSet::new();
     for _ in 0..ASKED {
         let client = overlay.client(FAST);
-        let connected = client.connect((SILENT, 80)).await;
-        held.push(connected.expect("it is answered before the dial").1);
+        asking.spawn_local(async move {
+            let connected = client.connect((SILENT, 80)).await;
+            connected.expect("it is answered before the dial").1
+        });
     }
+    let held = asking.join_all().await;
+    let all_asked = async {
+        loop {
+            let edge = overlay.edge_census("edge-1").await;
+            if edge.lookups + edge.lookups_waiting == ASKED {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let asked = timeout(seconds(1), all_asked).await;
+    asked.expect("the edge is asked for all of them");
+    assert_still_waits(overlay).await;
     held
+}
+
+/// Checks that the user has its full share of look-ups and more that wait: none was given up yet.
+async fn assert_still_waits(overlay: &Overlay) {
+    let edge = overlay.edge_census("edge-1").await;
+    let (under_way, waiting) = (edge.lookups, edge.lookups_waiting);
+    assert!(
+        under_way >= LOOKUPS_SHARE && waiting > 0,
+        "{under_way} are under way, {waiting} wait"
+    );
 }
 
 /// Returns how long the other user waits for the answer of a target with a name.
@@ -70,6 +98,7 @@ fn names_that_nobody_answers_for_hold_up_no_other_user() {
         let held = flood(&overlay).await;
         let beside = takes(&world, &overlay, target).await;
         assert!(beside <= 2 * alone, "{beside:?}, and {alone:?} alone");
+        assert_still_waits(&overlay).await;
         drop(held);
     });
 }
@@ -91,6 +120,7 @@ fn names_that_nobody_answers_for_hold_up_no_tunnel() {
         // Attempts are spread over 200 ms.
         let limit = 2 * alone + Duration::from_millis(200);
         assert!(beside <= limit, "{beside:?}, and {alone:?} alone");
+        assert_still_waits(&overlay).await;
         drop(held);
     });
 }
