@@ -2,6 +2,7 @@
 
 mod account;
 mod blacklist;
+mod callers;
 mod client;
 mod follow;
 mod keys;
@@ -15,7 +16,7 @@ use crate::auth::{AuthConfig, Authenticator};
 use crate::config::PopConfig;
 use crate::daemon::{Stop, Stopping, told};
 use crate::data::DataError;
-use crate::drain::{Count, Drain};
+use crate::drain::Drain;
 use crate::env::Env;
 use crate::listen::listen;
 use crate::records::Records;
@@ -24,6 +25,7 @@ use crate::store::{Cursor, Holder, Store};
 use crate::telemetry::{self, NODE_EVENT};
 use account::Accounts;
 use blacklist::Blacklist;
+use callers::Callers;
 use core::time::Duration;
 use keys::Keys;
 use patience::Patience;
@@ -97,8 +99,8 @@ struct Shared<E: Env, S: Store> {
     drain: Drain,
     /// Another process has this POP's id.
     taken_over: Notify,
-    clients: Count,
-    carriers: Count,
+    clients: Callers,
+    carriers: Callers,
 }
 
 /// A look into a running POP.
@@ -194,8 +196,8 @@ pub async fn run<E: Env, S: Store>(
         registrar,
         drain: Drain::default(),
         taken_over: Notify::new(),
-        clients: Count::default(),
-        carriers: Count::default(),
+        clients: Callers::default(),
+        carriers: Callers::default(),
     });
     start_tasks(&shared, cursor, (clients, tunnels), census);
     tracing::info!(pop = shared.config.id, clients = ?bound.clients, tunnels = %bound.tunnels, "ready");
@@ -207,10 +209,10 @@ pub async fn run<E: Env, S: Store>(
         shared.shard.drive(Pop::drain);
         shared.registrar.wake();
     };
-    let drain = &shared.drain;
+    let (drain, clients) = (&shared.drain, shared.clients.count());
     let outcome = tokio::select! {
         biased;
-        () = drain.watch(&shared.env, &mut stopping, timeout, &shared.clients, begin) => Ok(()),
+        () = drain.watch(&shared.env, &mut stopping, timeout, clients, begin) => Ok(()),
         () = shared.taken_over.notified() => Err(PopError::TakenOver(shared.config.id.clone())),
         task = shared.tasks.failed() => Err(PopError::Task(task)),
     };
@@ -366,8 +368,8 @@ async fn answer_census<E: Env, S: Store>(
             usage,
             counters,
             tasks: shared.tasks.len(),
-            clients: shared.clients.now(),
-            carriers: shared.carriers.now(),
+            clients: shared.clients.count().now(),
+            carriers: shared.carriers.count().now(),
         };
         // Whoever asked may have gone.
         let _ = request.send(census);

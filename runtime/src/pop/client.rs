@@ -3,6 +3,7 @@
 mod conversation;
 
 use super::account::{Place, admit};
+use super::callers::Caller;
 use super::{ACCEPT_RETRY_MAX, Shared, sessions};
 use crate::auth::Login;
 use crate::env::{Env, Listener as _, Stream as _, StreamRole};
@@ -65,7 +66,7 @@ async fn serve<E: Env, S: Store>(
     peer: SocketAddr,
 ) {
     let max = shared.config.limits.clients_max as usize;
-    let Some(_place) = shared.clients.take(max) else {
+    let Some(caller) = shared.clients.admit(max, peer.ip()) else {
         tracing::warn!(max, "too many clients");
         return stream.set_abort_on_drop();
     };
@@ -73,11 +74,11 @@ async fn serve<E: Env, S: Store>(
     let mut talk = Conversation::new(RULES);
     let (asked, opened) = loop {
         // Boxed: its buffers and futures are not carried through the session's life.
-        let asked = Box::pin(hear(&shared, &mut stream, &mut talk, peer.ip()));
+        let asked = Box::pin(hear(&shared, &mut stream, &mut talk, &caller));
         let asked = match asked.await {
             Ok(asked) => asked,
             Err(Failed::Told) => return end(&shared, stream, RelayEnd::Refused).await,
-            Err(Failed::Late | Failed::Gone) => {
+            Err(Failed::Late | Failed::Gone | Failed::Displaced) => {
                 return end(&shared, stream, RelayEnd::Broken).await;
             }
         };
@@ -168,6 +169,8 @@ enum Failed {
     Late,
     /// The connection ended.
     Gone,
+    /// All places are taken, and this one by a newer connection.
+    Displaced,
 }
 
 impl From<io::Error> for Failed {
@@ -181,12 +184,16 @@ async fn hear<E: Env, S: Store>(
     shared: &Shared<E, S>,
     stream: &mut E::Stream,
     talk: &mut Conversation,
-    client: IpAddr,
+    caller: &Caller<'_>,
 ) -> Result<Asked, Failed> {
     let deadline = shared.env.now() + shared.config.limits.client_handshake_timeout;
     tokio::select! {
         biased;
-        asked = next_request(shared, stream, talk, client) => asked,
+        asked = next_request(shared, stream, talk, caller) => asked,
+        () = caller.displaced() => {
+            tracing::warn!(max = shared.config.limits.clients_max, "too many clients");
+            Err(Failed::Displaced)
+        }
         () = shared.env.sleep_until(deadline) => Err(Failed::Late),
         () = async {
             shared.drain.begun().await;
@@ -199,7 +206,7 @@ async fn next_request<E: Env, S: Store>(
     shared: &Shared<E, S>,
     stream: &mut E::Stream,
     talk: &mut Conversation,
-    client: IpAddr,
+    caller: &Caller<'_>,
 ) -> Result<Asked, Failed> {
     // Nobody is let in by what an earlier request showed.
     let mut user = None;
@@ -209,11 +216,14 @@ async fn next_request<E: Env, S: Store>(
                 Event::Login(credentials) => {
                     let verdict = tokio::select! {
                         biased;
-                        verdict = verify(shared, &credentials, client) => verdict,
+                        verdict = verify(shared, &credentials, caller.peer()) => verdict,
                         () = talk.hung_up(stream) => return Err(Failed::Gone),
                     };
                     talk.judge(verdict.as_ref().map(|_| ()).map_err(|code| *code));
                     user = verdict.ok();
+                    if user.is_some() && !caller.show() {
+                        return Err(Failed::Displaced);
+                    }
                 }
                 Event::Request(request) => match user.take() {
                     Some((login, wishes)) => {

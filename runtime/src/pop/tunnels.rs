@@ -1,6 +1,7 @@
 //! Edges' connections: TLS, upgrade, carrier.
 
 use super::blacklist::Visitor;
+use super::callers::Caller;
 use super::{ACCEPT_RETRY_MAX, Shared};
 use crate::carrier::handshake::{self, HandshakeError, Refusal, UpgradeAnswer, UpgradeRequest};
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter};
@@ -8,7 +9,7 @@ use crate::env::{Env, Listener as _, Stream as _, StreamRole};
 use crate::shard::{Carry, carry};
 use crate::store::Store;
 use core::time::Duration;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use titan_proto::{Code, limits};
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +38,8 @@ pub(super) async fn accept<E: Env, S: Store>(shared: Rc<Shared<E, S>>, mut liste
 async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, peer: SocketAddr) {
     // Beyond the limit edges still get an answer, but only a few at a time.
     let max = shared.config.limits.tunnels_max as usize;
-    let Some(place) = shared.carriers.take(max + max / 8 + 8) else {
+    let Some(caller) = shared.carriers.admit(max + max / 8 + 8, peer.ip()) else {
+        tracing::warn!(max, "too many carriers");
         return stream.set_abort_on_drop();
     };
     stream.tune(StreamRole::Carrier);
@@ -46,7 +48,11 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     let accepted = Box::pin(async {
         tokio::select! {
             biased;
-            accepted = upgrade(&shared, stream, peer.ip().to_canonical()) => accepted.map_err(Some),
+            accepted = upgrade(&shared, stream, &caller) => accepted.map_err(Some),
+            () = caller.displaced() => {
+                tracing::warn!(max, "too many carriers");
+                Err(None)
+            }
             () = shared.env.sleep_until(deadline) => Err(None),
         }
     });
@@ -90,7 +96,7 @@ async fn serve<E: Env, S: Store>(shared: Rc<Shared<E, S>>, stream: E::Stream, pe
     .await;
     shared.registrar.ended(&node, peer.ip().to_canonical());
     tracing::debug!(node, %peer, code = code.tag(), "carrier ended");
-    drop(place);
+    drop(caller);
 }
 
 type Accepted<E> = (
@@ -103,14 +109,14 @@ type Accepted<E> = (
 async fn upgrade<E: Env, S: Store>(
     shared: &Shared<E, S>,
     stream: E::Stream,
-    ip: IpAddr,
+    caller: &Caller<'_>,
 ) -> Result<Accepted<E>, HandshakeError> {
     let stream = match &shared.tls {
         Some(tls) => TlsAcceptor::from(tls.clone()).accept(stream).await?.into(),
         None => CarrierStream::Plain(stream),
     };
     let mut confined = false;
-    let check = |request: &UpgradeRequest| judge(shared, request, ip, &mut confined);
+    let check = |request: &UpgradeRequest| judge(shared, request, caller, &mut confined);
     let (stream, upgrade) = handshake::accept(stream, check).await?;
     Ok((stream, upgrade.request, upgrade.nonce, confined))
 }
@@ -119,7 +125,7 @@ async fn upgrade<E: Env, S: Store>(
 fn judge<E: Env, S: Store>(
     shared: &Shared<E, S>,
     request: &UpgradeRequest,
-    ip: IpAddr,
+    caller: &Caller<'_>,
     confined: &mut bool,
 ) -> Result<UpgradeAnswer, Refusal> {
     let now = shared.env.unix_time().as_secs();
@@ -133,7 +139,7 @@ fn judge<E: Env, S: Store>(
     *confined = claims.confined;
     let visitor = Visitor {
         node: &claims.node,
-        ip,
+        ip: caller.peer(),
         confined: claims.confined,
     };
     let now = shared.env.now();
@@ -146,7 +152,8 @@ fn judge<E: Env, S: Store>(
     {
         return Err(Refusal::unavailable(code, rest));
     }
-    if shared.carriers.now() > shared.config.limits.tunnels_max as usize {
+    let is_full = shared.carriers.shown() >= shared.config.limits.tunnels_max as usize;
+    if is_full || !caller.show() {
         return Err(Refusal::unavailable(Code::Overloaded, FULL_RETRY));
     }
     Ok(UpgradeAnswer {

@@ -9,11 +9,13 @@ use titan_runtime::config::EdgeConfig;
 use titan_runtime::edge::run_copies;
 use titan_runtime::env::Env as _;
 use titan_runtime::manager::ADMIN_TOKEN_FILE;
+use titan_runtime::pop::PopCensus;
 use titan_runtime::store::{NewUser, Users as _};
 use titan_runtime::token::Secret;
 use titan_sim::net::{Config, Network, SimEnv, SimStream, run};
 use titan_sim::overlay::{
-    Client, Demand, FAST, Outcome, Overlay, PASSWORD, Process, TRUTHFUL, Targets, exchange,
+    Client, Demand, Destination, FAST, Outcome, Overlay, PASSWORD, Process, TRUTHFUL, Targets,
+    exchange, read_reply,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
@@ -259,6 +261,106 @@ fn requests_that_never_end_keep_nobody_else_from_the_manager() {
             "an edge: {beside:?}, and {came:?} alone"
         );
         drop(held);
+    });
+}
+
+/// Has one host take all it can of a listener of the POP by connections that show nothing, so many that each soon
+/// loses its place to another one, and waits until it is full.
+async fn crowd(
+    world: &Network,
+    overlay: &Overlay,
+    at: SocketAddr,
+    is_full: impl Fn(PopCensus) -> bool,
+) -> JoinSet<()> {
+    let host = world.host("greedy", IpAddr::from([10, 0, 2, 1]));
+    let mut crowd = JoinSet::new();
+    for index in 0..CROWD {
+        let host = host.clone();
+        crowd.spawn_local(async move {
+            // There are some at any time.
+            sleep(PORT_WAIT * index / CROWD).await;
+            stand_around(host, at).await;
+        });
+    }
+    let full = async {
+        while !is_full(overlay.pop_census().await) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let full = timeout(seconds(10), full).await;
+    full.expect("the listener is full");
+    crowd
+}
+
+/// How many places a listener has.
+const PLACES: u32 = 64;
+
+/// How many connections one host has.
+const CROWD: u32 = 16 * PLACES;
+
+#[test]
+fn connections_that_say_nothing_keep_no_application_from_a_pop() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::new(&world).await;
+        overlay.pop_config.limits.clients_max = PLACES;
+        overlay.start(1).await;
+        let mut targets = Targets::new(&world);
+        let target = targets.start(1).await;
+        // The first login is the slow one.
+        first_byte(&world, &overlay, TRUTHFUL, target).await;
+        let alone = first_byte(&world, &overlay, TRUTHFUL, target).await;
+        let is_full = |pop: PopCensus| pop.clients >= PLACES as usize;
+        let crowd = crowd(&world, &overlay, overlay.socks(), is_full).await;
+        for _ in 0..8 {
+            let beside = first_byte(&world, &overlay, TRUTHFUL, target).await;
+            assert!(beside <= 2 * alone, "{beside:?}, and {alone:?} alone");
+        }
+        assert!(is_full(overlay.pop_census().await));
+        drop(crowd);
+    });
+}
+
+#[test]
+fn connections_that_say_nothing_keep_no_edge_from_a_pop() {
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::new(&world).await;
+        overlay.pop_config.limits.tunnels_max = PLACES;
+        overlay.start(1).await;
+        let edges = [2, 3, 4].map(|index| overlay.add_edge(index));
+        let alone = comes(&world, &mut overlay, &edges[0]).await;
+        let is_full = |pop: PopCensus| pop.carriers >= PLACES as usize;
+        let crowd = crowd(&world, &overlay, overlay.tunnels(), is_full).await;
+        for edge in &edges[1..] {
+            let beside = comes(&world, &mut overlay, edge).await;
+            assert!(beside <= 2 * alone, "{beside:?}, and {alone:?} alone");
+        }
+        assert!(is_full(overlay.pop_census().await));
+        drop(crowd);
+    });
+}
+
+#[test]
+fn who_has_logged_in_gives_way_to_nobody() {
+    const FEW: u32 = 4;
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::new(&world).await;
+        overlay.pop_config.limits.clients_max = FEW;
+        overlay.start(1).await;
+        let mut targets = Targets::new(&world);
+        let target = targets.start(1).await;
+        let user = overlay.client(TRUTHFUL);
+        let mut all = Vec::new();
+        for _ in 0..FEW {
+            all.push(user.login().await.expect("there is a place"));
+        }
+        let (host, at) = (world.env("client"), overlay.socks());
+        let mut newcomer = host.connect(at).await.expect("it listens");
+        assert!(newcomer.read_u8().await.is_err(), "there is none");
+        for mut stream in all {
+            let request = Destination::from(target).request();
+            stream.write_all(&request).await.expect("it stays");
+            assert_eq!(read_reply(&mut stream).await.expect("it stays"), 0);
+        }
     });
 }
 
