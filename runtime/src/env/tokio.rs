@@ -392,8 +392,9 @@ mod tests {
     use crate::env::{Env as _, Listener as _, Stream as _, StreamRole};
     use ::tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use core::time::Duration;
-    use socket2::SockRef;
+    use socket2::{Domain, SockRef, Socket, Type};
     use std::io::ErrorKind;
+    use std::net::{SocketAddr, TcpStream as StdStream};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -527,5 +528,98 @@ mod tests {
         }
         looks.look(job()).await.unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+
+    #[cfg(unix)]
+    const WITHOUT_DESCRIPTORS: &str = "TITAN_TEST_ACCEPT_WITHOUT_DESCRIPTORS";
+
+    #[cfg(unix)]
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[cfg(unix)]
+    #[test]
+    fn who_comes_while_there_is_no_descriptor_is_refused_at_once() {
+        if std::env::var_os(WITHOUT_DESCRIPTORS).is_some() {
+            return listen_without_descriptors();
+        }
+        let name = "env::tokio::tests::who_comes_while_there_is_no_descriptor_is_refused_at_once";
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(WITHOUT_DESCRIPTORS, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+
+    /// Connects by a socket that was made before, and returns how the connection ends. What is returned keeps the
+    /// descriptor from others.
+    #[cfg(unix)]
+    fn come(socket: Socket, at: SocketAddr) -> (StdStream, ErrorKind) {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(&at.into()).unwrap();
+        let mut stream = StdStream::from(socket);
+        let end = std::io::Read::read_exact(&mut stream, &mut [0])
+            .unwrap_err()
+            .kind();
+        (stream, end)
+    }
+
+    #[cfg(unix)]
+    fn listen_without_descriptors() {
+        let runtime = ::tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut listener = TokioEnv::new().listen(any).await.unwrap();
+            let at = listener.local_addr().unwrap();
+            let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let newcomers = [(); 3].map(|()| socket());
+            let last = socket();
+            let (taken, all_taken) = std::sync::mpsc::channel();
+            let (told, ends) = ::tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                all_taken.recv_timeout(PATIENCE).unwrap();
+                told.send(newcomers.map(|socket| come(socket, at)))
+            });
+            let mut files = Vec::new();
+            let crowd = async {
+                // The listener waits by now.
+                while let Ok(file) = std::fs::File::open("/dev/null") {
+                    files.push(file);
+                }
+                taken.send(()).unwrap();
+                ends.await.unwrap()
+            };
+            let ends = ::tokio::select! {
+                biased;
+                accepted = listener.accept() => panic!("{accepted:?}"),
+                ends = ::tokio::time::timeout(PATIENCE, crowd) => ends.unwrap(),
+            };
+            let kinds = ends.each_ref().map(|(_, end)| *end);
+            assert_eq!(kinds, [ErrorKind::ConnectionReset; 3]);
+
+            drop((files, ends));
+            let come = std::thread::spawn(move || {
+                last.connect(&at.into()).unwrap();
+                std::io::Write::write_all(&mut StdStream::from(last), b"hello").unwrap();
+            });
+            let accepted = ::tokio::time::timeout(PATIENCE, listener.accept())
+                .await
+                .unwrap();
+            let (mut stream, _) = accepted.unwrap();
+            let mut got = Vec::new();
+            let read = stream.read_to_end(&mut got);
+            ::tokio::time::timeout(PATIENCE, read)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(got, b"hello");
+            come.join().unwrap();
+        });
     }
 }
