@@ -203,7 +203,6 @@ pub async fn run<E: Env, S: Store>(
     tracing::info!(pop = shared.config.id, clients = ?bound.clients, tunnels = %bound.tunnels, "ready");
     // Nobody may want to know.
     let _ = ready.send(bound);
-
     let timeout = shared.config.drain_timeout;
     let begin = || {
         shared.shard.drive(Pop::drain);
