@@ -7,6 +7,7 @@ mod curl;
 mod cuts;
 mod drain;
 mod full;
+mod greedy;
 mod http;
 mod https;
 mod identities;

@@ -3,7 +3,7 @@
 use crate::process::{Process, eventually};
 use crate::relay::{Cut, Relay};
 use crate::server::{PATIENCE, Server};
-use crate::site::{Site, echoes};
+use crate::site::{FIRST_BYTES, Site, echoes};
 use crate::socks::{self, Host, USER};
 use serde_json::{Value, json};
 use std::fs;
@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -194,9 +194,6 @@ fn a_full_disk_under_the_records_stops_nothing_and_keeps_them_waiting() {
 /// More lines of one user than may wait, all together.
 const FLOOD: usize = 14_400;
 
-/// How often the time to the first byte is taken.
-const SAMPLES: usize = 25;
-
 /// What a busy machine adds to a first byte now and then.
 const SLACK: Duration = Duration::from_millis(20);
 
@@ -217,18 +214,6 @@ fn flood(site: &Site, user: &str, threads: usize, each: usize) {
     });
 }
 
-/// Returns what a session of the tests' user takes to its first byte at least, `before` being done before each:
-/// what else the machine does while only some are taken adds nothing to that.
-fn first_byte(site: &Site, target: SocketAddr, before: impl Fn()) -> Duration {
-    let all = (0..SAMPLES).map(|_| {
-        before();
-        let begun = Instant::now();
-        echoes(&mut site.connect(target).unwrap()).unwrap();
-        begun.elapsed()
-    });
-    all.min().unwrap()
-}
-
 #[test]
 fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
     let mut it = on_full_disk();
@@ -236,11 +221,11 @@ fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
     let user = "m".repeat(64);
     let settings = json!({ "name": user, "password": "secret", "sessions_max": 1 });
     assert!(site.rest("v1/users", Some(&settings)).is_some());
-    let alone = first_byte(site, echo.address, || ());
+    let alone = site.first_byte(echo.address, || ());
     let held = socks::connect_as((&user, "secret"), site.proxy, echo.address).unwrap();
     flood(site, &user, 4, FLOOD / 4);
     // One after another, so that it is the queue that is full and not the machine.
-    let beside = first_byte(site, echo.address, || flood(site, &user, 1, 4));
+    let beside = site.first_byte(echo.address, || flood(site, &user, 1, 4));
     assert!(
         beside <= 2 * alone + SLACK,
         "{beside:?}, and {alone:?} alone"
@@ -257,15 +242,15 @@ fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
     };
     eventually("every line is written or told to be lost", PATIENCE, || {
         let (lines, lost) = of(&records(site), &user);
-        lost > 0 && lines + lost == FLOOD + 4 * SAMPLES
+        lost > 0 && lines + lost == FLOOD + 4 * FIRST_BYTES
     });
     drop(held);
     it.pop.terminate();
     assert!(it.pop.wait(END).success());
     let all = records(site);
-    assert_eq!(of(&all, USER.0), (2 * SAMPLES, 0));
+    assert_eq!(of(&all, USER.0), (2 * FIRST_BYTES, 0));
     let (lines, lost) = of(&all, &user);
-    assert_eq!(lines + lost, FLOOD + 4 * SAMPLES + 1);
+    assert_eq!(lines + lost, FLOOD + 4 * FIRST_BYTES + 1);
 }
 
 #[test]

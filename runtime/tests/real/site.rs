@@ -12,11 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use titan_runtime::store::{Embedded, Location, Mode};
 use titan_runtime::telemetry::FILTER_VARIABLE;
 use titan_runtime::tls::Authority;
+
+/// How many sessions the time to a first byte is taken of.
+pub(crate) const FIRST_BYTES: usize = 25;
 
 /// Where one site's daemons are and what they are told.
 #[derive(Debug)]
@@ -284,6 +287,25 @@ impl Site {
 
     pub(crate) fn connect(&self, target: SocketAddr) -> io::Result<TcpStream> {
         socks::connect(self.proxy, target)
+    }
+
+    /// Returns what sessions of the tests' user to an echoing target take to their first byte, `before` being done
+    /// before each: the least of several medians, to which neither one session nor what else the machine does
+    /// for a while adds anything.
+    pub(crate) fn first_byte(&self, target: SocketAddr, before: impl Fn()) -> Duration {
+        let median = |_| {
+            let mut all = [Duration::ZERO; 5];
+            for one in &mut all {
+                before();
+                let begun = Instant::now();
+                echoes(&mut self.connect(target).unwrap()).unwrap();
+                *one = begun.elapsed();
+            }
+            all.sort_unstable();
+            all[2]
+        };
+        let medians = (0..FIRST_BYTES / 5).map(median);
+        medians.min().unwrap()
     }
 
     /// Waits until a new session to an echoing target works.
