@@ -437,7 +437,7 @@ impl<P: Peer> Tunnel<P> {
 
     /// Waits until then for what it owes.
     pub(crate) fn defer(&mut self, until: Instant, config: &Config) {
-        self.debt.put_off(until, config);
+        self.debt.put_off_until(until, config);
     }
 
     /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.
@@ -500,7 +500,7 @@ impl<P: Peer> Tunnel<P> {
     ) -> Result<(), Contradiction> {
         self.unpark(|_| true);
         self.numbering.rewind(received, memory)?;
-        self.debt.settle(self.numbering.acknowledged());
+        self.debt.acknowledge(self.numbering.acknowledged());
         Ok(())
     }
 

@@ -358,11 +358,11 @@ fn a_peer_that_acknowledges_a_little_now_and_then_does_not_keep_what_others_need
     let mut mute = Mute::new(&mut world, 2);
     // What it acknowledges first is what it owes; then it owes all the rest.
     mute.take(&mut world, 64 << 10);
-    for _ in 0..7 {
+    for _ in 0..8 {
         wait_heard(&mut world, mute.link, secs(14));
         mute.acknowledge(&mut world);
     }
-    wait_heard(&mut world, mute.link, secs(6) - millis(1));
+    wait_heard(&mut world, mute.link, secs(7) - millis(1));
     assert_eq!(world.tunnel_gone(), None);
     // Another one waits for what it keeps.
     world.links[0].to_pop.held = true;
@@ -386,12 +386,12 @@ fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
     world.connect();
     let mut mute = Mute::new(&mut world, 2);
     mute.take(&mut world, 64 << 10);
-    for attempt in 2..8 {
+    for attempt in 2..9 {
         wait_heard(&mut world, mute.link, secs(14));
         mute.come_back(&mut world, attempt);
     }
-    assert_eq!(world.pop.counters().resumes, 6);
-    wait_heard(&mut world, mute.link, secs(6) - millis(1));
+    assert_eq!(world.pop.counters().resumes, 7);
+    wait_heard(&mut world, mute.link, secs(7) - millis(1));
     assert_eq!(world.tunnel_gone(), None);
     wait_heard(&mut world, mute.link, millis(1));
     assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
@@ -404,12 +404,12 @@ fn a_peer_that_is_away_when_its_time_is_over_does_not_keep_what_others_need() {
     world.connect();
     let mut mute = Mute::new(&mut world, 2);
     mute.take(&mut world, 64 << 10);
-    for attempt in 2..8 {
+    for attempt in 2..9 {
         wait_heard(&mut world, mute.link, secs(14));
         mute.come_back(&mut world, attempt);
     }
     world.cut(mute.link);
-    world.wait(secs(6) - millis(1));
+    world.wait(secs(7) - millis(1));
     assert_eq!(world.tunnel_gone(), None);
     world.wait(millis(1));
     assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
@@ -429,6 +429,7 @@ fn two_carriers_that_die_cost_no_tunnel_although_others_need_what_it_keeps() {
         world.wait(secs(30) - millis(1));
         mute.come_back(&mut world, attempt);
     }
+    wait_heard(&mut world, mute.link, secs(14));
     mute.acknowledge_all(&mut world);
     world.wait(millis(100));
     assert_eq!(world.tunnel_gone(), None);
@@ -448,6 +449,12 @@ fn a_peer_that_acknowledges_next_to_nothing_stays_while_nobody_is_short() {
         wait_heard(&mut world, mute.link, secs(14));
         mute.come_back(&mut world, attempt);
     }
+    // Nor if it is looked at late.
+    world.now = world.now + secs(60);
+    let carrier = world.links[mute.link].pop.unwrap();
+    world.pop.handle_alive(world.now, carrier);
+    world.pop.handle_timeout(world.now);
+    world.run();
     // Nor does one that says nothing at all.
     wait_heard(&mut world, mute.link, secs(100));
     assert_eq!(world.tunnel_gone(), None);

@@ -351,7 +351,8 @@ impl World {
     }
 
     /// Who acknowledges something new within the time, or is away, is not cut off for withholding, but for one
-    /// who owes something for much longer. Either end may be the first to find out; the other one follows.
+    /// whose tunnel is as old as what it may owe gets. Either end may be the first to find out; the other one
+    /// follows.
     pub(super) fn judge_withheld(
         &mut self,
         host: Host,
@@ -365,7 +366,7 @@ impl World {
         let progress = self.record.progress.get(&(host, node, pop));
         let progress = progress.map(|&(_, at)| at);
         let silent = progress.is_none_or(|at| self.now >= at + DEAD_AFTER);
-        let within = (DEAD_AFTER + self.record.grace) * 2;
+        let within = (DEAD_AFTER + self.record.grace) * 2 + DEAD_AFTER;
         let in_arrears = begun.is_some_and(|at| self.now >= at + within);
         if (away || !silent) && !in_arrears {
             violated(
