@@ -333,6 +333,21 @@ impl Engine<PopDesk> {
             .min(self.config.sessions_max)
     }
 
+    /// Returns what the index is to know of a tunnel.
+    fn exit_of(&self, tunnel: &Tunnel<Node>) -> ExitState {
+        let node = tunnel.peer();
+        ExitState {
+            rtt: tunnel.rtt().smoothed(),
+            sessions: u32::try_from(tunnel.session_count()).unwrap_or(u32::MAX),
+            session_cap: self.cap_of(tunnel),
+            country: None,
+            attached: tunnel.carrier().is_some() && node.is_confirmed(),
+            accepting: node.taking() == Taking::Sessions,
+            draining: node.taking() == Taking::Leave || node.is_leaving(),
+            blacklisted: false,
+        }
+    }
+
     /// Tells whether a group may have another dial on a tunnel.
     fn may_dial(&self, id: TunnelId, group: u32) -> bool {
         let tunnel = self.tunnels.get(id);
@@ -407,16 +422,11 @@ impl PopRole {
         let Some(tunnel) = engine.tunnels.get(id) else {
             return;
         };
-        let node = tunnel.peer();
-        let attached = tunnel.carrier().is_some() && node.is_confirmed();
-        let cap = engine.cap_of(tunnel);
-        let rtt = tunnel.rtt().smoothed();
+        let known = engine.exit_of(tunnel);
         self.index.update(now, key_of(id), |state| {
-            state.attached = attached;
-            state.accepting = node.taking() == Taking::Sessions;
-            state.draining = node.taking() == Taking::Leave || node.is_leaving();
-            state.session_cap = cap;
-            state.rtt = rtt;
+            // Those that were chosen count at once, and leave when the engine says so.
+            let sessions = state.sessions;
+            *state = ExitState { sessions, ..known };
         });
     }
 
@@ -569,18 +579,5 @@ fn to_wire(target: &Target) -> wire::Target {
         ip,
         name: name.into(),
         port: u32::from(target.port),
-    }
-}
-
-fn exit_state(cap: u32) -> ExitState {
-    ExitState {
-        rtt: None,
-        sessions: 0,
-        session_cap: cap,
-        country: None,
-        attached: false,
-        accepting: true,
-        draining: false,
-        blacklisted: false,
     }
 }

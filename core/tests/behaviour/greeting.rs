@@ -360,6 +360,26 @@ fn a_new_carrier_stops_the_old_one_for_good() {
     assert_eq!(world.byes(), [(Code::Replaced, 0)]);
 }
 
+#[test]
+fn a_node_that_comes_over_another_carrier_is_not_chosen_before_it_confirms() {
+    let mut world = World::new(config(), 1);
+    world.edges[0].online = false;
+    // The POP hears nothing of the end of the old carrier.
+    world.cut_end(world.link(0), ToEdge);
+    world.wait(millis(200));
+    let new = world.connect_as(0, "node-0");
+    world.links[new].to_edge.held = true;
+    world.run();
+    assert_eq!(world.pop.counters().resumes, 1);
+    assert_eq!(
+        world.pop.open(world.now, crate::common::demand()),
+        Err(Code::NoExit)
+    );
+    world.links[new].to_edge.held = false;
+    world.run();
+    world.connect();
+}
+
 /// Proves a tunnel as the wire document says.
 pub(crate) fn prove(key: &[u8], nonce: [u8; 16], hello: &wire::Hello) -> Bytes {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();

@@ -6,14 +6,14 @@ use crate::endpoint::engine::Engine;
 
 impl PopRole {
     /// Checks that every tunnel is found by its id on the wire and by its node, that nothing else is, and
-    /// that the index knows how many of its places are taken (I10).
+    /// that the index knows all of it that a choice goes by, and how many of its places are taken (I10).
     pub(super) fn audit_places(&self, engine: &Engine<PopDesk>) {
         for (id, tunnel) in engine.tunnels.iter() {
-            let counted = self.index.state(key_of(id)).map(|exit| exit.sessions);
-            let taken = tunnel.session_count();
+            let exit = engine.exit_of(tunnel);
             assert!(
-                counted.map(|sessions| sessions as usize) == Some(taken),
-                "I10: the index counts {counted:?} places of {id:?}, {taken} are taken"
+                self.index.holds(key_of(id), exit),
+                "I10: the index knows {:?} of {id:?}, which is {exit:?}",
+                self.index.state(key_of(id))
             );
             assert!(
                 self.by_wire.get(&tunnel.wire()) == Some(&id),
