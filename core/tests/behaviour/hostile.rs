@@ -189,6 +189,23 @@ fn a_peer_cannot_speak_for_the_other_role() {
 }
 
 #[test]
+fn no_frame_of_a_tunnel_is_taken_for_one_of_a_session() {
+    for (way, party) in [(ToPop, Party::Edge), (ToEdge, Party::Pop)] {
+        let of_tunnel = |kind: &&FrameKind| kind.class() == Class::Tunnel && kind.is_sent_by(party);
+        for kind in FrameKind::ALL.iter().filter(of_tunnel) {
+            let mut world = World::new(config(), 1);
+            world.connect();
+            world.inject_raw(world.link(0), way, &message(kind.number(), 0, &[]));
+            let late = match way {
+                ToPop => world.pop.counters().frames_late,
+                ToEdge => world.edges[0].core.counters().frames_late,
+            };
+            assert_eq!(late, 0, "{} counts as late", kind.name());
+        }
+    }
+}
+
+#[test]
 fn unknown_frames_are_ignored_from_64_on_and_errors_below() {
     let mut world = World::new(config(), 1);
     let link = world.link(0);
