@@ -26,6 +26,7 @@ mod pace;
 pub(crate) mod proof;
 mod roll;
 pub(crate) mod rtt;
+mod sabotage;
 mod scheduler;
 mod throttle;
 
@@ -332,8 +333,7 @@ impl<P: Peer> Tunnel<P> {
     /// much on all. Returns since when the next of them waits, if any does.
     pub(crate) fn look_again(&mut self, freed: u64) -> Option<u64> {
         if planted::on(Planted::PassedOverForgotten) {
-            self.scarce = None;
-            return None;
+            return self.lose_passed_over();
         }
         self.unpark(|since| since != freed);
         self.scarce = self.scheduler.parked_since();

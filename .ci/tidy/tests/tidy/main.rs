@@ -43,7 +43,7 @@ fn public_items_have_callers() {
 #[test]
 fn a_planted_bug_is_one_call() {
     let sources = Tree::read().sources();
-    report(&bugs::scattered(&sources));
+    report(&[bugs::scattered(&sources), bugs::heavy(&sources)].concat());
 }
 
 #[test]
