@@ -329,8 +329,8 @@ impl<P: Peer> Tunnel<P> {
         }
     }
 
-    /// Does so for those who have waited since something was acknowledged on any tunnel: `freed` tells how
-    /// much on all. Returns since when the next of them waits, if any does.
+    /// Has those users have their turns again who were passed over before something was acknowledged on any
+    /// tunnel: `freed` tells how much on all. Returns since when the next of them waits, if any does.
     pub(crate) fn look_again(&mut self, freed: u64) -> Option<u64> {
         if planted::on(Planted::PassedOverForgotten) {
             return self.lose_passed_over();
@@ -361,8 +361,8 @@ impl<P: Peer> Tunnel<P> {
         frame
     }
 
-    /// Does the same for a frame of a session, the end of which is not safe before it is acknowledged. One
-    /// that had a turn is in its user's share.
+    /// Numbers a frame of a session, the end of which is not safe before it is acknowledged, and keeps it for
+    /// resending. One that had a turn is in its user's share.
     pub(crate) fn send_of_session(
         &mut self,
         memory: &mut Memory,

@@ -70,7 +70,7 @@ pub(crate) enum Life {
     Serving,
     /// It takes on nothing new.
     Draining,
-    /// And its driver knows that its end would cut off nothing.
+    /// It takes on nothing new, and its driver knows that its end would cut off nothing.
     Drained,
     /// It has said goodbye to everybody.
     Gone,

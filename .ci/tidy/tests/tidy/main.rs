@@ -6,6 +6,7 @@
 mod bugs;
 mod callers;
 mod circles;
+mod comments;
 mod exceptions;
 mod lengths;
 mod modules;
@@ -25,6 +26,16 @@ fn report(findings: &[String]) {
         findings.len(),
         findings.join("\n  ")
     );
+}
+
+#[test]
+fn comments_stand_alone() {
+    let tree = Tree::read();
+    let rust = tree.paths().iter().filter(|path| path.ends_with(".rs"));
+    let found: Vec<_> = rust
+        .flat_map(|path| comments::leaning(path, &tree.text(path)))
+        .collect();
+    report(&found);
 }
 
 #[test]
