@@ -1,5 +1,7 @@
 //! The pure loop over fixed seeds and hand-made situations.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use titan_sim::pure::explore::check_again;
@@ -52,20 +54,35 @@ fn a_drawn_scenario_survives_its_file() {
     }
 }
 
+/// What searches through seeds had found, shrunk: each has to stay among what is kept.
+const FINDS: [&str; 10] = [
+    "close-missing-after-forged-frames",
+    "complete-rest-waited-beside-a-twin",
+    "complete-rest-waited-for-a-grant",
+    "credit-missing-after-forged-frames",
+    "end-missing-after-forged-frames",
+    "exit-left-in-a-storm",
+    "exit-left-while-it-was-frozen",
+    "exit-left-while-it-was-suspended",
+    "suspended-again-meanwhile",
+    "two-targets-that-fail-at-once",
+];
+
 /// Every situation that once went wrong, or that is worth to be kept.
 #[test]
 fn kept_scenarios_run_without_a_violation() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/pure");
-    let mut count = 0;
+    let mut missing = BTreeSet::from(FINDS);
     for entry in fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
         let scenario = Scenario::load(&path).expect("a scenario");
         let outcome = run(&scenario).unwrap_or_else(|found| panic!("{}: {found}", path.display()));
         check_again(&scenario, &outcome)
             .unwrap_or_else(|found| panic!("{}: {found}", path.display()));
-        count += 1;
+        let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        missing.remove(name);
     }
-    assert!(count > 0, "no scenario was found");
+    assert!(missing.is_empty(), "{missing:?} are kept no more");
 }
 
 #[test]
