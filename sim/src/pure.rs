@@ -23,6 +23,7 @@ mod trouble;
 mod world;
 
 pub use chooser::Chooser;
+pub use draw::GENERATOR;
 pub use oracle::{Kind, Violation};
 pub use scenario::{
     Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,

@@ -7,6 +7,10 @@ use super::scenario::{
 };
 use titan_core::ingress::socks5::HANDSHAKE_LEN_MAX;
 
+/// The version of what seeds draw. A seed means nothing without it: whoever changes what any seed draws raises
+/// it, and what was found before says which one it was found with.
+pub const GENERATOR: u32 = 1;
+
 /// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
 const CALM_ONE_IN: u64 = 24;
 

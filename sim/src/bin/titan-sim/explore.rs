@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use titan_sim::pure::explore::{Quest, explore as run};
-use titan_sim::pure::{Scenario, shrink};
+use titan_sim::pure::{GENERATOR, Scenario, shrink};
 
 /// Most runs spent on making a failing seed small.
 const SHRINK_RUNS: usize = 4_000;
@@ -53,7 +53,10 @@ pub(crate) fn explore(args: &Args) -> End {
         10_000
     };
     let count = args.count.unwrap_or(usual);
-    println!("pure loop: seeds from {first} on, {} threads", args.jobs);
+    println!(
+        "pure loop: seeds from {first} on, generator {GENERATOR}, {} threads",
+        args.jobs
+    );
     let bar = show::bar((count != u64::MAX).then_some(count));
     let summary = run(
         Quest {
@@ -74,7 +77,7 @@ pub(crate) fn explore(args: &Args) -> End {
         println!("\n  seed {seed}: {violation}");
         println!("  replay: {}", shorten(&format!("--seed {seed}")));
         match shrink(&Scenario::draw(seed), SHRINK_RUNS) {
-            Some(shrunk) => match save(&args.save, &format!("seed-{seed}"), &shrunk) {
+            Some(shrunk) => match save(&args.save, &format!("seed-{seed}"), Some(seed), &shrunk) {
                 Ok(path) => println!(
                     "  shrunk to {} flows and {} faults in {} runs: {}",
                     shrunk.scenario.flows.len(),

@@ -122,7 +122,7 @@ fn needs(args: &Args, bug: Planted, seed: u64, name: &str) -> Found {
         return Found::Not;
     };
     if let Some(folder) = &args.save
-        && let Err(error) = crate::replay::save(folder, name, &shrunk)
+        && let Err(error) = crate::replay::save(folder, name, Some(seed), &shrunk)
     {
         println!("{INDENT}could not be saved: {error}");
     }
