@@ -29,7 +29,7 @@ use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, User};
 use crate::rng::Rng;
 use crate::session::early::Early;
-use crate::session::{Grants, Payer, Session};
+use crate::session::{Limits, Payer, Session};
 use crate::target::{Host, Target, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -298,7 +298,7 @@ impl Engine<PopDesk> {
             user: self.memory.join(own(open.group)),
         };
         let window = self.initial_window(payer.user);
-        let grants = Grants {
+        let limits = Limits {
             send: 0,
             recv: window,
             window,
@@ -318,7 +318,7 @@ impl Engine<PopDesk> {
             trace: open.trace,
             ..PopFlow::default()
         };
-        let session = Session::opened(now, payer, grants, attempt, flow);
+        let session = Session::opened(now, payer, limits, attempt, flow);
         let id = self.sessions.insert(session);
         self.desk.groups.join(id, open.group);
         id
@@ -407,13 +407,13 @@ impl PopRole {
         attempt.exits.push(key_of(tunnel_id));
         // An exit that is away is waited for as long as a dial may take in all.
         attempt.clock.queue(now, tunnel.carrier().is_some());
-        let grants = Grants {
+        let limits = Limits {
             send: tunnel.limits().early_max.min(early_max),
             recv: window,
             window,
         };
         session.flow_mut().exit = Some(Arc::clone(tunnel.peer().exit()));
-        session.place_on(now, id, (tunnel_id, tunnel), grants);
+        session.place_on(now, id, (tunnel_id, tunnel), limits);
         engine.follow(now, id);
     }
 

@@ -168,7 +168,7 @@ impl<F: Flow> Session<F> {
         self.charge.progress = Progress::since(now);
         let recv = &mut self.body.recv;
         recv.window = window;
-        // The early window was granted already.
+        // The early window may be used already.
         recv.limit = recv.limit.max(recv.released + window);
         reply.upload_limit = recv.limit;
         self.due.reply = Some(Box::new(reply));
@@ -183,7 +183,7 @@ impl<F: Flow> Session<F> {
     pub(crate) fn next_control(&mut self) -> Option<Frame> {
         let number = self.number()?;
         let recv = &mut self.body.recv;
-        self.due.next_frame(number, || recv.grant())
+        self.due.next_frame(number, || recv.raise_limit())
     }
 
     /// Makes the CREATE that has its turn.
