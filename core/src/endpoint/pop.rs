@@ -541,9 +541,9 @@ impl Duties for PopRole {
 
     fn audit(&self, engine: &Engine<PopDesk>, now: Instant) {
         engine.audit_groups(now);
-        self.audit_leases(engine);
+        self.audit_leases(engine, now);
         self.audit_places(engine);
-        self.bars.audit();
+        self.bars.audit(now);
     }
 
     fn timers(&self, engine: &Engine<PopDesk>) -> impl Iterator<Item = (Armed, PopTimer)> {

@@ -74,6 +74,19 @@ fn a_lease_outlasts_its_holders_by_the_idle_time_exactly() {
 }
 
 #[test]
+fn a_name_that_finds_no_other_exit_is_forgotten_in_its_time() {
+    let mut rig = Rig::new(config(), 1);
+    let id = rig.open_with(named("a"));
+    rig.pop.kick(rig.now, "node-0", Code::Kicked, secs(5000));
+    rig.run();
+    assert_eq!(rig.ended(id), Some(Code::ExitAway));
+    close(&mut rig, id);
+    assert_eq!(rig.pop.usage().leases, 1);
+    rig.wait(secs(600));
+    assert_eq!(rig.pop.usage().leases, 0);
+}
+
+#[test]
 fn leases_that_end_together_are_forgotten_by_and_by() {
     const COUNT: usize = 1_000;
     let mut rig = Rig::new(config(), 2);
