@@ -561,6 +561,18 @@ impl Scenario {
     }
 }
 
+impl Scenario {
+    /// Returns how long the rest of a session may take to leave behind what others have on its way, at most.
+    pub(super) fn rest_max(&self) -> Duration {
+        let network = &self.network;
+        let most = self.flows.len() as u64 * QUANTUM;
+        let windows = most.div_ceil(network.window as u64);
+        let paced = most.checked_div(network.bandwidth).unwrap_or(0);
+        network.round_trip_max()
+            + Duration::from_millis(windows * 2 * (network.delay + network.jitter) + paced)
+    }
+}
+
 impl Network {
     /// Returns how long a question and its answer take at most when both wait behind a full window.
     #[must_use]
@@ -596,7 +608,7 @@ impl Fault {
     }
 
     /// Returns the edge or the POP that it strikes.
-    const fn victim(&self) -> (Option<usize>, Option<usize>) {
+    pub(super) const fn victim(&self) -> (Option<usize>, Option<usize>) {
         match *self {
             Self::Cut { edge, .. }
             | Self::Freeze { edge, .. }

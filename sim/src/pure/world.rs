@@ -3,6 +3,7 @@
 mod carriers;
 mod charges;
 mod desk;
+mod ends;
 mod faults;
 mod flows;
 mod hosts;

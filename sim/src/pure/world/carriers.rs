@@ -282,6 +282,14 @@ impl World {
             let node = self.edges[edge].node;
             self.record.acknowledged(host, node, pop, count, grows);
         }
+        if let Some(accepting) = parcel.willingness() {
+            // What an earlier carrier still brings may be ignored.
+            let counts = !accepting || self.is_newest(link);
+            let node = self.edges[edge].node;
+            if counts {
+                self.record.wants.told.insert((pop, node), accepting);
+            }
+        }
         let numbered = parcel.is_numbered();
         let state = &mut self.links[link];
         if numbered {
@@ -551,6 +559,19 @@ impl Parcel {
         match Frame::decode(envelope).ok()? {
             Frame::Ack { received } => Some(received),
             Frame::Hello(hello) => Some(hello.received),
+            _ => None,
+        }
+    }
+
+    /// Returns whether its sender takes sessions, if it says so.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "one kind of frame tells")]
+    fn willingness(&self) -> Option<bool> {
+        let envelope = self.envelope()?;
+        if envelope.kind != FrameKind::Status.number() {
+            return None;
+        }
+        match Frame::decode(envelope).ok()? {
+            Frame::Status(status) => Some(status.accepting),
             _ => None,
         }
     }

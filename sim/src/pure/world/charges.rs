@@ -146,6 +146,11 @@ impl World {
                     );
                 }
             }
+            let held_back = dry || book.rates.down > 0;
+            let clients = host.clients.peers.values_mut();
+            for client in clients.filter(|client| self.scenario.flows[client.flow].group == group) {
+                client.is_held_back(now, held_back);
+            }
             judge_rates(now, pop, group, book, booked);
         }
         self.judge_quotas();

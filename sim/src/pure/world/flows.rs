@@ -4,6 +4,7 @@ use super::super::peer::{Looked, Peer};
 use super::super::scenario::Answer;
 use super::super::trace::Trace;
 use super::hosts::{Host, Sockets};
+use super::judge::Record;
 use super::{Action, World};
 use core::hash::Hash as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -64,9 +65,10 @@ impl World {
             country: None,
             strict: false,
             sticky: flow.sticky(),
-            trace: TraceId::NONE,
+            trace: trace_of(index),
         };
         let now = self.now;
+        self.record.wants.asked.insert(index, now);
         let host = &mut self.pops[pop];
         let Some(core) = &mut host.core else { return };
         host.touched = true;
@@ -86,6 +88,7 @@ impl World {
                 }
                 host.clients.insert(id, client);
                 let life = host.life;
+                self.follow_dials(pop);
                 self.look_when(Host::Pop(pop), life, id, fails_from);
             }
             Err(code) => {
@@ -170,6 +173,9 @@ impl World {
         };
         let wanted = core.dial_request(session).is_some();
         let connected = outcome.is_ok() && wanted;
+        if let Err(code) = outcome {
+            self.record.wants.hears(index, code);
+        }
         core.dialled(now, session, outcome);
         if connected {
             let mut target = Peer::target(index, &self.scenario.flows[index], heals_at);
@@ -197,6 +203,7 @@ impl World {
     // --- Sockets ----------------------------------------------------------------------------------
 
     pub(super) fn pop_sockets(&mut self, pop: usize) -> bool {
+        self.follow_dials(pop);
         let now = self.now;
         let host = &mut self.pops[pop];
         let Some(core) = &mut host.core else {
@@ -204,12 +211,11 @@ impl World {
         };
         let mut later = Vec::new();
         let mut ended = Vec::new();
-        let poisoned = self.record.poisoned;
         let moved = look_at_all(
             now,
             core,
             &mut host.clients,
-            poisoned,
+            &self.record,
             true,
             &mut self.trace,
             &mut later,
@@ -244,12 +250,11 @@ impl World {
         };
         let mut later = Vec::new();
         let mut ended = Vec::new();
-        let poisoned = self.record.poisoned;
         let moved = look_at_all(
             now,
             core,
             &mut host.targets,
-            poisoned,
+            &self.record,
             false,
             &mut self.trace,
             &mut later,
@@ -327,6 +332,11 @@ impl World {
     }
 }
 
+/// Names a flow in the logs of both sides.
+pub(super) fn trace_of(flow: usize) -> TraceId {
+    TraceId::new((1 + flow as u128).to_be_bytes())
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "parts of one host that are borrowed apart"
@@ -335,7 +345,7 @@ fn look_at_all<R: Role>(
     now: Instant,
     core: &mut Endpoint<R>,
     sockets: &mut Sockets,
-    poisoned: bool,
+    record: &Record,
     early: bool,
     trace: &mut Trace,
     later: &mut Vec<(Instant, SessionId)>,
@@ -356,7 +366,7 @@ fn look_at_all<R: Role>(
         let connected = core
             .status(now, id)
             .is_some_and(|status| early || status.dial == Dial::Connected);
-        peer.poisoned |= poisoned;
+        peer.poisoned |= record.is_miscounted(peer.flow);
         let looked = peer.look(now, core, id, connected);
         (id, peer.sent, peer.received, peer.ended).hash(trace);
         match looked {

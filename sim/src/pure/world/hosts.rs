@@ -42,6 +42,8 @@ pub(super) struct PopHost {
     pub(super) suspended_until: Instant,
     /// It takes no carriers until then, and asks for this wait.
     pub(super) busy: (Instant, Duration),
+    /// Clients that it reset for want of memory.
+    pub(super) shed: u64,
 }
 
 /// An edge's place.
@@ -65,6 +67,8 @@ pub(super) struct EdgeHost {
     pub(super) suspended_until: Instant,
     /// POPs on the way to which frames were lost since the last attachment: up, and down.
     pub(super) lost: BTreeMap<usize, (bool, bool)>,
+    /// Sessions that it reset for want of memory.
+    pub(super) shed: u64,
 }
 
 /// The sockets of a process.
@@ -130,6 +134,7 @@ impl EdgeHost {
             late_hello: None,
             suspended_until: Instant::EPOCH,
             lost: BTreeMap::new(),
+            shed: 0,
         }
     }
 }
@@ -169,6 +174,7 @@ impl World {
             touched: true,
             ..PopHost::default()
         };
+        self.record.wants.starts(Host::Pop(pop));
         self.open_accounts(pop);
     }
 
@@ -216,6 +222,7 @@ impl World {
         };
         host.uplinks.insert(uplink, node % self.scenario.pops);
         self.edges[edge] = host;
+        self.record.wants.starts(Host::Edge(edge));
     }
 
     pub(super) fn stop_edge(&mut self, edge: usize) {
@@ -416,9 +423,10 @@ impl World {
                     self.edges[edge].uplinks.remove(&uplink);
                 }
                 Event::TakesInput => self.read_again(Host::Edge(edge)),
-                Event::Role(EdgeEvent::Denied { .. })
-                | Event::Drained
-                | Event::CarrierFull { .. } => {}
+                Event::Role(EdgeEvent::Denied { trace, code, .. }) => {
+                    self.judge_denied(edge, trace, code);
+                }
+                Event::Drained | Event::CarrierFull { .. } => {}
             }
         }
         moved
