@@ -15,6 +15,7 @@ mod chooser;
 mod draw;
 pub mod explore;
 mod oracle;
+mod pace;
 mod peer;
 mod scenario;
 mod shrink;

@@ -3,7 +3,8 @@
 
 use super::chooser::Chooser;
 use super::scenario::{
-    Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
+    Account, Answer, Family, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario,
+    Timed, Way,
 };
 use titan_core::ingress::socks5::HANDSHAKE_LEN_MAX;
 
@@ -62,7 +63,7 @@ impl Scenario {
         let edges = choose.between(1, 5) as usize;
         let pops = if edges > 1 && choose.chance(30) { 2 } else { 1 };
         let heal_at = choose.between(6, 20) * 1_000;
-        let network = network(choose);
+        let mut network = network(choose);
         let mut limits = limits(choose);
         let calm = choose.below(CALM_ONE_IN) == 0;
         if calm {
@@ -76,6 +77,7 @@ impl Scenario {
         };
         let accounts = more(seed, &mut limits, &mut flows, heal_at, calm);
         hasty(seed, &mut flows);
+        vary(seed, &mut network, &mut flows);
         Self {
             seed,
             pops,
@@ -99,6 +101,28 @@ fn hasty(seed: u64, flows: &mut [Flow]) {
         if choose.chance(hasty) {
             flow.early = choose.below(flow.up.min(EARLY_MAX) + 1);
         }
+    }
+}
+
+/// Lets clients ask for names and families, edges tell of what they tried, users have shares of turns, and hosts
+/// read several messages at once. Their choices, too, come from a stream of their own.
+fn vary(seed: u64, network: &mut Network, flows: &mut [Flow]) {
+    let choose = &mut Chooser::new(seed ^ 0x7661_7269_6f75_7300);
+    let named = [0, 0, 40, 100][choose.below(4) as usize];
+    let addresses = [0, 1, 3, 12][choose.below(4) as usize];
+    let weights = choose.chance(30);
+    let weights: Vec<u32> = (0..3)
+        .map(|_| [1, 2, 16][choose.below(3) as usize])
+        .map(|weight| if weights { weight } else { 1 })
+        .collect();
+    network.reads = [1, 1, 1, 8][choose.below(4) as usize];
+    for flow in flows {
+        flow.named = choose.chance(named);
+        let family =
+            [Family::Any, Family::Any, Family::Ipv4, Family::Ipv6][choose.below(4) as usize];
+        flow.family = if flow.named { family } else { Family::Any };
+        flow.addresses = choose.below(addresses + 1);
+        flow.weight = weights[flow.group as usize % 3];
     }
 }
 
@@ -169,6 +193,7 @@ fn network(choose: &mut Chooser) -> Network {
         jitter: [0, 3, 40][choose.below(3) as usize],
         bandwidth: [0, 20, 200, 2_000][choose.below(4) as usize],
         window: [16 << 10, 256 << 10][choose.below(2) as usize],
+        reads: 1,
     }
 }
 
@@ -338,6 +363,10 @@ fn flow(choose: &mut Chooser, pops: usize, manners: &Manners) -> Flow {
         answers: (0..3).map(|_| manners.answer(choose)).collect(),
         private: choose.chance(2),
         name: None,
+        weight: 1,
+        named: false,
+        family: Family::Any,
+        addresses: 0,
         strict: false,
         client,
         target,

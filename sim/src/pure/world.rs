@@ -11,12 +11,15 @@ mod judge;
 mod leases;
 mod refusals;
 mod store;
+mod targets;
 mod wants;
 
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;
-use super::scenario::{BATCH, Scenario};
+use super::pace::BATCH;
+use super::scenario::Scenario;
 use super::trace::Trace;
+use bytes::Bytes;
 use carriers::Link;
 use core::cell::RefCell;
 use core::cmp::Reverse;
@@ -156,6 +159,8 @@ pub(super) struct World {
     /// What has arrived at hosts that read no carrier for want of memory.
     unread: BTreeMap<Host, Vec<(usize, bool)>>,
     batch: Batch,
+    /// Blocks that were read in this turn.
+    blocks: Vec<(Host, Bytes)>,
     ended: BTreeMap<usize, Code>,
     stalled_left: usize,
     others_left: usize,
@@ -183,6 +188,7 @@ impl World {
             bearers: BTreeMap::new(),
             unread: BTreeMap::new(),
             batch: Batch::new(BATCH as usize),
+            blocks: Vec::new(),
             ended: BTreeMap::new(),
             stalled_left,
             others_left: scenario.flows.len() - stalled_left,

@@ -1,6 +1,7 @@
 //! Carriers: two pipes with delay, jitter and bandwidth, and what can become of them.
 
 use super::super::chooser::{Chooser, mix};
+use super::super::oracle::violated;
 use super::hosts::Host;
 use super::{Action, World};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -10,6 +11,9 @@ use titan_core::endpoint::{CarrierId, Endpoint, Item, Role};
 use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, Envelope, Frame, FrameKind, encode_header, is_numbered};
+
+/// Bytes of others in a block that is read.
+const OTHERS: usize = 64;
 
 /// A carrier between an edge and a POP.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(super) struct Link {
 pub(super) struct Pipe {
     items: VecDeque<(Instant, Parcel)>,
     bytes: usize,
+    /// Deliveries that are to come and whose messages have been read already.
+    ahead: u64,
     /// When the last byte taken has left, by the bandwidth.
     busy_until: Instant,
     /// Nothing arrives any more.
@@ -237,8 +243,30 @@ impl World {
 
     // --- On the way -------------------------------------------------------------------------------
 
-    /// Hands what has arrived to the end it is for.
+    /// Hands what has arrived to the end it is for, several messages at once if it reads so.
     pub(super) fn deliver(&mut self, link: usize, up: bool) {
+        let pipe = self.links[link].pipe(up);
+        if pipe.ahead > 0 {
+            // Its message has been read together with an earlier one.
+            pipe.ahead -= 1;
+            return;
+        }
+        self.deliver_one(link, up);
+        for _ in 1..self.scenario.network.reads {
+            let pipe = self.links[link].pipe(up);
+            if pipe.items.front().is_none_or(|&(at, _)| at > self.now) {
+                return;
+            }
+            let left = pipe.items.len();
+            pipe.ahead += 1;
+            self.deliver_one(link, up);
+            if self.links[link].pipe(up).items.len() == left {
+                return;
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, link: usize, up: bool) {
         let now = self.now;
         let pipe = self.links[link].pipe(up);
         let Some(&(at, _)) = pipe.items.front() else {
@@ -257,6 +285,7 @@ impl World {
         pipe.first_held_until = None;
         let (_, parcel) = pipe.items.pop_front().expect("it was just there");
         pipe.bytes -= parcel.len();
+        let parcel = self.in_a_block(parcel, link, up);
         if self.log.is_some() {
             let (edge, pop) = (self.links[link].edge, self.links[link].pop);
             let arrow = if up { "->" } else { "<-" };
@@ -274,22 +303,7 @@ impl World {
         {
             self.send(link, !up, Parcel::Pong(payload));
         }
-        if let Some(count) = parcel.acknowledged()
-            && self.is_newest(link)
-        {
-            let host = if up { Host::Pop(pop) } else { Host::Edge(edge) };
-            let grows = parcel.is_ack().then_some(now);
-            let node = self.edges[edge].node;
-            self.record.acknowledged(host, node, pop, count, grows);
-        }
-        if let Some(accepting) = parcel.willingness() {
-            // What an earlier carrier still brings may be ignored.
-            let counts = !accepting || self.is_newest(link);
-            let node = self.edges[edge].node;
-            if counts {
-                self.record.wants.told.insert((pop, node), accepting);
-            }
-        }
+        self.note_told(link, up, &parcel);
         let numbered = parcel.is_numbered();
         let state = &mut self.links[link];
         if numbered {
@@ -313,6 +327,61 @@ impl World {
         }
         if let Parcel::Close(_) = parcel {
             self.close_link(link, up);
+        }
+    }
+
+    /// Notes what the other end says: what it has received, and whether it takes sessions.
+    fn note_told(&mut self, link: usize, up: bool, parcel: &Parcel) {
+        let (now, state) = (self.now, &self.links[link]);
+        let (edge, pop) = (state.edge, state.pop);
+        if let Some(count) = parcel.acknowledged()
+            && self.is_newest(link)
+        {
+            let host = if up { Host::Pop(pop) } else { Host::Edge(edge) };
+            let grows = parcel.is_ack().then_some(now);
+            let node = self.edges[edge].node;
+            self.record.acknowledged(host, node, pop, count, grows);
+        }
+        if let Some(accepting) = parcel.willingness() {
+            // What an earlier carrier still brings may be ignored.
+            let counts = !accepting || self.is_newest(link);
+            let node = self.edges[edge].node;
+            if counts {
+                self.record.wants.told.insert((pop, node), accepting);
+            }
+        }
+    }
+
+    /// Reads a message as drivers do, into a block that holds others, too.
+    fn in_a_block(&mut self, parcel: Parcel, link: usize, up: bool) -> Parcel {
+        let Parcel::Message(message) = parcel else {
+            return parcel;
+        };
+        let state = &self.links[link];
+        let host = if up {
+            Host::Pop(state.pop)
+        } else {
+            Host::Edge(state.edge)
+        };
+        let mut block = BytesMut::with_capacity(message.len() + OTHERS);
+        block.put_slice(&message);
+        block.put_bytes(0xdd, OTHERS);
+        let block = block.freeze();
+        let message = block.slice(..message.len());
+        self.blocks.push((host, block));
+        Parcel::Message(message)
+    }
+
+    /// Nothing keeps a block that was read once its turn is over: who reads slowly would keep what belongs to
+    /// others.
+    pub(super) fn judge_blocks(&mut self) {
+        for (host, block) in core::mem::take(&mut self.blocks) {
+            if !block.is_unique() {
+                violated(
+                    4,
+                    format_args!("{host:?} keeps a block of {} bytes", block.len()),
+                );
+            }
         }
     }
 

@@ -1,8 +1,9 @@
 //! How flows end, and whether the cause that an end names was there: told by what the world knows.
 
 use super::super::oracle::violated;
+use super::super::pace::BATCH;
 use super::super::peer::Peer;
-use super::super::scenario::{BATCH, Fault};
+use super::super::scenario::Fault;
 use super::World;
 use super::hosts::Host;
 use super::wants::Victim;

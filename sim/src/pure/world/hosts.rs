@@ -3,12 +3,11 @@
 use super::super::chooser::{Chooser, mix};
 use super::super::oracle::stuck;
 use super::super::peer::Peer;
-use super::super::scenario::Answer;
 use super::charges::Books;
 use super::desk::Desk;
 use super::{Action, World};
 use core::hash::Hash as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use titan_core::endpoint::{
     CarrierId, Edge, EdgeEvent, Endpoint, Event, Pop, PopEvent, Rates, Role, SessionId, UplinkId,
 };
@@ -30,8 +29,8 @@ pub(super) struct PopHost {
     pub(super) core: Option<Box<Pop>>,
     pub(super) life: u64,
     pub(super) clients: Sockets,
-    /// Sessions that were opened and of whose end it has not told.
-    pub(super) unreported: BTreeSet<SessionId>,
+    /// Sessions that were opened and of whose end it has not told, and their flows.
+    pub(super) unreported: BTreeMap<SessionId, usize>,
     pub(super) ready: Vec<CarrierId>,
     pub(super) touched: bool,
     pub(super) draining: bool,
@@ -54,7 +53,7 @@ pub(super) struct EdgeHost {
     pub(super) core: Option<Box<Edge>>,
     pub(super) life: u64,
     pub(super) targets: Sockets,
-    pub(super) dialling: BTreeMap<SessionId, (usize, Answer)>,
+    pub(super) dialling: BTreeMap<SessionId, (usize, Result<(), Code>)>,
     /// Which POP each uplink goes to.
     pub(super) uplinks: BTreeMap<UplinkId, usize>,
     pub(super) ready: Vec<CarrierId>,
@@ -347,6 +346,7 @@ impl World {
                 break;
             }
         }
+        self.judge_blocks();
         self.judge_touched();
         self.judge_accounts();
         self.judge_leases();

@@ -8,11 +8,11 @@ use super::carriers::Transmitted;
 use super::hosts::Host;
 use super::wants::{Wants, node_number};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use titan_core::endpoint::{
     Carried, CarrierId, Counters, Deadline, Edge, Endpoint, Pop, PopEvent, Role, SessionId,
     SessionReport, TunnelId, UplinkId, Usage,
 };
+use titan_core::target::Host as Name;
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
@@ -280,12 +280,13 @@ impl World {
 
     /// A session is reported once, when it is gone, and its bytes are its group's.
     pub(super) fn judge_report(&mut self, pop: usize, report: &SessionReport) {
-        if !self.pops[pop].unreported.remove(&report.session) {
+        let Some(flow) = self.pops[pop].unreported.remove(&report.session) else {
             violated(
                 6,
                 format_args!("{report:?} is of no session, or told again"),
             );
-        }
+        };
+        self.judge_address(flow, report);
         let Some(core) = &self.pops[pop].core else {
             return;
         };
@@ -335,8 +336,11 @@ impl World {
     }
 
     /// A dial goes where an edge may go.
-    pub(super) fn judge_dial(&self, address: Ipv4Addr) {
-        if address.octets()[0] != 10 {
+    pub(super) fn judge_dial(&self, host: &Name) {
+        // Names are judged by what they resolve to.
+        if let Name::Ip(address) = host
+            && !address.to_string().starts_with("10.")
+        {
             violated(11, format_args!("an edge is asked to dial {address}"));
         }
     }

@@ -31,7 +31,7 @@ impl World {
         let excused = match code {
             Code::NoExit => !core.nodes().iter().any(|view| self.takes(pop, view)),
             Code::Overloaded => {
-                self.is_pressed_now(Host::Pop(pop))
+                self.is_out_of_memory(pop, core, flow)
                     || self.is_full(pop, core, flow)
                     || self.wants_leases(core, flow)
             }
@@ -86,6 +86,18 @@ impl World {
         if let Some(flow) = index {
             self.record.wants.hears(flow, code);
         }
+    }
+
+    /// Tells whether a POP has no memory for another session of a user: at 80 % for anybody's, below only for
+    /// who has something there.
+    fn is_out_of_memory(&self, pop: usize, core: &Pop, flow: &Flow) -> bool {
+        let usage = core.usage();
+        let held = usage.session_bytes + usage.resend_bytes;
+        let mut flows = self.pops[pop].unreported.values();
+        let of_user = |&index: &usize| self.scenario.flows[index].group == flow.group;
+        let limits = &self.scenario.limits;
+        held * 5 >= limits.memory_budget * 4
+            || (is_pressed(limits.memory_budget, held) && flows.any(of_user))
     }
 
     /// Tells whether what a process holds, or has just held, may be more than a user's share.

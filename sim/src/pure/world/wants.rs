@@ -38,6 +38,8 @@ pub(super) struct Wants {
     exits: BTreeMap<usize, BTreeSet<usize>>,
     /// What edges said of the dials of each flow.
     heard: BTreeMap<usize, BTreeSet<Code>>,
+    /// Flows whose client was told that they are connected.
+    pub(super) connected: BTreeSet<usize>,
     /// Flows with a socket that failed.
     pub(super) failed: BTreeSet<usize>,
     /// Flows whose target neither took nor sent anything for as long as that is allowed.
