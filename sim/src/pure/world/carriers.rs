@@ -2,7 +2,7 @@
 
 use super::super::chooser::{Chooser, mix};
 use super::super::oracle::violated;
-use super::hosts::Host;
+use super::host::Host;
 use super::{Action, World};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use core::hash::Hash as _;

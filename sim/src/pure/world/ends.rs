@@ -5,7 +5,7 @@ use super::super::pace::BATCH;
 use super::super::peer::Peer;
 use super::super::scenario::Fault;
 use super::World;
-use super::hosts::Host;
+use super::host::Host;
 use super::wants::Victim;
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;

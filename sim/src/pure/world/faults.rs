@@ -2,7 +2,8 @@
 
 use super::super::scenario::{Fault, Forged, Way};
 use super::carriers::Parcel;
-use super::hosts::{EdgeHost, Host, taking};
+use super::host::Host;
+use super::hosts::{EdgeHost, taking};
 use super::{Action, World};
 use titan_core::endpoint::{Pop, Rates};
 use titan_core::time::{Duration, Instant};

@@ -3,7 +3,8 @@
 use super::super::peer::{Looked, Peer};
 use super::super::scenario::Answer;
 use super::super::trace::Trace;
-use super::hosts::{Host, Sockets};
+use super::host::Host;
+use super::hosts::Sockets;
 use super::judge::Record;
 use super::targets::{RESOLVES, flow_of, host_of, resolve, tried};
 use super::{Action, World};

@@ -5,6 +5,7 @@ use super::super::oracle::stuck;
 use super::super::peer::Peer;
 use super::charges::Books;
 use super::desk::Desk;
+use super::host::Host;
 use super::{Action, World};
 use core::hash::Hash as _;
 use std::collections::BTreeMap;
@@ -15,13 +16,6 @@ use titan_core::exit::guard::Guard;
 use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, wire};
-
-/// A process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum Host {
-    Pop(usize),
-    Edge(usize),
-}
 
 /// A POP's place; its process may be down.
 #[derive(Debug, Default)]

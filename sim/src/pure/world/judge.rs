@@ -5,7 +5,7 @@ use super::super::peer::Peer;
 use super::super::scenario::Scenario;
 use super::World;
 use super::carriers::Transmitted;
-use super::hosts::Host;
+use super::host::Host;
 use super::wants::{Wants, node_number};
 use std::collections::{BTreeMap, BTreeSet};
 use titan_core::endpoint::{

@@ -5,7 +5,7 @@ use super::super::oracle::violated;
 use super::super::scenario::Flow;
 use super::World;
 use super::flows::trace_of;
-use super::hosts::Host;
+use super::host::Host;
 use super::wants::{is_pressed, node_number};
 use titan_core::endpoint::{NodeView, Pop};
 use titan_core::trace::TraceId;

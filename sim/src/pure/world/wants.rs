@@ -1,7 +1,7 @@
 //! What the world knows of its processes and of each flow: who was short of what, who was told what, and what was
 //! done to whom. No end is excused by anything else.
 
-use super::hosts::Host;
+use super::host::Host;
 use std::collections::{BTreeMap, BTreeSet};
 use titan_core::endpoint::Usage;
 use titan_core::time::Instant;
