@@ -345,9 +345,8 @@ impl World {
         if let Some(accepting) = parcel.willingness() {
             // What an earlier carrier still brings may be ignored.
             let counts = !accepting || self.is_newest(link);
-            let node = self.edges[edge].node;
             if counts {
-                self.record.wants.told.insert((pop, node), accepting);
+                self.record.wants.told.insert((pop, edge), accepting);
             }
         }
     }

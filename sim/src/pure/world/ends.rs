@@ -17,6 +17,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// and takes much at once can need longer than that, for nobody's fault.
 const DIAL_SLACK: Duration = Duration::from_secs(5);
 
+/// How long it takes at most until somebody who was told nothing finds a carrier broken, or one that
+/// acknowledges nothing.
+const NOTICES: Duration = Duration::from_secs(15);
+
 /// How long an edge takes at most to come back to a tunnel that it may resume.
 const COMES_BACK: Duration = Duration::from_secs(5);
 
@@ -131,7 +135,7 @@ impl World {
         let network = &self.scenario.network;
         let piled_up = self.scenario.limits.resend_max + network.window as u64 + BATCH;
         let leaves = (2 * piled_up).checked_div(network.bandwidth).unwrap_or(0);
-        COMES_BACK + network.round_trip_max() + Duration::from_millis(leaves)
+        NOTICES + COMES_BACK + network.round_trip_max() + Duration::from_millis(leaves)
     }
 
     /// Tells whether somebody made messages up on the path of one of a flow's exits.

@@ -230,6 +230,7 @@ impl World {
         }
         self.bearers
             .retain(|&(host, _), _| host != Host::Edge(edge));
+        self.record.wants.starts(Host::Edge(edge));
         let host = &mut self.edges[edge];
         host.targets = Sockets::default();
         host.dialling.clear();

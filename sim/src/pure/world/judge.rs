@@ -269,6 +269,11 @@ impl World {
                         format_args!("the tunnel of node {node} ended as {code:?} for no reason"),
                     );
                 }
+                let name = format!("node-{node}");
+                let core = self.pops[pop].core.as_ref();
+                if !core.is_some_and(|core| core.has_node(&name)) {
+                    self.record.wants.leaving.remove(&(pop, node));
+                }
                 self.record.wants.tunnel_gone((pop, node), self.now);
                 self.record.pop_detached.remove(&(pop, tunnel));
             }

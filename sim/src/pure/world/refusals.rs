@@ -68,8 +68,12 @@ impl World {
             Code::Memory => {
                 host.shed += 1;
                 let mut targets = host.targets.peers.values();
+                let mut dials = host.dialling.iter();
+                // Bytes for a dial that nobody waits for any more have no reader either.
+                let given_up = |id| core.dial_request(id).is_none();
                 let stands_still = index.is_none_or(|flow| {
                     targets.any(|target| target.flow == flow && target.dawdles(self.now))
+                        || dials.any(|(&id, &(of, _))| of == flow && given_up(id))
                 });
                 host.shed <= core.counters().shed
                     && stands_still
@@ -117,7 +121,8 @@ impl World {
         let wants = &self.record.wants;
         view.attached
             && node_number(view.node).is_some_and(|node| {
-                wants.told.get(&(pop, node)) != Some(&false)
+                let mut edges = (0..self.edges.len()).filter(|&edge| self.edges[edge].node == node);
+                edges.all(|edge| wants.told.get(&(pop, edge)) != Some(&false))
                     && !wants.leaving.contains(&(pop, node))
                     && !wants.forged.contains(&node)
             })
@@ -190,7 +195,9 @@ impl World {
             (other.group, other.name) == (flow.group, flow.name)
         });
         let kept = seen + self.scenario.limits.config().lease_idle + self.aftermath();
-        (held || self.now < kept).then_some((node, held))
+        // Who was suspended forgets once it has its turn.
+        let suspended = self.now <= self.pops[pop].suspended_until;
+        (held || suspended || self.now < kept).then_some((node, held))
     }
 
     /// Tells whether the node that a flow's name is bound to has no tunnel, or is to go.

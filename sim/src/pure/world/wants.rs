@@ -20,7 +20,7 @@ pub(super) struct Wants {
     held: BTreeMap<Host, u64>,
     /// When a process held all that it may, last.
     full_at: BTreeMap<Host, Instant>,
-    /// What each POP was told last by a node: whether it takes sessions.
+    /// What each POP was told last by an edge: whether it takes sessions.
     pub(super) told: BTreeMap<(usize, usize), bool>,
     /// Nodes that POPs send away.
     pub(super) leaving: BTreeSet<(usize, usize)>,
@@ -51,10 +51,13 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    /// A process begins, without a past.
+    /// A process begins, without a past, or is gone.
     pub(super) fn starts(&mut self, host: Host) {
         self.held.remove(&host);
         self.full_at.remove(&host);
+        if let Host::Edge(edge) = host {
+            self.told.retain(|&(_, of), _| of != edge);
+        }
         if let Host::Pop(pop) = host {
             self.told.retain(|&(of, _), _| of != pop);
             self.leaving.retain(|&(of, _)| of != pop);
@@ -100,8 +103,6 @@ impl Wants {
 
     pub(super) fn tunnel_gone(&mut self, key: (usize, usize), now: Instant) {
         self.gone.insert(key, now);
-        self.told.remove(&key);
-        self.leaving.remove(&key);
         self.places.remove(&key);
     }
 
