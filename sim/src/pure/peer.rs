@@ -62,7 +62,7 @@ fn after(millis: u64) -> Instant {
 }
 
 /// A socket that took less than so many bytes in this time makes no progress.
-pub(super) const SLOW_AFTER: Duration = Duration::from_secs(5);
+const SLOW_AFTER: Duration = Duration::from_secs(5);
 pub(super) const SLOW_BELOW: u64 = 64 << 10;
 
 /// What came of looking at a socket.

@@ -1,7 +1,7 @@
 //! Whether users are charged what they carried, and carry what was granted (I9).
 
 use super::super::oracle::violated;
-use super::super::peer::{Peer, SLOW_AFTER, SLOW_BELOW};
+use super::super::peer::{Peer, SLOW_BELOW};
 use super::World;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{Carried, Rates};
@@ -146,13 +146,10 @@ impl World {
                     );
                 }
             }
-            let clients = host.clients.peers.values_mut();
-            let clients = clients.filter(|client| self.scenario.flows[client.flow].group == group);
-            let clients: Vec<&mut Peer> = clients.collect();
             let left = number.and_then(|number| core.left(number));
-            let held_back = left.is_some_and(|left| left < SLOW_BELOW)
-                || (book.rates.down > 0 && is_slow(book.rates.down, clients.len()));
-            for client in clients {
+            let held_back = book.rates.down > 0 || left.is_some_and(|left| left < SLOW_BELOW);
+            let clients = host.clients.peers.values_mut();
+            for client in clients.filter(|client| self.scenario.flows[client.flow].group == group) {
                 client.is_held_back(now, held_back);
             }
             judge_rates(now, pop, group, book, booked);
@@ -257,12 +254,6 @@ impl World {
             }
         }
     }
-}
-
-/// Tells whether a rate that so many share leaves each less than who makes progress takes.
-fn is_slow(rate: u64, clients: usize) -> bool {
-    let takes = u128::from(rate) * SLOW_AFTER.as_millis() / 1_000;
-    takes < u128::from(SLOW_BELOW) * clients as u128
 }
 
 /// Holds what a group has moved since it was last looked at against its rates.
