@@ -200,12 +200,13 @@ impl<C: Clone> Carrier<C> {
         self.pulse.unread_since
     }
 
-    /// Counts, and returns, how long it was not read until `until`; the rest begins then if it `lasts`.
-    pub(crate) fn excuse(&mut self, until: Instant, lasts: bool) -> Duration {
+    /// Counts, and returns, how long it was not read until `until`. Its driver may not come to read it before
+    /// memory is used up again: the rest begins then.
+    pub(crate) fn excuse(&mut self, until: Instant) -> Duration {
         let Some(since) = self.pulse.unread_since else {
             return Duration::ZERO;
         };
-        self.pulse.unread_since = lasts.then_some(until);
+        self.pulse.unread_since = Some(until);
         let unread = until.since(since);
         self.pulse.unread += unread;
         unread
@@ -233,11 +234,12 @@ impl<C: Clone> Carrier<C> {
     }
 
     /// Judges how long nothing was received, and asks the peer if it is time to. One that is not read cannot
-    /// be silent; but it is asked again and again, for its peer has to hear something, too.
-    pub(crate) fn listen(&mut self, now: Instant, config: &Config) -> Silence {
+    /// be silent; but it is asked again and again, for its peer has to hear something, too. `deaf` tells whether
+    /// some are not read.
+    pub(crate) fn listen(&mut self, now: Instant, config: &Config, deaf: bool) -> Silence {
         let pulse = &mut self.pulse;
         let silence = now.since(pulse.received_at);
-        let is_read = pulse.unread_since.is_none();
+        let is_read = !deaf || pulse.unread_since.is_none();
         if is_read && silence >= config.dead_after + pulse.unread {
             return Silence::Dead;
         }

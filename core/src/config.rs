@@ -79,6 +79,13 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Returns within which time all that a peer was sent has to be acknowledged, over all carriers, if others
+    /// need what is kept for it: its carrier may be found dead, it may come back in the last moment, and all
+    /// that may happen once more.
+    pub(crate) fn ack_within(&self) -> Duration {
+        (self.dead_after + self.grace) * 2
+    }
+
     /// Returns how many sessions a memory budget has room for that takes nothing from anybody: each with
     /// 4 KiB waiting either way, below the level from which newcomers are refused.
     #[must_use]

@@ -50,7 +50,7 @@ use crate::memory::UserId;
 use crate::planted::{self, Planted};
 use crate::time::Instant;
 use crate::timer::Armed;
-use crate::tunnel::{Peer, Tunnel};
+use crate::tunnel::{Peer, Ticket, Tunnel};
 use alloc::boxed::Box;
 use bytes::Bytes;
 use charge::Pinned;
@@ -118,20 +118,19 @@ pub(crate) struct Session<F: Flow> {
     driver: Driver,
     /// In the engine's list of those that hold slices of a read block.
     unsettled: bool,
-    /// In the engine's list of those that wait for memory.
-    denied: bool,
+    /// Its place in the line of those of its user that wait for memory.
+    denied: Option<Ticket>,
     /// When bytes last moved.
     moved_at: Instant,
     timer: Armed,
     charge: Pinned,
 }
 
-/// Whose turns a session shares, and how many.
+/// Who pays for a session: whose turns it takes, how many, and whose memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
+pub(crate) struct Payer {
     pub(crate) group: u32,
     pub(crate) weight: u32,
-    /// Whom it is charged to.
     pub(crate) user: UserId,
 }
 
@@ -151,14 +150,14 @@ impl<F: Flow> Session<F> {
     /// Makes a session that a driver of this side opened. It is on no tunnel yet.
     pub(crate) fn opened(
         now: Instant,
-        share: Share,
+        payer: Payer,
         grants: Grants,
         attempt: F::Attempt,
         flow: F,
     ) -> Self {
         Self {
-            group: share.group,
-            weight: share.weight,
+            group: payer.group,
+            weight: payer.weight,
             place: Place::Adrift,
             phase: Phase::Dialling(Box::new(attempt)),
             body: Streams::new(now, grants.send, grants.recv, grants.window),
@@ -166,10 +165,10 @@ impl<F: Flow> Session<F> {
             flow,
             driver: Driver::Told,
             unsettled: false,
-            denied: false,
+            denied: None,
             moved_at: now,
             timer: None,
-            charge: Pinned::none(now, share.user),
+            charge: Pinned::none(now, payer.user),
         }
     }
 
@@ -201,11 +200,7 @@ impl<F: Flow> Session<F> {
     }
 
     /// Takes back what was framed for an exit that came to nothing, to be framed again.
-    pub(crate) fn take_back(
-        &mut self,
-        finished: bool,
-        again: impl DoubleEndedIterator<Item = Bytes>,
-    ) {
+    pub(crate) fn take_back(&mut self, finished: bool, again: impl Iterator<Item = Bytes>) {
         self.body.send.restart(finished, again);
     }
 }

@@ -19,6 +19,7 @@
 
 mod audit;
 pub(crate) mod bearing;
+mod debt;
 mod members;
 pub(crate) mod numbering;
 mod pace;
@@ -36,13 +37,13 @@ use crate::time::{Duration, Instant};
 use crate::timer::Armed;
 use alloc::collections::VecDeque;
 use bearing::Bearing;
+use debt::Debt;
 use numbering::{Contradiction, Numbering, Outgoing};
 use pace::Pace;
 pub(crate) use roll::Answered;
 use roll::Roll;
 use rtt::Rtt;
-use scheduler::Scheduler;
-pub(crate) use scheduler::{Ticket, Turn};
+pub(crate) use scheduler::{Scheduler, Ticket, Turn};
 use throttle::Throttle;
 use titan_proto::{Code, Frame};
 
@@ -70,6 +71,7 @@ pub(crate) struct Tunnel<P> {
     peer: P,
     limits: PeerLimits,
     bearing: Bearing,
+    debt: Debt,
     numbering: Numbering,
     /// Number of the last frame that was a session's.
     last_of_session: u64,
@@ -129,6 +131,7 @@ impl<P: Peer> Tunnel<P> {
             peer,
             limits,
             bearing: Bearing::Detached { until },
+            debt: Debt::default(),
             numbering: Numbering::new(resend_max, limits.resend_max),
             last_of_session: 0,
             roll: Roll::default(),
@@ -229,6 +232,7 @@ impl<P: Peer> Tunnel<P> {
     pub(crate) fn due_at(&self, config: &Config) -> Option<Instant> {
         [
             self.bearing.due_at(config),
+            self.debt.due_at(config),
             self.peer.leaves_at(),
             self.throttle.paused_until(),
         ]
@@ -377,11 +381,14 @@ impl<P: Peer> Tunnel<P> {
 
     // --- Receiving --------------------------------------------------------------------------------
 
-    /// Counts a numbered frame as applied; its acknowledgement is due at once or at `ack_at`.
-    pub(crate) fn receive(&mut self, payload_len: usize, ack_at: Instant) {
-        let waits = self.roll.waiting() > 0 && planted::on(Planted::AckWaitsForSocket);
-        let at_once = self.numbering.receive(payload_len);
-        if !waits && self.bearing.owe_ack(at_once, ack_at) {
+    /// Counts a numbered frame as applied. Returns whether its acknowledgement is due at once.
+    pub(crate) const fn receive(&mut self, payload_len: usize) -> bool {
+        self.numbering.receive(payload_len)
+    }
+
+    /// Owes the peer an acknowledgement, at once or at `ack_at`.
+    pub(crate) fn owe_ack(&mut self, at_once: bool, ack_at: Instant) {
+        if self.bearing.owe_ack(at_once, ack_at) {
             self.untold = true;
         }
     }
@@ -414,6 +421,23 @@ impl<P: Peer> Tunnel<P> {
         if self.numbering.is_awaited() {
             self.bearing.await_ack(now);
         }
+        self.fall_due(now);
+    }
+
+    fn fall_due(&mut self, now: Instant) {
+        let (acknowledged, sent) = (self.numbering.acknowledged(), self.numbering.sent());
+        self.debt.fall_due(now, acknowledged, sent);
+    }
+
+    /// Tells whether the peer owes an acknowledgement for so long that neither a little of it now and then
+    /// nor another carrier is an excuse.
+    pub(crate) fn is_in_arrears(&self, now: Instant, config: &Config) -> bool {
+        self.debt.is_overdue(now, config)
+    }
+
+    /// Waits until then for what it owes.
+    pub(crate) fn defer(&mut self, until: Instant, config: &Config) {
+        self.debt.put_off(until, config);
     }
 
     /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.
@@ -441,8 +465,11 @@ impl<P: Peer> Tunnel<P> {
         }
         let busy = full || !self.scheduler.is_empty();
         self.pace.acknowledged(now, freed, busy);
-        if freed > 0 && forgiving {
-            self.forgive(now);
+        if freed > 0 {
+            self.fall_due(now);
+            if forgiving {
+                self.forgive(now);
+            }
         }
         self.untold = true;
         Ok(())
@@ -457,6 +484,7 @@ impl<P: Peer> Tunnel<P> {
     /// Gives the peer as much longer to acknowledge something as it was not read.
     pub(crate) fn excuse(&mut self, now: Instant, unread: Duration) {
         self.bearing.excuse(now, unread);
+        self.debt.excuse(now, unread);
     }
 
     /// Waits anew for what the present carrier bore.
@@ -471,7 +499,9 @@ impl<P: Peer> Tunnel<P> {
         memory: &mut Memory,
     ) -> Result<(), Contradiction> {
         self.unpark(|_| true);
-        self.numbering.rewind(received, memory).map(|_| ())
+        self.numbering.rewind(received, memory)?;
+        self.debt.settle(self.numbering.acknowledged());
+        Ok(())
     }
 
     pub(crate) const fn rekey(&mut self, key: [u8; 32]) {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 /// The exit code of a process that panicked, as the standard library has it.
-const PANICKED: u8 = 101;
+pub(crate) const PANICKED: u8 = 101;
 
 /// Runs a future, and the local tasks it starts, on this thread to its end. It does not wait for work
 /// that others do for it, such as a name that is looked up.

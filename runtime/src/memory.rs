@@ -12,17 +12,18 @@ pub fn fit_pop(limits: &mut Limits) {
     limits.clients_max = fit(names, limits.memory_budget_bytes, limits.clients_max);
 }
 
-/// Cuts the limit of an edge's sessions down to what its budget has room for, and says so. Copies, which
-/// are for load tests, have as many sessions as they are told.
+/// Cuts the limit of the sessions of each edge of a process down to what its part of the budget has room for,
+/// and says so.
 pub fn fit_edge(config: &mut EdgeConfig) {
-    if config.copies == 1 {
-        let names = ("memory_budget_bytes", "sessions_max");
-        config.sessions_max = fit(names, config.memory_budget_bytes, config.sessions_max);
-    }
+    let names = ("memory_budget_bytes", "sessions_max");
+    let each = config.memory_budget_bytes / u64::from(config.copies.max(1));
+    config.sessions_max = fit(names, each, config.sessions_max);
 }
 
 fn fit((budget_key, key): (&str, &str), budget: u64, configured: u32) -> u32 {
-    let fitting = u32::try_from(Config::sessions_fitting(budget)).unwrap_or(u32::MAX);
+    let fitting = u32::try_from(Config::sessions_fitting(budget));
+    // One without a session would be of no use.
+    let fitting = fitting.unwrap_or(u32::MAX).max(1);
     if fitting < configured {
         tracing::warn!(
             configured,
@@ -62,6 +63,16 @@ mod tests {
         };
         fit_edge(&mut config);
         assert_eq!(config.sessions_max, 409);
+        let mut copies = EdgeConfig {
+            memory_budget_bytes: 16 << 20,
+            copies: 4,
+            ..EdgeConfig::default()
+        };
+        fit_edge(&mut copies);
+        assert_eq!(copies.sessions_max, 409);
+        copies.copies = 100_000;
+        fit_edge(&mut copies);
+        assert_eq!(copies.sessions_max, 1);
         // A setting that fits stays.
         (limits.clients_max, config.sessions_max) = (100, 100);
         fit_pop(&mut limits);

@@ -100,11 +100,16 @@ impl<E> Records<E> {
     /// Waits until everything is written, but not for long. What is not by then is lost.
     pub(crate) fn close(&self) {
         let thread = self.lock().take();
-        if let Some(thread) = thread
-            && self.desk.close(CLOSE_TIMEOUT)
-        {
+        let Some(thread) = thread else {
+            return;
+        };
+        if self.desk.close(CLOSE_TIMEOUT) {
             // It has said that it ends; a panic is in the log.
             let _ = thread.join();
+        } else {
+            tracing::warn!(
+                "records were not written in time: those that still wait at the end are lost"
+            );
         }
     }
 
@@ -120,3 +125,6 @@ impl<E> Drop for Records<E> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

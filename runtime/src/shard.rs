@@ -14,6 +14,7 @@
 
 mod carry;
 mod flow;
+mod hearing;
 mod linger;
 mod relay;
 mod slots;
@@ -33,6 +34,7 @@ use core::cell::{Cell, RefCell};
 use core::task::{Context, Poll, Waker, ready};
 use core::time::Duration;
 use flow::FlowBlocks;
+use hearing::{Hearing, Ticket};
 use slots::Slots;
 use std::collections::VecDeque;
 use std::io;
@@ -66,9 +68,8 @@ struct Inner<E: Env, R: Role> {
     carriers: RefCell<Slots>,
     /// Carriers whose connections are to be closed at once.
     severed: RefCell<Vec<CarrierId>>,
-    /// Carriers that are not read for want of memory, and how often such have been read again.
-    unread: RefCell<Vec<CarrierId>>,
-    hearings: Cell<u64>,
+    /// Carriers that are not read for want of memory.
+    hearing: RefCell<Hearing<CarrierId>>,
     events: RefCell<VecDeque<Event<R::Event>>>,
     event_waker: Cell<Option<Waker>>,
     /// The deadline the timer task sleeps until.
@@ -97,8 +98,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
             sessions: RefCell::default(),
             carriers: RefCell::default(),
             severed: RefCell::default(),
-            unread: RefCell::default(),
-            hearings: Cell::default(),
+            hearing: RefCell::default(),
             events: RefCell::default(),
             event_waker: Cell::default(),
             armed: Cell::new(None),
@@ -146,8 +146,7 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
                 continue;
             }
             if matches!(event, Event::TakesInput) {
-                self.0.hearings.set(self.0.hearings.get() + 1);
-                for id in self.0.unread.take() {
+                for id in self.0.hearing.borrow_mut().open() {
                     self.0.carriers.borrow().wake(id.slot());
                 }
                 continue;
@@ -157,8 +156,8 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
                 waker.wake();
             }
         }
-        // Carriers that are read again go before the sockets that could fill what has become free: what they
-        // bring may be what frees more.
+        // The first carriers that are read again go before the sockets that could fill what has become free:
+        // what they bring may be what frees more.
         while let Some(id) = core.poll_woken() {
             self.0.sessions.borrow().wake(id.slot());
         }
@@ -288,6 +287,13 @@ impl<E: Env, R: Role + 'static> Shard<E, R> {
 
     fn register_carrier(&self, id: CarrierId, waker: &Waker) {
         self.0.carriers.borrow_mut().register(id.slot(), waker);
+    }
+
+    /// Calls the next carrier that waits to be read: one is, or will not be any more, which had this place.
+    fn pass_hearing(&self, place: &mut Option<Ticket>) {
+        if let Some(next) = self.0.hearing.borrow_mut().pass(place) {
+            self.0.carriers.borrow().wake(next.slot());
+        }
     }
 
     /// Tells whether a carrier's connection is to be closed at once.

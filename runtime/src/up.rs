@@ -13,7 +13,7 @@ use crate::manager::{ADMIN_TOKEN_FILE, JOIN_SECRET_FILE};
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange, Users as _};
 use crate::tls::{Authority, client_config, server_config};
 use crate::token::Secret;
-use crate::{data, edge, manager, pop};
+use crate::{data, edge, manager, memory, pop};
 use core::error::Error;
 use core::time::Duration;
 use std::net::{SocketAddr, TcpListener};
@@ -241,11 +241,12 @@ async fn start(
     })
 }
 
-/// Cuts the limits of the POP down to its share of the process's descriptors.
+/// Cuts the limits of the POP down to its share of the process's descriptors, and to its memory.
 fn fitted(mut config: PopConfig) -> PopConfig {
     Descriptors::raise()
         .share(CONNECTION_DESCRIPTORS)
         .fit_pop(&mut config);
+    memory::fit_pop(&mut config.limits);
     config
 }
 
@@ -271,6 +272,7 @@ async fn start_edges(
     Descriptors::raise()
         .share(CONNECTION_DESCRIPTORS)
         .fit_edge(&mut config);
+    memory::fit_edge(&mut config);
     let tls = match &ca {
         Some(ca) => Some(client_config(Some(ca))?),
         None => None,

@@ -5,7 +5,6 @@ use super::engine::Engine;
 use super::{Endpoint, Role};
 use crate::memory::{Memory, Tally};
 use crate::timer::{Armed, Timer};
-use alloc::collections::BTreeSet;
 
 /// What an endpoint holds now. A leak is a number that does not come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -74,11 +73,22 @@ impl<D: Desk> Engine<D> {
 
     /// Checks that whoever waits for memory is told of it, and that it is looked at who holds it.
     fn audit_pressure(&self) {
-        let denied: BTreeSet<_> = self.denied.iter().collect();
+        let mut denied = 0;
         for (id, session) in self.sessions.iter() {
-            let told = !session.is_denied() || denied.contains(&id);
-            assert!(told, "I6: {id:?} waits for memory in no list");
+            if let Some(ticket) = session.denied() {
+                denied += 1;
+                let user = session.user().slot();
+                assert!(
+                    self.denied.contains(user, ticket, id),
+                    "I6: {id:?} waits for memory in no line"
+                );
+            }
         }
+        assert_eq!(denied, self.denied.len(), "I6: who waits for memory");
+        assert!(
+            self.denied.is_consistent(),
+            "I6: users that wait for memory"
+        );
         let waits = !self.denied.is_empty() && self.memory.has_room();
         assert!(
             self.memory_timer.is_some() || !(waits || self.memory.is_tight()),
@@ -117,7 +127,7 @@ impl<D: Desk> Engine<D> {
     fn audit_tunnels(&self) -> u64 {
         let (mut resend, mut owing, mut scarce) = (0, 0, 0);
         for (id, tunnel) in self.tunnels.iter() {
-            let (mut waiting, mut in_line) = (0, 0);
+            let mut in_line = 0;
             for session_id in tunnel.session_ids() {
                 let session = self.sessions.get(session_id);
                 let session = session.expect("a tunnel's session exists");
@@ -126,9 +136,8 @@ impl<D: Desk> Engine<D> {
                     "{session_id:?} is on the tunnel that knows it"
                 );
                 in_line += usize::from(session.is_in_line());
-                waiting += session.waiting();
             }
-            let kept = tunnel.audit(id, waiting, in_line);
+            let kept = tunnel.audit(id, in_line);
             if let Some(since) = tunnel.scarce() {
                 scarce += 1;
                 assert!(

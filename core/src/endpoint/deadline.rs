@@ -56,7 +56,7 @@ impl<D: Desk> Engine<D> {
                 mark::hit(Mark::HelloTimeout);
                 self.dismiss(now, id, Code::HelloTimeout, Duration::ZERO);
             }
-            CarrierState::Bearing(_) => match carrier.listen(now, &self.config) {
+            CarrierState::Bearing(_) => match carrier.listen(now, &self.config, self.deaf) {
                 Silence::Dead => {
                     mark::hit(Mark::Silent);
                     self.forget_carrier(now, id, Code::Silent);
@@ -116,11 +116,18 @@ impl<D: Desk> Engine<D> {
     }
 
     /// Tells whether a peer is to be cut off that acknowledges nothing: DATA waits for that, or what is
-    /// kept for it others need. Who says nothing at all has lost its carrier, not its tunnel.
+    /// kept for it others need. Who says nothing at all has lost its carrier, not its tunnel; but nobody
+    /// keeps what others need by a word now and then or by coming back.
     fn withholds(&mut self, now: Instant, id: TunnelId) -> bool {
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return false;
         };
+        if tunnel.is_in_arrears(now, &self.config) {
+            if self.memory.is_resend_short() {
+                return true;
+            }
+            tunnel.defer(now + self.config.dead_after, &self.config);
+        }
         let withheld = tunnel.bearing().is_withheld(now, &self.config);
         if !withheld && !tunnel.bearing().is_overdue(now, &self.config) {
             return false;

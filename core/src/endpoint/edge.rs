@@ -19,7 +19,7 @@ use crate::exit::guard::{Guard, Network, OwnNetwork, canonical};
 use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, User};
 use crate::planted::{self, Planted};
-use crate::session::{Grants, Session, Share};
+use crate::session::{Grants, Payer, Session};
 use crate::target::{Host, Target, from_octets, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -237,7 +237,7 @@ impl EdgeRole {
         let verdict = self.judge(engine, (full, user), &target, &create);
         let latest = now + engine.config.dial_timeout;
         let attempt = attempt(now, &create, target, latest);
-        let share = Share {
+        let payer = Payer {
             group: create.group,
             weight: create.weight,
             user: engine.memory.join(user),
@@ -251,7 +251,7 @@ impl EdgeRole {
         let counts = verdict.is_ok();
         engine.desk.taken_on += usize::from(counts);
         let flow = EdgeFlow { trace, counts };
-        let mut session = Session::opened(now, share, grants, attempt, flow);
+        let mut session = Session::opened(now, payer, grants, attempt, flow);
         session = session.created(tunnel_id, number);
         if verdict.is_err() {
             session = session.without_driver();

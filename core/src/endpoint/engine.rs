@@ -26,7 +26,7 @@ use crate::rng::Rng;
 use crate::session::{CloseMode, Session};
 use crate::time::Instant;
 use crate::timer::{Armed, Timer};
-use crate::tunnel::{Answered, Tunnel};
+use crate::tunnel::{Answered, Scheduler, Tunnel};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use titan_proto::Code;
@@ -51,8 +51,8 @@ pub(crate) struct Engine<D: Desk> {
     /// Tunnels with users whose data waits for what they keep on others, each once, and how many bytes had
     /// been acknowledged of all when they began to wait; those first that have waited longest.
     pub(super) scarce: BTreeSet<(u64, TunnelId)>,
-    /// Sessions whose drivers wait until there is memory, each once.
-    pub(super) denied: VecDeque<SessionId>,
+    /// Sessions whose drivers wait until there is memory, each once, by user.
+    pub(super) denied: Scheduler,
     /// For the role: carriers that are gone.
     pub(super) lost: VecDeque<Lost<D::Caller>>,
     /// For the role: tunnels that are gone.
@@ -104,7 +104,7 @@ impl<D: Desk> Engine<D> {
             hears_at: Instant::EPOCH,
             unsettled: Vec::new(),
             scarce: BTreeSet::new(),
-            denied: VecDeque::new(),
+            denied: Scheduler::one_by_one(),
             lost: VecDeque::new(),
             gone: VecDeque::new(),
             counters: Counters::default(),
@@ -156,12 +156,12 @@ impl<D: Desk> Engine<D> {
             return;
         };
         let on = session.tunnel();
-        let mut tunnel = on.and_then(|on| self.tunnels.get_mut(on));
+        let tunnel = on.and_then(|on| self.tunnels.get_mut(on));
         if planted::on(Planted::TailLostAtClose) {
             session.lose_tail(tunnel.as_deref());
         }
         session.conclude(now, &self.config);
-        session.recharge(now, id, &mut self.memory, tunnel.as_deref_mut());
+        session.recharge(now, id, &mut self.memory);
         if let (Some(on), Some(tunnel)) = (on, tunnel) {
             if session.is_done_with_tunnel() {
                 if session.leave(id, tunnel) {
@@ -181,9 +181,7 @@ impl<D: Desk> Engine<D> {
         if session.call_driver() {
             self.agenda.wake(id);
         }
-        if session.join_denied() {
-            self.denied.push_back(id);
-        }
+        session.join_denied(id, &mut self.denied);
         if session.is_forgotten() {
             self.forget(id);
             return;
@@ -202,6 +200,10 @@ impl<D: Desk> Engine<D> {
         };
         let timers = &mut self.agenda.timers;
         timers.arm(Timer::Session(id), session.timer_mut(), None);
+        if let Some(ticket) = session.denied() {
+            self.denied.remove(session.user().slot(), ticket);
+            self.memory.visited(self.denied.take_visits());
+        }
         session.discharge(id, &mut self.memory);
         self.desk.over(&mut self.agenda, id, session);
     }

@@ -48,7 +48,13 @@ impl<D: Desk> Engine<D> {
     /// Counts a numbered frame as applied and sees to its acknowledgement.
     pub(super) fn count(&mut self, now: Instant, id: TunnelId, payload_len: usize) {
         let ack_at = now + self.config.ack_delay;
-        self.change_tunnel(id, |tunnel| tunnel.receive(payload_len, ack_at));
+        let waits = planted::on(Planted::AckWaitsForSocket) && self.memory.waiting() > 0;
+        self.change_tunnel(id, |tunnel| {
+            let at_once = tunnel.receive(payload_len);
+            if !waits {
+                tunnel.owe_ack(at_once, ack_at);
+            }
+        });
     }
 
     /// Applies the peer's acknowledgement.

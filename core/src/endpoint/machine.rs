@@ -315,8 +315,9 @@ impl<R: Role> Endpoint<R> {
         &self.engine.config
     }
 
-    /// Tells whether a carrier is to be read: none that bears a tunnel is while memory is used up by what
-    /// waits for sockets. [`Event::TakesInput`] says when that is over.
+    /// Tells whether a carrier is to be read, and takes note of the answer: the time in which it is not counts
+    /// neither as silence nor as acknowledgement withheld. None that bears a tunnel is while memory is used up
+    /// by what waits for sockets. [`Event::TakesInput`] says when that is over.
     pub fn takes_input(&mut self, now: Instant, carrier: CarrierId) -> bool {
         let now = self.enter(now);
         self.engine.takes_input(now, carrier)

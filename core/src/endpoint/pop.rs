@@ -29,7 +29,7 @@ use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, User};
 use crate::rng::Rng;
 use crate::session::early::Early;
-use crate::session::{Grants, Session, Share};
+use crate::session::{Grants, Payer, Session};
 use crate::target::{Host, Target, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -292,12 +292,12 @@ impl Engine<PopDesk> {
             download_limit: 0,
             trace_id: trace,
         };
-        let share = Share {
+        let payer = Payer {
             group: open.group,
             weight: open.weight,
             user: self.memory.join(own(open.group)),
         };
-        let window = self.initial_window(share.user);
+        let window = self.initial_window(payer.user);
         let grants = Grants {
             send: 0,
             recv: window,
@@ -318,7 +318,7 @@ impl Engine<PopDesk> {
             trace: open.trace,
             ..PopFlow::default()
         };
-        let session = Session::opened(now, share, grants, attempt, flow);
+        let session = Session::opened(now, payer, grants, attempt, flow);
         let id = self.sessions.insert(session);
         self.desk.groups.join(id, open.group);
         id

@@ -76,33 +76,32 @@ impl<D: Desk> Engine<D> {
         let (user, queued) = (session.user(), session.queued());
         let queue_max = self.config.send_queue_max;
         let room = session.room(self.memory.queue_room(user, queued, queue_max));
-        if session.join_denied() {
+        if session.join_denied(id, &mut self.denied) {
             mark::hit(Mark::RoomDenied);
-            self.denied.push_back(id);
         }
         Some(room)
     }
 
-    /// Tells some of those who waited for it that there is memory again, in their order, and the others a
-    /// moment later.
+    /// Tells some of those who waited for it that there is memory again, one of each user in turn, and the
+    /// others a moment later.
     fn wake_denied(&mut self, now: Instant) {
         if self.denied.is_empty() || !self.memory.has_room() {
             return;
         }
         for _ in 0..WAKES_MAX {
-            let Some(id) = self.denied.pop_front() else {
+            let Some(turn) = self.denied.pop() else {
                 break;
             };
-            self.memory.visit();
+            self.denied.charge(turn, 1, false);
+            self.memory.visited(1 + self.denied.take_visits());
+            let id = turn.session;
             let Some(session) = self.sessions.get_mut(id) else {
+                debug_assert!(false, "who is gone waits for nothing");
                 continue;
             };
             let (user, queued) = (session.user(), session.queued());
             let queue_max = self.config.send_queue_max;
             session.leave_denied(self.memory.queue_room(user, queued, queue_max));
-            if session.join_denied() {
-                self.denied.push_back(id);
-            }
             if session.call_driver() {
                 self.agenda.wake(id);
             }
@@ -133,7 +132,7 @@ impl<D: Desk> Engine<D> {
             let Some((_, id)) = self.scarce.pop_first() else {
                 return;
             };
-            self.memory.visit();
+            self.memory.visited(1);
             let since = self.change_tunnel(id, |tunnel| tunnel.look_again(freed));
             self.scarce.extend(since.flatten().map(|since| (since, id)));
         }
@@ -169,7 +168,7 @@ impl<D: Desk> Engine<D> {
             return;
         };
         let until = if self.deaf { now } else { self.hears_at };
-        let unread = carrier.excuse(until, self.deaf);
+        let unread = carrier.excuse(until);
         if unread > Duration::ZERO
             && let Some(tunnel) = carrier.tunnel()
         {
@@ -202,8 +201,8 @@ impl<D: Desk> Engine<D> {
             if tunnel.carrier().is_none() && planted::on(Planted::CreditHeldBack) {
                 session.lose_window(count);
             }
-            let others_wait = tunnel.waiting() > session.waiting();
-            if !(others_wait && planted::on(Planted::CreditSharedByGroup)) {
+            let shared = planted::on(Planted::CreditSharedByGroup);
+            if !(shared && self.memory.held(session.user()) > session.held()) {
                 let rtt = tunnel.rtt().smoothed();
                 session.fit_window(now, rtt, &self.config, &mut self.memory);
                 session.return_credit();

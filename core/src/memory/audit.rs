@@ -3,7 +3,7 @@
 use super::budget::{Held, Memory, RESEND_FLOOR};
 use super::users::{Counted, UserId};
 use crate::arena::SessionId;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// What the control frames that a session owes at once are charged at most, beyond which a tunnel looks
 /// again whether it may make more.
@@ -15,7 +15,18 @@ pub(crate) struct Tally {
     held: Held,
     grown: u64,
     noted: usize,
-    users: BTreeMap<UserId, Counted>,
+    /// By slot; who has nothing may be left out.
+    users: Vec<Counted>,
+}
+
+impl Tally {
+    fn of(&mut self, user: UserId) -> &mut Counted {
+        let slot = user.slot() as usize;
+        if slot >= self.users.len() {
+            self.users.resize(slot + 1, Counted::default());
+        }
+        &mut self.users[slot]
+    }
 }
 
 /// What a session is charged, for audits.
@@ -34,7 +45,7 @@ impl Memory {
         tally.held.waiting += charge.held.waiting;
         tally.grown += charge.grown;
         tally.noted += usize::from(charge.noted > 0);
-        let user = tally.users.entry(charge.user).or_default();
+        let user = tally.of(charge.user);
         user.sessions += 1;
         user.held += charge.held.total;
         user.grown += charge.grown;
@@ -47,7 +58,7 @@ impl Memory {
 
     /// Counts what is kept of a user for resending.
     pub(crate) fn tally_kept(tally: &mut Tally, user: UserId, kept: u64) {
-        tally.users.entry(user).or_default().kept += kept;
+        tally.of(user).kept += kept;
     }
 
     /// Checks the sums, and the bounds that hold whatever drivers and peers do.

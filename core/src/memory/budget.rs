@@ -67,6 +67,16 @@ impl Memory {
         self.sessions
     }
 
+    /// Returns what waits for sockets.
+    pub(crate) const fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// Returns what a user's sessions hold.
+    pub(crate) fn held(&self, user: UserId) -> u64 {
+        self.users.held(user)
+    }
+
     pub(crate) const fn resend(&self) -> u64 {
         self.resend
     }
@@ -92,7 +102,7 @@ impl Memory {
     /// Tells whether a user holds as much as is free below 80 % of the budget, or more: it may hold no
     /// other byte. One alone is left with half, two with a third each.
     pub(crate) fn is_beyond_share(&self, user: UserId) -> bool {
-        self.is_beyond(self.users.held(user))
+        self.is_beyond(self.held(user))
     }
 
     /// Tells whether a user may open no session because of what it holds.
@@ -128,11 +138,11 @@ impl Memory {
     /// which takes `queue_max` when memory is not short.
     pub(crate) fn queue_room(&self, user: UserId, queued: usize, queue_max: usize) -> usize {
         let used = self.used();
-        if used < self.marks.no_growth && !self.is_beyond_share(user) {
-            return queue_max;
-        }
+        let beyond = self.is_beyond_share(user);
         let least = usize::try_from(LEAST).unwrap_or(usize::MAX).min(queue_max);
-        let room = if used >= self.marks.shedding || self.is_beyond_share(user) {
+        let room = if used < self.marks.no_growth && !beyond {
+            queue_max
+        } else if used >= self.marks.shedding || beyond {
             if queued == 0 { least } else { 0 }
         } else {
             self.marks.slope(used, least, queue_max)

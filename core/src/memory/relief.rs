@@ -101,11 +101,6 @@ impl Memory {
         free == 0 || (used >= free && self.users.top() >= class(share))
     }
 
-    /// Counts an entry of a list that was looked at.
-    pub(crate) const fn visit(&mut self) {
-        self.users.visits += 1;
-    }
-
     /// Returns how many entries of the lists were looked at so far.
     pub(crate) const fn visits(&self) -> u64 {
         let Users { visits, .. } = &self.users;

@@ -8,7 +8,7 @@ use crate::mark::{self, Mark};
 use crate::memory::{Charge, Held, Memory, UserId};
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
-use crate::tunnel::{Peer, Tunnel};
+use crate::tunnel::{Scheduler, Ticket};
 
 impl<F: Flow> Session<F> {
     /// Returns whom the session is charged to.
@@ -16,9 +16,9 @@ impl<F: Flow> Session<F> {
         self.charge.user
     }
 
-    /// Returns what it is charged for bytes that wait for its socket.
-    pub(crate) const fn waiting(&self) -> u64 {
-        self.charge.held.waiting
+    /// Returns what it is charged for.
+    pub(crate) const fn held(&self) -> u64 {
+        self.charge.held.total
     }
 
     /// Returns how many bytes wait to be sent.
@@ -31,13 +31,7 @@ impl<F: Flow> Session<F> {
     }
 
     /// Brings the charges up to what the session holds now.
-    pub(crate) fn recharge<P: Peer>(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        memory: &mut Memory,
-        tunnel: Option<&mut Tunnel<P>>,
-    ) {
+    pub(crate) fn recharge(&mut self, now: Instant, id: SessionId, memory: &mut Memory) {
         let (old, waiting) = (self.charge.held, self.body.waiting());
         let total = planted::bend(Planted::HeldMiscounted, self.pinned(), |total| {
             let kept = self.body.send.stopped && !self.is_ended();
@@ -52,9 +46,6 @@ impl<F: Flow> Session<F> {
             charge.progress = Progress::since(now);
         }
         charge.held = new;
-        if let Some(tunnel) = tunnel {
-            tunnel.hold(old.waiting, waiting);
-        }
     }
 
     /// Gives everything back. The session is on no tunnel any more.
@@ -84,23 +75,28 @@ impl<F: Flow> Session<F> {
             && !dials
     }
 
-    /// Notes that the session is in the list of those that wait for memory. True if its driver waits for
-    /// that alone and it is not there yet.
-    pub(crate) fn join_denied(&mut self) -> bool {
-        let waits = self.body.send.lacks_memory() && self.is_live() && !self.denied;
-        self.denied |= waits;
-        waits && !planted::on(Planted::DeniedForgotten)
+    /// Lets the session stand in its user's line of those that wait for memory, if its driver waits for that
+    /// alone. True if it did not stand there yet.
+    pub(crate) fn join_denied(&mut self, id: SessionId, lines: &mut Scheduler) -> bool {
+        let joins = self.body.send.lacks_memory() && self.is_live() && self.denied.is_none();
+        if joins {
+            self.denied = Some(lines.push(self.charge.user.slot(), 1, id));
+        }
+        joins
     }
 
-    /// Tells whether it is in that list.
-    pub(crate) const fn is_denied(&self) -> bool {
+    /// Returns its place in that line.
+    pub(crate) const fn denied(&self) -> Option<Ticket> {
         self.denied
     }
 
-    /// Takes the session out of that list: its driver is told that there is memory again.
+    /// Notes that it has left that line: its driver is told that there is memory again.
     pub(crate) fn leave_denied(&mut self, room: usize) {
-        self.denied = false;
-        if self.is_live() && self.body.send.relieve(room, 1) {
+        self.denied = None;
+        if self.is_live()
+            && self.body.send.relieve(room, 1)
+            && !planted::on(Planted::DeniedForgotten)
+        {
             self.tell_driver();
         }
     }
@@ -177,7 +173,7 @@ impl<F: Flow> Session<F> {
             assert!(held.total == self.pinned(), "I4: charge");
         }
         assert!(
-            self.denied || !(self.is_live() && self.body.send.lacks_memory()),
+            self.denied.is_some() || !(self.is_live() && self.body.send.lacks_memory()),
             "I6: a driver waits for memory that nobody will tell it of"
         );
         Charge {

@@ -170,16 +170,21 @@ impl ByteQueue {
         }
     }
 
-    /// Puts pieces before everything that waits. They are copied: each may pin twice itself, and is split
-    /// again, perhaps smaller.
-    pub(super) fn prepend(&mut self, pieces: impl DoubleEndedIterator<Item = Bytes>) {
-        for bytes in pieces.rev().filter(|bytes| !bytes.is_empty()) {
-            self.len += bytes.len();
-            let charge = bytes.len();
-            self.charge += charge;
-            let bytes = Bytes::copy_from_slice(&bytes);
-            self.chunks.push_front(Chunk::Shared { bytes, charge });
+    /// Puts pieces before everything that waits. They are copied into one: each may pin twice itself, or be so
+    /// small that its place in the queue is most of what it takes.
+    pub(super) fn prepend(&mut self, pieces: impl Iterator<Item = Bytes>) {
+        let mut whole = Vec::new();
+        for piece in pieces {
+            whole.extend_from_slice(&piece);
         }
+        if whole.is_empty() {
+            return;
+        }
+        let bytes = Bytes::from(whole.into_boxed_slice());
+        let charge = bytes.len();
+        self.len += charge;
+        self.charge += charge;
+        self.chunks.push_front(Chunk::Shared { bytes, charge });
     }
 
     pub(super) fn clear(&mut self) {

@@ -109,11 +109,7 @@ impl SendHalf {
     }
 
     /// Begins again towards another peer: what was framed for the former one goes before what waits.
-    pub(super) fn restart(
-        &mut self,
-        finished: bool,
-        again: impl DoubleEndedIterator<Item = Bytes>,
-    ) {
+    pub(super) fn restart(&mut self, finished: bool, again: impl Iterator<Item = Bytes>) {
         self.offset = 0;
         self.limit = 0;
         self.stopped = false;

@@ -16,8 +16,7 @@ impl<F: Flow> Session<F> {
         self.place.number()
     }
 
-    /// Brings what the tunnel knows of the session up to the session's state: what it holds, and the
-    /// lines it stands in.
+    /// Brings the lines that the session stands in on its tunnel up to the session's state.
     pub(crate) fn stand<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) {
         let ready = self.is_ready();
         let owes = self.due.any() && self.is_announced();
@@ -48,7 +47,6 @@ impl<F: Flow> Session<F> {
         debug_assert!(self.place == Place::Adrift, "it is on one tunnel at a time");
         let ticket = tunnel.queue(self.group, self.weight, id);
         self.place = Place::Queued(tunnel_id, ticket);
-        tunnel.hold(0, self.charge.held.waiting);
     }
 
     /// Takes the session's turn: gives it a number, if it has none. Tells whether CREATE goes first.
@@ -82,9 +80,8 @@ impl<F: Flow> Session<F> {
     }
 
     /// Takes the session off its tunnel, and tells whether its place there is free now. The bytes that
-    /// still wait are charged to the process alone.
+    /// still wait stay charged to its user.
     pub(crate) fn leave<P: Peer>(&mut self, id: SessionId, tunnel: &mut Tunnel<P>) -> bool {
-        tunnel.hold(self.charge.held.waiting, 0);
         match core::mem::replace(&mut self.place, Place::Adrift) {
             Place::Adrift => false,
             Place::Queued(_, ticket) => {

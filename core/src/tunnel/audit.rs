@@ -12,8 +12,8 @@ pub(crate) struct Kept {
 }
 
 impl<P: Peer> Tunnel<P> {
-    /// Checks the tunnel against what its sessions hold.
-    pub(crate) fn audit(&self, id: TunnelId, waiting: u64, in_line: usize) -> Kept {
+    /// Checks the tunnel against where its sessions stand.
+    pub(crate) fn audit(&self, id: TunnelId, in_line: usize) -> Kept {
         assert_eq!(
             self.scheduler.len(),
             in_line,
@@ -30,7 +30,10 @@ impl<P: Peer> Tunnel<P> {
             self.roll.places_are_counted(),
             "I10: {id:?} places of dials"
         );
-        assert_eq!(self.roll.waiting(), waiting, "I4: {id:?} waiting");
+        assert!(
+            self.debt.is_consistent(self.numbering.acknowledged()),
+            "I10: {id:?} owes what it has acknowledged"
+        );
         Kept {
             resend: self.numbering.charge(),
             owing: self.is_owing(),

@@ -87,16 +87,6 @@ impl<P: Peer> Tunnel<P> {
         self.roll.unanswered()
     }
 
-    /// Replaces what a session holds for its socket.
-    pub(crate) const fn hold(&mut self, before: u64, now: u64) {
-        self.roll.hold(before, now);
-    }
-
-    /// Returns the bytes that wait for sockets.
-    pub(crate) const fn waiting(&self) -> u64 {
-        self.roll.waiting()
-    }
-
     // --- Whose turn it is -------------------------------------------------------------------------
 
     /// Puts a session in the line of those with DATA.

@@ -1,4 +1,4 @@
-//! Which sessions are on a tunnel, and what they hold.
+//! Which sessions are on a tunnel.
 
 use crate::arena::SessionId;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -28,8 +28,6 @@ pub(super) struct Roll {
     abandoned: usize,
     /// Highest session number ever opened.
     opened: u64,
-    /// Bytes that wait for sockets.
-    waiting: u64,
 }
 
 impl Roll {
@@ -115,11 +113,6 @@ impl Roll {
         self.unanswered.len()
     }
 
-    /// Replaces what a session holds for its socket.
-    pub(super) const fn hold(&mut self, before: u64, now: u64) {
-        self.waiting = self.waiting - before + now;
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.numbered.is_empty() && self.queued.is_empty()
     }
@@ -148,11 +141,6 @@ impl Roll {
             Some(number) => self.numbered.get(&number) == Some(&id),
             None => self.queued.contains(&id),
         }
-    }
-
-    /// Returns the bytes that wait for sockets.
-    pub(super) const fn waiting(&self) -> u64 {
-        self.waiting
     }
 
     pub(super) fn numbers_are_opened(&self) -> bool {

@@ -1,4 +1,7 @@
 //! Who sends next: deficit round robin over groups, round robin over a group's sessions.
+//!
+//! A group whose user may keep no more for resending is parked: passed over without losing its turn, and looked
+//! at again once something has been acknowledged, those first that have waited longest.
 
 use crate::arena::SessionId;
 use alloc::collections::BTreeMap;
@@ -33,7 +36,7 @@ pub(crate) struct Scheduler {
     parked: BTreeMap<Ticket, (u32, u64)>,
     next: Ticket,
     quantum: i64,
-    /// Entries that were looked at for whoever leaves a line or is passed over.
+    /// Entries that were looked at for whoever leaves a line, is passed over or has had its turn.
     visits: u64,
 }
 
@@ -62,6 +65,14 @@ struct Group {
 }
 
 impl Scheduler {
+    /// Makes one in which each group has one turn in a round, if each is charged one byte.
+    pub(crate) fn one_by_one() -> Self {
+        Self {
+            quantum: 1,
+            ..Self::default()
+        }
+    }
+
     /// Fits a round to what the carrier takes at once, in bytes: whoever waits for a turn on a slow one
     /// waits for little of everybody else.
     pub(crate) fn fit(&mut self, burst: usize) {
@@ -97,7 +108,8 @@ impl Scheduler {
 
     /// Takes the session whose turn it is. It must be answered by [`charge`](Self::charge).
     pub(crate) fn pop(&mut self) -> Option<Turn> {
-        // Each pass adds at least a quantum, and no frame costs more than a few: the loop is short.
+        // A group that had its turn goes behind the others with something to spend, whatever it owes: else many
+        // would be passed again and again once quanta have become small.
         loop {
             let first = self.round.first_entry()?;
             let number = *first.get();
@@ -106,7 +118,8 @@ impl Scheduler {
                 .get_mut(&number)
                 .expect("a group in the round exists");
             if group.deficit <= 0 {
-                group.deficit += self.quantum * group.weight;
+                group.deficit = (group.deficit + self.quantum * group.weight).max(1);
+                self.visits += 1;
                 first.remove();
                 group.ticket = self.next;
                 self.next += 1;
@@ -315,6 +328,28 @@ mod tests {
             between <= 2 * (16 << 10),
             "{between} bytes before two dials"
         );
+    }
+
+    #[test]
+    fn nobody_is_passed_twice_for_what_it_sent_when_rounds_were_longer() {
+        let ids = ids(1000);
+        let mut scheduler = Scheduler::default();
+        for (group, &id) in (1..).zip(&ids) {
+            scheduler.push(group, 1, id);
+        }
+        // Each has one byte left of its turn, and sends as much as another one is.
+        for _ in 0..2000 {
+            let turn = scheduler.pop().expect("all have more");
+            scheduler.charge(turn, QUANTUM as usize - 1, true);
+        }
+        scheduler.fit(1 << 10);
+        scheduler.take_visits();
+        for _ in 0..2000 {
+            let turn = scheduler.pop().expect("all have more");
+            let visits = scheduler.take_visits();
+            assert!(visits <= 1, "{visits} groups had no turn");
+            scheduler.charge(turn, 1 << 10, true);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Half close, STOP and CLOSE.
 
-use crate::common::{Way::ToEdge, Way::ToPop, World, config, create, hello, millis, secs, welcome};
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, create, hello, millis, secs};
+use crate::offers::lonely_edge;
 use titan_core::endpoint::{CloseMode, Config};
 use titan_proto::{Code, Frame, wire};
 
@@ -357,10 +358,7 @@ fn frames_that_carry_nothing_keep_no_session_alive() {
     assert_eq!(world.ended(id), Some(Code::IdleTimeout));
 
     // And the other way round.
-    let mut world = World::new(config(), 0);
-    world.add_offline("node-0");
-    let link = world.raw_pop(0);
-    world.inject(link, ToEdge, Frame::Hello(welcome()));
+    let (mut world, link) = lonely_edge(config());
     let create = create();
     world.inject(link, ToEdge, Frame::Create { session: 1, create });
     let id = world.edges[0].opened[0];

@@ -1,9 +1,9 @@
 //! Memory that is used up, or nearly: something always moves on, and who is not read is not blamed.
 
-use crate::common::{
-    Way::ToEdge, Way::ToPop, World, config, create, demand, hello, millis, secs, welcome,
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, create, demand, hello, millis, secs};
+use crate::offers::{
+    beside_rich_edges, connect_somewhere, lonely_edge, offer_down, offer_up, poor_pop,
 };
-use crate::offers::{connect_somewhere, offer_down, offer_up, poor_pop};
 use bytes::Bytes;
 use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
 use titan_proto::{Code, Frame, wire};
@@ -87,12 +87,13 @@ fn who_leaves_little_stays_while_another_leaves_more() {
 
 // --- Who is not read is not silent --------------------------------------------------------------------
 
-/// Fills a POP of a million bytes far beyond that: what sessions of four users get arrives in one turn.
-fn overfill(world: &mut World) -> Vec<(SessionId, SessionId)> {
-    let ids = of_each(world, 1, 4);
+/// Fills a POP of a million bytes far beyond that: what sessions of so many users get, so much each, arrives in
+/// one turn.
+fn overfill(world: &mut World, users: u32, each: usize) -> Vec<(SessionId, SessionId)> {
+    let ids = of_each(world, 1, users);
     world.links[0].to_pop.held = true;
     for &(_, edge) in &ids {
-        let mut left = 900_000;
+        let mut left = each;
         while left > 0 {
             let sent = offer_down(world, 0, edge, left);
             assert!(sent > 0);
@@ -106,13 +107,10 @@ fn overfill(world: &mut World) -> Vec<(SessionId, SessionId)> {
 fn roomy() -> World {
     let poor = Config {
         memory_budget: 1_000_000,
-        window_base: 1 << 20,
+        window_base: 2 << 20,
         ..config()
     };
-    let mut world = World::new(poor, 0);
-    world.config = config();
-    world.add_edge("node-0");
-    world
+    beside_rich_edges(poor, 1)
 }
 
 #[test]
@@ -122,7 +120,7 @@ fn a_carrier_that_is_not_read_is_not_silent_to_either_end() {
         group: 9,
         ..demand()
     });
-    let ids = overfill(&mut world);
+    let ids = overfill(&mut world, 4, 900_000);
     world.add_edge("node-1");
     // More than a user may keep for resending: the POP waits for an acknowledgement, too.
     world.links[0].to_edge.held = true;
@@ -151,6 +149,35 @@ fn a_carrier_that_is_not_read_is_not_silent_to_either_end() {
     assert!(!world.read_up(0, sender.1).is_empty());
 }
 
+#[test]
+fn the_time_in_which_nobody_is_read_is_no_debt() {
+    let mut world = roomy();
+    let senders = of_each(&mut world, 8, 2);
+    let ids = overfill(&mut world, 2, 1_900_000);
+    // They keep more than half of the pool, and what acknowledges it is not read for longer than anybody has.
+    world.links[0].to_edge.held = true;
+    fill_up(&mut world, &senders, 50_000);
+    let kept = world.pop.usage().resend_bytes;
+    assert!(kept > 125_000, "{kept}");
+    world.links[0].to_pop.held = false;
+    world.run();
+    world.links[0].to_edge.held = false;
+    for _ in 0..20 {
+        for &(pop, _) in &ids {
+            world.pop.release(world.now, pop, 64 << 10);
+        }
+        world.wait(millis(4_900));
+        assert_eq!(world.pop.memory_level(), MemoryLevel::Full);
+    }
+    for &(pop, _) in &ids {
+        while !world.read_down(pop).is_empty() {}
+    }
+    world.wait(secs(1));
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.pop.counters().shed, 0);
+    assert!(world.pop.usage().resend_bytes < 1000);
+}
+
 /// A POP that is full for a moment each second, and what happens when that begins, ends and is over.
 fn now_and_then_full(world: &mut World, seconds: u64, mut each: impl FnMut(&mut World)) {
     // Of each, one window is used.
@@ -174,6 +201,38 @@ fn now_and_then_full(world: &mut World, seconds: u64, mut each: impl FnMut(&mut 
         world.wait(millis(900));
     }
     assert_eq!(world.pop.counters().shed, 0);
+}
+
+#[test]
+fn a_carrier_that_nobody_came_to_read_meanwhile_is_not_silent() {
+    let mut world = poor_pop(1_000_000, 1);
+    let late = world.played_edge("node-9", hello(1, 1));
+    take_no_dials(&mut world, late);
+    world.links[late].to_pop.held = true;
+    let carrier = world.links[late].pop.unwrap();
+    let ids = of_each(&mut world, 1, 12);
+    let fill = |world: &mut World, ids: &[(SessionId, SessionId)]| {
+        for &(_, edge) in ids {
+            offer_down(world, 0, edge, 250_000);
+            world.run();
+        }
+        assert_eq!(world.pop.memory_level(), MemoryLevel::Full);
+    };
+    fill(&mut world, &ids[..6]);
+    assert!(!world.pop.takes_input(world.now, carrier));
+    for &(id, _) in &ids[..6] {
+        while !world.read_down(id).is_empty() {}
+    }
+    // It is its turn to be asked whether it is alive, and memory is used up again before it is read.
+    world.wait(secs(6));
+    fill(&mut world, &ids[6..]);
+    for _ in 0..6 {
+        for &(id, _) in &ids[6..] {
+            world.pop.release(world.now, id, 1000);
+        }
+        world.wait(secs(3));
+    }
+    assert!(world.links[late].pop.is_some(), "it was not read");
 }
 
 /// An edge that the test plays takes no more dials.
@@ -296,15 +355,6 @@ fn what_one_user_holds_at_an_edge_makes_it_no_worse_for_others() {
     assert_eq!(world.pop.explain(world.now, None), before);
 }
 
-/// An edge with these limits, whose POP is played by the test.
-fn poor_edge(config: Config) -> (World, usize) {
-    let mut world = World::new(config, 0);
-    world.add_offline("node-0");
-    let link = world.raw_pop(0);
-    world.inject(link, ToEdge, Frame::Hello(welcome()));
-    (world, link)
-}
-
 #[test]
 fn windows_of_a_user_beyond_its_share_begin_small() {
     let poor = Config {
@@ -312,7 +362,7 @@ fn windows_of_a_user_beyond_its_share_begin_small() {
         early_max: 1000,
         ..config()
     };
-    let (mut world, link) = poor_edge(poor);
+    let (mut world, link) = lonely_edge(poor);
     for session in 1..=3 {
         world.inject(
             link,
@@ -379,6 +429,43 @@ fn no_socket_is_read_for_crumbs() {
     assert!(world.pop.status(world.now, id).unwrap().send_room > 4000);
 }
 
+#[test]
+fn sockets_of_a_user_beyond_its_share_are_read_a_little_at_a_time() {
+    let mut world = poor_pop(1_000_000, 1);
+    let ids = [1, 1, 1, 2].map(|group| world.connect_with(Open { group, ..demand() }));
+    for (_, edge) in &ids[..2] {
+        assert_eq!(offer_down(&mut world, 0, *edge, 230_000), 230_000);
+    }
+    world.run();
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Normal);
+    assert!(world.pop.short_of_memory(1).is_some());
+    world.links[0].to_edge.blocked = true;
+    assert_eq!(offer_up(&mut world, ids[2].0, 100_000), 4 << 10);
+    assert_eq!(offer_up(&mut world, ids[2].0, 1), 0);
+    assert_eq!(offer_up(&mut world, ids[3].0, 100_000), 100_000);
+}
+
+#[test]
+fn no_socket_is_read_into_more_than_is_left() {
+    let budget = 300_000;
+    let mut world = poor_pop(budget, 1);
+    let ids = of_each(&mut world, 1, 3);
+    for &(_, edge) in &ids[..2] {
+        assert_eq!(offer_down(&mut world, 0, edge, 75_000), 75_000);
+    }
+    world.run();
+    assert_eq!(world.pop.memory_level(), MemoryLevel::Normal);
+    let left = budget - world.pop.usage().session_bytes;
+    let room = world.pop.status(world.now, ids[2].0).unwrap().send_room;
+    assert_eq!(room as u64, left);
+    // A queue may be that much longer.
+    world.links[0].to_edge.blocked = true;
+    assert_eq!(offer_up(&mut world, ids[2].0, 20_000), 20_000);
+    let left = budget - world.pop.usage().session_bytes;
+    let room = world.pop.status(world.now, ids[2].0).unwrap().send_room;
+    assert_eq!(room as u64, left);
+}
+
 // --- A dial is not standing still ---------------------------------------------------------------------
 
 #[test]
@@ -387,7 +474,7 @@ fn early_data_of_a_dial_stands_not_still() {
         memory_budget: 100_000,
         ..config()
     };
-    let (mut world, link) = poor_edge(poor);
+    let (mut world, link) = lonely_edge(poor);
     for (session, len) in [(1, 30_000), (2, 60_000)] {
         let create = wire::Create {
             group: u32::try_from(session).unwrap(),

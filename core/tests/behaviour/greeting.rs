@@ -361,7 +361,7 @@ fn a_new_carrier_stops_the_old_one_for_good() {
 }
 
 /// Proves a tunnel as the wire document says.
-fn prove(key: &[u8], nonce: [u8; 16], hello: &wire::Hello) -> Bytes {
+pub(crate) fn prove(key: &[u8], nonce: [u8; 16], hello: &wire::Hello) -> Bytes {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(b"titan resume v2");
     mac.update(&nonce);

@@ -1,20 +1,10 @@
 //! Peers that do not play by the rules.
 
-use crate::common::{
-    Way::ToEdge, Way::ToPop, World, config, create, hello, message, millis, secs, welcome,
-};
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, create, hello, message, millis, secs};
+use crate::offers::lonely_edge;
 use bytes::Bytes;
 use titan_core::endpoint::{Config, EdgeEvent, Event, Open};
 use titan_proto::{Class, Code, Frame, FrameKind, Party, wire};
-
-/// An edge whose POP is played by the test.
-fn lonely_edge(config: Config) -> (World, usize) {
-    let mut world = World::new(config, 0);
-    world.add_offline("node-0");
-    let link = world.raw_pop(0);
-    world.inject(link, ToEdge, Frame::Hello(welcome()));
-    (world, link)
-}
 
 fn replies(world: &World) -> Vec<(u64, Code)> {
     let mut replies = Vec::new();

@@ -1,10 +1,10 @@
 //! Clients and targets that send what there is room for, at a POP with little memory.
 
-use crate::common::{World, config, demand};
+use crate::common::{Way::ToEdge, World, config, demand, welcome};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{CloseMode, Config, Open, SessionId};
-use titan_proto::Code;
+use titan_proto::{Code, Frame};
 
 /// A world whose POP has this budget, and whose edges are rich.
 pub(crate) fn poor_pop(memory_budget: u64, edges: usize) -> World {
@@ -12,12 +12,26 @@ pub(crate) fn poor_pop(memory_budget: u64, edges: usize) -> World {
         memory_budget,
         ..config()
     };
-    let mut world = World::new(poor, 0);
+    beside_rich_edges(poor, edges)
+}
+
+/// A world whose POP has these limits, and whose edges have those of everybody.
+pub(crate) fn beside_rich_edges(of_pop: Config, edges: usize) -> World {
+    let mut world = World::new(of_pop, 0);
     world.config = config();
     for edge in 0..edges {
         world.add_edge(&format!("node-{edge}"));
     }
     world
+}
+
+/// An edge whose POP is played by the test, and the link to it.
+pub(crate) fn lonely_edge(config: Config) -> (World, usize) {
+    let mut world = World::new(config, 0);
+    world.add_offline("node-0");
+    let link = world.raw_pop(0);
+    world.inject(link, ToEdge, Frame::Hello(welcome()));
+    (world, link)
 }
 
 /// Opens sessions until there is one on each edge, and returns those.

@@ -1,6 +1,6 @@
 //! What is kept of a block of memory, and what is charged for it.
 
-use crate::common::{Way::ToPop, World, config, encode, hello};
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, encode, hello};
 use bytes::Bytes;
 use std::sync::Arc;
 use titan_core::endpoint::{Batch, CloseMode, SessionId};
@@ -111,6 +111,21 @@ fn a_piece_on_its_way_is_charged_for_what_it_pins() {
         "{usage:?}"
     );
     assert_eq!(Arc::strong_count(&alive), 1, "1 KiB pins 64");
+}
+
+#[test]
+fn bytes_that_came_in_drips_are_put_back_as_one_piece() {
+    let mut world = World::new(config(), 2);
+    let id = world.open();
+    let sent: Vec<u8> = (0..=255).cycle().take(1000).collect();
+    for byte in sent.chunks(1) {
+        world.send_up(id, byte);
+    }
+    let of_data = |frame: &Frame| matches!(frame, Frame::Data { .. });
+    assert_eq!(world.count(of_data), 1000);
+    world.answer(Err(Code::TimedOut));
+    assert_eq!(world.count(of_data), 1001, "nothing is framed byte by byte");
+    assert_eq!(world.data(ToEdge)[1000..], sent);
 }
 
 #[test]

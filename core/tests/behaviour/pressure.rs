@@ -1,7 +1,9 @@
 //! What is shared out and let go when memory is short: nobody who takes part honestly pays.
 
 use crate::common::{Way::ToEdge, World, config, demand, encode, hello, millis, secs};
-use crate::offers::{connect_somewhere, offer_down, offer_up, one_on_each, poor_pop};
+use crate::offers::{
+    beside_rich_edges, connect_somewhere, offer_down, offer_up, one_on_each, poor_pop,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{CloseMode, Config, MemoryLevel, Open, SessionId};
@@ -35,11 +37,7 @@ fn one_user_cannot_lock_everybody_out() {
         window_max: 16 << 10,
         ..config()
     };
-    let mut world = World::new(small, 0);
-    world.config = config();
-    for edge in 0..16 {
-        world.add_edge(&format!("node-{edge}"));
-    }
+    let mut world = beside_rich_edges(small, 16);
     let held = take_all(&mut world, 1);
     assert!(held.len() > 64, "{}", held.len());
     for _ in 0..150 {
@@ -230,6 +228,53 @@ fn who_was_denied_memory_is_told_when_there_is_some() {
     }
 }
 
+/// Takes the sessions whose drivers are told of something.
+fn told(world: &mut World) -> Vec<SessionId> {
+    core::iter::from_fn(|| world.pop.poll_woken()).collect()
+}
+
+#[test]
+fn who_waits_for_memory_is_told_in_turn_with_other_users_some_at_a_time() {
+    let mut world = poor_pop(1_000_000, 1);
+    let open = |world: &mut World, group| world.connect_with(Open { group, ..demand() });
+    let ids: Vec<_> = (1..=6).map(|group| open(&mut world, group)).collect();
+    let mut waiting: Vec<_> = (0..200).map(|_| open(&mut world, 11).0).collect();
+    let other = open(&mut world, 12).0;
+    waiting.push(other);
+    while world.pop.memory_level() < MemoryLevel::Full {
+        for &(_, edge) in &ids {
+            offer_down(&mut world, 0, edge, 10_000);
+        }
+        world.run();
+    }
+    for &id in &waiting {
+        assert_eq!(world.pop.status(world.now, id).unwrap().send_room, 0);
+    }
+    // Who goes away is not waited for.
+    for id in waiting.drain(..4) {
+        world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+    }
+    world.run();
+    told(&mut world);
+    let visits = world.pop.counters().visits;
+    world.pop.release(world.now, ids[0].0, usize::MAX);
+    let looks = world.pop.counters().visits - visits;
+    assert!(looks < 60, "{looks} looks");
+    let mut seen = told(&mut world);
+    assert_eq!(seen.len(), 16);
+    assert!(seen[..2].contains(&other), "one of each user has its turn");
+    while seen.len() < waiting.len() {
+        world.now = world.now + millis(2);
+        world.pop.handle_timeout(world.now);
+        let more = told(&mut world);
+        assert!((1..=16).contains(&more.len()), "{}", more.len());
+        seen.extend(more);
+    }
+    seen.sort_unstable();
+    waiting.sort_unstable();
+    assert_eq!(seen, waiting);
+}
+
 #[test]
 fn a_full_endpoint_is_not_handed_anything_and_loses_nothing() {
     let mut world = poor_pop(1_000_000, 1);
@@ -330,4 +375,72 @@ fn a_growth_pool_that_one_user_takes_all_of_leaves_another_its_share() {
     let other = grow(&mut world, 2, 1);
     // Windows double: what fits of a third of the pool.
     assert!(other >= 768 << 10, "{other} beside {greedy}");
+}
+
+/// Lets a client take what it is sent as fast as it comes, so that its window grows if it may.
+fn use_up_windows(world: &mut World, (pop, at_edge): (SessionId, SessionId)) {
+    for _ in 0..12 {
+        world.wait(millis(1));
+        for _ in 0..64 {
+            if offer_down(world, 0, at_edge, usize::MAX) == 0 {
+                break;
+            }
+            world.take_in_turn(pop);
+        }
+        world.run();
+    }
+}
+
+/// Lets clients of many users leave unread what they get, until that is so many bytes.
+fn fill_by_many(world: &mut World, ids: &[(SessionId, SessionId)], bytes: u64) {
+    for &(_, edge) in ids {
+        if world.pop.usage().session_bytes >= bytes {
+            return;
+        }
+        offer_down(world, 0, edge, usize::MAX);
+        world.run();
+    }
+    panic!("{:?}", world.pop.usage());
+}
+
+#[test]
+fn no_window_grows_from_three_fifths_of_the_budget_nor_beyond_a_share() {
+    let budget = 16 << 20;
+    for (same, part) in [(false, 61), (true, 42)] {
+        let mut world = poor_pop(budget, 1);
+        let groups = (0..60).map(|number| if same { 1 } else { 10 + number });
+        let many: Vec<_> = groups
+            .map(|group| world.connect_with(Open { group, ..demand() }))
+            .collect();
+        let ids = world.connect();
+        fill_by_many(&mut world, &many, budget / 100 * part);
+        let level = world.pop.memory_level();
+        assert_eq!(level == MemoryLevel::Normal, same, "{level:?}");
+        use_up_windows(&mut world, ids);
+        assert_eq!(world.pop.usage().growth_bytes, 0);
+        let core = &mut world.edges[0].core;
+        let room = core.status(world.now, ids.1).unwrap().send_room;
+        let most = if same { 64 << 10 } else { 256 << 10 };
+        assert!(room <= most, "{room} beyond its share: {same}");
+    }
+}
+
+#[test]
+fn growth_goes_back_when_windows_have_to_be_small() {
+    let budget = 16 << 20;
+    let mut world = poor_pop(budget, 1);
+    let many: Vec<_> = (10..70)
+        .map(|group| world.connect_with(Open { group, ..demand() }))
+        .collect();
+    let ids = world.connect();
+    use_up_windows(&mut world, ids);
+    assert!(world.pop.usage().growth_bytes > 0);
+    offer_down(&mut world, 0, ids.1, 1000);
+    fill_by_many(&mut world, &many, budget / 100 * 81);
+    assert!(
+        world.pop.usage().growth_bytes > 0,
+        "it has released nothing"
+    );
+    assert!(!world.read_down(ids.0).is_empty());
+    assert_eq!(world.pop.usage().growth_bytes, 0);
 }

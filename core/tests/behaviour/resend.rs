@@ -1,10 +1,15 @@
 //! The pool that all resend buffers draw on: what each tunnel and user has of it, and who gives it back.
 
-use crate::common::{Way::ToEdge, Way::ToPop, World, config, demand, hello, millis, secs};
-use crate::offers::{connect_somewhere, offer_up, one_on_each, poor_pop};
+use crate::common::{Way::ToEdge, Way::ToPop, World, config, demand, encode, hello, millis, secs};
+use crate::greeting::prove;
+use crate::offers::{
+    beside_rich_edges, connect_somewhere, offer_down, offer_up, one_on_each, poor_pop,
+};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use titan_core::endpoint::{Batch, CloseMode, Config, Open, SessionId};
-use titan_proto::{Code, Frame};
+use titan_core::time::Duration;
+use titan_proto::{Code, Frame, wire};
 
 #[test]
 fn a_resend_pool_that_one_user_takes_all_of_slows_no_other() {
@@ -46,10 +51,7 @@ fn narrow() -> World {
         window_max: 4 << 10,
         ..config()
     };
-    let mut world = World::new(small, 0);
-    world.config = config();
-    world.add_edge("node-0");
-    world
+    beside_rich_edges(small, 1)
 }
 
 /// Lets an edge come that the test plays, and opens a session there; returns its number too.
@@ -259,4 +261,268 @@ fn a_batch_passes_over_some_and_its_carrier_comes_back_for_the_rest() {
     for (_, edge) in ids {
         assert_eq!(world.read_up(0, edge).len(), 100);
     }
+}
+
+// --- What nobody keeps for ever -----------------------------------------------------------------------
+
+/// A session on an edge that the test plays, which takes credit and acknowledges only what the test says.
+struct Mute {
+    link: usize,
+    id: SessionId,
+    session: u64,
+    /// What the POP told it when it came.
+    welcome: wire::Hello,
+    received: u64,
+}
+
+impl Mute {
+    fn new(world: &mut World, group: u32) -> Self {
+        let (link, id, session) = at_played_edge(world, group);
+        Self {
+            link,
+            id,
+            session,
+            welcome: world.last_hello(ToEdge),
+            received: 1,
+        }
+    }
+
+    /// Lets the POP keep so many bytes for it.
+    fn take(&self, world: &mut World, bytes: u64) {
+        for _ in 0..2000 {
+            if world.pop.usage().resend_bytes >= bytes {
+                return;
+            }
+            self.use_window(world);
+        }
+        panic!("{:?}", world.pop.usage());
+    }
+
+    fn use_window(&self, world: &mut World) {
+        let (session, data) = (self.session, Bytes::from(vec![1; 1 << 10]));
+        world.inject(self.link, ToPop, Frame::Data { session, data });
+        assert_eq!(world.read_down(self.id).len(), 1 << 10);
+    }
+
+    /// Acknowledges another frame.
+    fn acknowledge(&mut self, world: &mut World) {
+        self.received += 1;
+        let received = self.received;
+        world.inject(self.link, ToPop, Frame::Ack { received });
+    }
+
+    /// Acknowledges what its present carrier brought, which is all that was owed.
+    fn acknowledge_all(&mut self, world: &mut World) {
+        let numbered = world.wire.iter().filter(|seen| {
+            let kind = seen.frame.kind();
+            seen.link == self.link
+                && seen.way == ToEdge
+                && kind.is_some_and(|kind| kind.is_numbered())
+        });
+        self.received += numbered.count() as u64;
+        let received = self.received;
+        world.inject(self.link, ToPop, Frame::Ack { received });
+    }
+
+    /// Comes back on another carrier, with nothing more than before.
+    fn come_back(&mut self, world: &mut World, attempt: u64) {
+        world.cut(self.link);
+        let mut again = wire::Hello {
+            tunnel: self.welcome.tunnel,
+            received: self.received,
+            next: world.last_hello(ToEdge).received + 1,
+            ..hello(1, attempt)
+        };
+        let nonce = [5; 16];
+        again.proof = prove(&self.welcome.resume_key, nonce, &again);
+        self.link = world.raw_edge_with("node-played", nonce);
+        world.inject(self.link, ToPop, Frame::Hello(again));
+    }
+}
+
+/// Waits, and says a word now and then meanwhile.
+fn wait_heard(world: &mut World, link: usize, duration: Duration) {
+    let end = world.now + duration;
+    while world.now < end {
+        world.wait(secs(4).min(end.since(world.now)));
+        if let Some(carrier) = world.links[link].pop {
+            world.pop.handle_alive(world.now, carrier);
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_acknowledges_a_little_now_and_then_does_not_keep_what_others_need() {
+    let mut world = narrow();
+    let (id, at_edge) = world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    // What it acknowledges first is what it owes; then it owes all the rest.
+    mute.take(&mut world, 64 << 10);
+    for _ in 0..7 {
+        wait_heard(&mut world, mute.link, secs(14));
+        mute.acknowledge(&mut world);
+    }
+    wait_heard(&mut world, mute.link, secs(6) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    // Another one waits for what it keeps.
+    world.links[0].to_pop.held = true;
+    assert_eq!(offer_up(&mut world, id, 4_000), 4_000);
+    world.run();
+    assert_eq!(offer_up(&mut world, id, 4_000), 4_000);
+    world.run();
+    assert!(world.data(ToEdge).len() < 5_000);
+    wait_heard(&mut world, mute.link, millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+    assert_eq!(world.ended(mute.id), Some(Code::TunnelLost));
+    world.wait(millis(10));
+    assert_eq!(world.data(ToEdge).len(), 8_000);
+    assert_eq!(world.ended(id), None);
+    assert_eq!(world.read_up(0, at_edge).len(), 8_000);
+}
+
+#[test]
+fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
+    let mut world = narrow();
+    world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    mute.take(&mut world, 64 << 10);
+    for attempt in 2..8 {
+        wait_heard(&mut world, mute.link, secs(14));
+        mute.come_back(&mut world, attempt);
+    }
+    assert_eq!(world.pop.counters().resumes, 6);
+    wait_heard(&mut world, mute.link, secs(6) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    wait_heard(&mut world, mute.link, millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+    assert_eq!(world.pop.usage().resend_bytes, 0);
+}
+
+#[test]
+fn a_peer_that_is_away_when_its_time_is_over_does_not_keep_what_others_need() {
+    let mut world = narrow();
+    world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    mute.take(&mut world, 64 << 10);
+    for attempt in 2..8 {
+        wait_heard(&mut world, mute.link, secs(14));
+        mute.come_back(&mut world, attempt);
+    }
+    world.cut(mute.link);
+    world.wait(secs(6) - millis(1));
+    assert_eq!(world.tunnel_gone(), None);
+    world.wait(millis(1));
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+}
+
+#[test]
+fn two_carriers_that_die_cost_no_tunnel_although_others_need_what_it_keeps() {
+    let mut world = narrow();
+    world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    mute.take(&mut world, 64 << 10);
+    for attempt in 2..4 {
+        // Nothing arrives any more, so that nothing is heard; and it comes back in the last moment.
+        world.links[mute.link].to_edge.held = true;
+        world.wait(secs(15));
+        assert_eq!(world.links[mute.link].pop, None, "it was found dead");
+        world.wait(secs(30) - millis(1));
+        mute.come_back(&mut world, attempt);
+    }
+    mute.acknowledge_all(&mut world);
+    world.wait(millis(100));
+    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(world.pop.counters().resumes, 2);
+    assert!(world.pop.usage().resend_bytes < 1000);
+}
+
+#[test]
+fn a_peer_that_acknowledges_next_to_nothing_stays_while_nobody_is_short() {
+    let mut world = narrow();
+    world.connect();
+    let mut mute = Mute::new(&mut world, 2);
+    mute.take(&mut world, 20 << 10);
+    for attempt in 2..12 {
+        wait_heard(&mut world, mute.link, secs(14));
+        mute.acknowledge(&mut world);
+        wait_heard(&mut world, mute.link, secs(14));
+        mute.come_back(&mut world, attempt);
+    }
+    // Nor does one that says nothing at all.
+    wait_heard(&mut world, mute.link, secs(100));
+    assert_eq!(world.tunnel_gone(), None);
+    mute.take(&mut world, 40 << 10);
+    for _ in 0..3 {
+        wait_heard(&mut world, mute.link, secs(5));
+        if world.tunnel_gone().is_none() {
+            mute.acknowledge(&mut world);
+        }
+    }
+    assert_eq!(world.tunnel_gone(), Some(Code::AckWithheld));
+}
+
+// --- Control frames -----------------------------------------------------------------------------------
+
+#[test]
+fn a_used_up_pool_stops_the_control_frames_of_those_who_keep_it_and_of_nobody_else() {
+    let mut world = narrow();
+    let (id, at_edge) = world.connect();
+    let mute = Mute::new(&mut world, 2);
+    let pool = 64 << 10;
+    mute.take(&mut world, pool);
+    for _ in 0..3 {
+        mute.use_window(&mut world);
+    }
+    let kept = world.pop.usage().resend_bytes;
+    assert!(kept < pool + 100, "{kept}");
+    // Windows of the other one are 4 KiB: it needs credit.
+    let mut got = 0;
+    while got < 100_000 {
+        assert!(offer_down(&mut world, 0, at_edge, 4_000) > 0, "{got}");
+        world.run();
+        got += world.read_down(id).len();
+        world.wait(millis(30));
+    }
+}
+
+// --- Some at a time -----------------------------------------------------------------------------------
+
+#[test]
+fn some_tunnels_look_again_at_once_and_the_others_a_moment_later() {
+    let mut world = poor_pop(1_000_000, 12);
+    let on = one_on_each(&mut world, 1);
+    world.wait(secs(1));
+    for link in 0..world.links.len() {
+        world.links[link].to_pop.held = true;
+    }
+    let mut sent = 1;
+    while sent > 0 {
+        sent = on
+            .values()
+            .map(|&id| offer_up(&mut world, id, 10_000))
+            .sum();
+        world.run();
+    }
+    let link = world.link(0);
+    let numbered = world.wire.iter().filter(|seen| {
+        let kind = seen.frame.kind();
+        seen.link == link && seen.way == ToEdge && kind.is_some_and(|kind| kind.is_numbered())
+    });
+    let ack = encode(Frame::Ack {
+        received: numbered.count() as u64,
+    });
+    while world.pop.poll_ready().is_some() {}
+    let carrier = world.links[link].pop.unwrap();
+    world.pop.handle_message(world.now, carrier, &ack);
+    let mut told: BTreeSet<_> = core::iter::from_fn(|| world.pop.poll_ready()).collect();
+    let others = told.iter().filter(|&&id| id != carrier);
+    assert!((3..=4).contains(&others.count()), "{told:?}");
+    for _ in 0..2 {
+        world.now = world.now + millis(2);
+        world.pop.handle_timeout(world.now);
+        let before = told.len();
+        told.extend(core::iter::from_fn(|| world.pop.poll_ready()));
+        assert!(told.len() - before <= 4, "{told:?}");
+    }
+    assert!(told.len() >= 11, "{told:?}");
 }

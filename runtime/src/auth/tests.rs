@@ -6,6 +6,7 @@ use super::*;
 use crate::env::tokio::TokioEnv;
 use crate::store::{Embedded, Location, Mode, NewUser, ReplyMode, UserChange};
 use clockwork::{ClockworkEnv, FlakyStore, flaky};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const CHEAP: Cost = Cost {
@@ -14,6 +15,7 @@ const CHEAP: Cost = Cost {
 };
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const STEP: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Setting {
     env: ClockworkEnv,
@@ -46,11 +48,44 @@ fn user(name: &str) -> NewUser {
 
 impl Setting {
     async fn login(&self, user: &str, password: &str) -> Result<Login, Code> {
-        self.auth.verify(user, password.as_bytes(), CLIENT).await
+        let answer = self.auth.verify(user, password.as_bytes(), CLIENT);
+        timeout(PATIENCE, answer).await.expect("it is answered")
     }
 
     fn cached(&self, user: &str, password: &str) -> Option<Result<Login, Code>> {
         self.auth.check_cached(user, password.as_bytes())
+    }
+
+    /// Starts a login that goes on by itself.
+    fn asking(&self, user: &str, password: &str, from: IpAddr) -> JoinHandle<Result<Login, Code>> {
+        let (auth, user, password) = (self.auth.clone(), user.to_owned(), password.to_owned());
+        tokio::spawn(async move { auth.verify(&user, password.as_bytes(), from).await })
+    }
+
+    /// Starts a guess.
+    fn guess(&self, name: &str, from: IpAddr) -> JoinHandle<Result<Login, Code>> {
+        self.asking(name, "guess", from)
+    }
+
+    /// Waits until so many share in runs that are under way.
+    async fn aboard(&self, count: usize) {
+        self.until(|inner| inner.flights.passengers() >= count)
+            .await;
+    }
+
+    /// Waits until so many of the clients' network wait for their turn to check a password.
+    async fn queued(&self, count: usize) {
+        self.until(|inner| inner.checking.waiting(&CLIENT) >= count)
+            .await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Inner<ClockworkEnv, FlakyStore>) -> bool) {
+        let wait = async {
+            while !holds(&self.auth.0) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("it comes to that");
     }
 
     async fn change(&self, change: UserChange) {
@@ -240,8 +275,7 @@ async fn a_hanging_store_is_given_up_and_meanwhile_the_old_record_counts() {
     let login = it.login("ann", "ann's").await.unwrap();
     it.store.gate.hang();
     it.env.advance(RECORD_AGE_MAX + STEP);
-    let auth = it.auth.clone();
-    let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
+    let asking = it.asking("ann", "ann's", CLIENT);
     it.store.gate.asked(2).await;
     assert_eq!(it.cached("ann", "ann's"), Some(Ok(login.clone())));
     it.env.advance(STORE_WAIT_MAX);
@@ -257,14 +291,9 @@ async fn callers_of_the_same_share_one_run_and_too_many_of_an_address_are_refuse
     };
     let it = set(config).await;
     it.env.close_gate();
-    let mut logins: Vec<_> = (0..4)
-        .map(|_| {
-            let auth = it.auth.clone();
-            tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await })
-        })
-        .collect();
+    let mut logins: Vec<_> = (0..4).map(|_| it.asking("ann", "ann's", CLIENT)).collect();
     it.env.started(1).await;
-    tokio::task::yield_now().await;
+    it.aboard(4).await;
     assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
     // The one that runs goes away; another takes over.
     logins.remove(0).abort();
@@ -274,12 +303,6 @@ async fn callers_of_the_same_share_one_run_and_too_many_of_an_address_are_refuse
     }
     assert!(it.env.jobs() <= 2);
     assert!(it.login("bob", "bob's").await.is_ok());
-}
-
-/// Starts a guess at a name that nobody has.
-fn guess(it: &Setting, name: String, from: IpAddr) -> tokio::task::JoinHandle<Result<Login, Code>> {
-    let auth = it.auth.clone();
-    tokio::spawn(async move { auth.verify(&name, b"guess", from).await })
 }
 
 #[tokio::test]
@@ -296,7 +319,7 @@ async fn an_address_that_guesses_all_it_can_keeps_others_waiting_for_one_try() {
     it.env.close_gate();
     // All at once, so that no failure slows it down.
     let guesses: Vec<_> = (0..200)
-        .map(|index| guess(&it, format!("x{index}"), other))
+        .map(|index| it.guess(&format!("x{index}"), other))
         .collect();
     it.env.started(2).await;
     let (auth, env) = (it.auth.clone(), it.env.clone());
@@ -305,9 +328,7 @@ async fn an_address_that_guesses_all_it_can_keeps_others_waiting_for_one_try() {
         let login = auth.verify("bob", b"bob's", CLIENT).await;
         (login, env.jobs())
     });
-    while it.auth.0.checking.waiting(&CLIENT) == 0 {
-        tokio::task::yield_now().await;
-    }
+    it.queued(1).await;
     // A user known from before needs no turn, also when the record is old.
     it.env.advance(RECORD_AGE_MAX + STEP);
     assert_eq!(it.login("cid", "cid's").await, Ok(known));
@@ -335,16 +356,14 @@ async fn a_run_is_shared_within_one_network_and_no_other_waits_for_it() {
     };
     let it = set(config).await;
     it.env.close_gate();
-    let from = |text: &str| guess(&it, "x".to_owned(), text.parse().unwrap());
+    let from = |text: &str| it.guess("x", text.parse().unwrap());
     let first = from("2001:db8::1");
     it.env.started(1).await;
     let other = from("192.0.2.66");
-    let started = timeout(Duration::from_secs(10), it.env.started(2)).await;
+    let started = timeout(PATIENCE, it.env.started(2)).await;
     started.expect("another network needs no other's run");
     let neighbour = from("2001:db8::2");
-    while it.auth.0.flights.passengers() < 3 {
-        tokio::task::yield_now().await;
-    }
+    it.aboard(3).await;
     it.env.open_gate();
     for guess in [first, other, neighbour] {
         assert_eq!(guess.await.unwrap(), Err(Code::BadCredentials));
@@ -362,10 +381,10 @@ async fn who_hangs_up_leaves_every_queue() {
     };
     let it = set(config).await;
     it.env.close_gate();
-    let first = guess(&it, "x".to_owned(), CLIENT);
-    let second = guess(&it, "y".to_owned(), CLIENT);
+    let first = it.guess("x", CLIENT);
+    let second = it.guess("y", CLIENT);
     it.env.started(1).await;
-    tokio::task::yield_now().await;
+    it.queued(1).await;
     assert_eq!(it.login("bob", "bob's").await, Err(Code::Overloaded));
     for gone in [first, second] {
         gone.abort();
@@ -400,8 +419,7 @@ async fn guessing_is_slowed_down_but_who_is_known_is_not() {
         assert_eq!(it.login("ann", "guess").await, Err(Code::BadCredentials));
     }
     let before = it.env.jobs();
-    let auth = it.auth.clone();
-    let guess = tokio::spawn(async move { auth.verify("ann", b"guess", CLIENT).await });
+    let guess = it.guess("ann", CLIENT);
     it.env.sleeping(1).await;
     assert_eq!(it.env.jobs(), before);
     assert_eq!(it.login("ann", "ann's").await, Ok(login));
@@ -465,8 +483,7 @@ async fn who_hangs_up_while_a_record_is_read_keeps_no_old_one_alive() {
     it.store.store.delete_user("ann").await.unwrap();
     it.env.advance(RECORD_AGE_MAX + STEP);
     it.store.gate.hang();
-    let auth = it.auth.clone();
-    let asking = tokio::spawn(async move { auth.verify("ann", b"ann's", CLIENT).await });
+    let asking = it.asking("ann", "ann's", CLIENT);
     it.store.gate.asked(2).await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());

@@ -98,10 +98,11 @@ pub(super) struct KeyView {
     own: bool,
     /// Until when it is good if its manager does not renew it, in Unix seconds; null if it was revoked.
     until: Option<u64>,
+    /// When it was revoked, in Unix seconds; null if it was not.
     revoked_at: Option<u64>,
 }
 
-/// The keys that are good, and those that were revoked.
+/// The keys that are good, and the last 64 that were revoked.
 #[derive(Serialize, ToSchema)]
 pub(super) struct KeyList {
     keys: Vec<KeyView>,

@@ -136,7 +136,10 @@ impl Desk {
         lost += losses.iter().map(|loss| loss.lines).sum::<u64>();
         drop(state);
         if lost > 0 {
-            tracing::warn!(lost, "records were lost at the end");
+            tracing::warn!(
+                lost,
+                "records were lost at the end: they could not be written, and the files do not say whose"
+            );
         }
         self.ended.notify_all();
     }
@@ -222,15 +225,17 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
     /// Writes a line; false if the desk closes before that works.
     fn line(&mut self, waiting: &Waiting) -> bool {
         let (user, lost) = (&waiting.user, waiting.lost);
-        let written = self.attempt(|this| {
+        let written = self.attempt("that record is lost, and counted", |this| {
             if lost == 0 {
                 return this.write(&waiting.line);
             }
             let mut lines = record::lost(Some(&**user), lost, (this.clock)());
             lines.extend_from_slice(&waiting.line);
-            tracing::warn!(lost, "records were lost: the file says whose");
             this.write(&lines)
         });
+        if lost > 0 && written == Some(true) {
+            tell_of(lost);
+        }
         let mut state = self.desk.state();
         if written != Some(true) {
             state.queue.lose(user, lost + 1);
@@ -243,7 +248,7 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
     /// Writes what was lost; false if the desk closes before that works.
     fn tell(&mut self, losses: Vec<Loss>) -> bool {
         let lost: u64 = losses.iter().map(|loss| loss.lines).sum();
-        let written = self.attempt(|this| {
+        let written = self.attempt("how many were lost is told later", |this| {
             let now = (this.clock)();
             let lines: Vec<u8> = losses
                 .iter()
@@ -251,22 +256,20 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
                 .collect();
             this.write(&lines)
         });
-        match written {
-            Some(true) => tracing::warn!(lost, "records were lost: the file says whose"),
-            Some(false) => tracing::warn!(lost, "records were lost at the end"),
-            None => {
-                self.desk.state().queue.untold(losses);
-                return self.desk.may_retry();
-            }
+        if written == Some(true) {
+            tell_of(lost);
+        } else {
+            self.desk.state().queue.untold(losses);
         }
-        true
+        written.unwrap_or_else(|| self.desk.may_retry())
     }
 
-    /// Does a part of the work. A panic costs what it was about, and no more: whoever comes after is written.
-    fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    /// Does a part of the work. A panic costs what it was about, which is told, and no more: whoever comes after
+    /// is written.
+    fn attempt<T>(&mut self, cost: &str, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(|| work(self))).ok();
         if done.is_none() {
-            tracing::error!("writing records panicked: what was being written is lost");
+            tracing::error!("writing records panicked: {cost}");
         }
         done
     }
@@ -290,7 +293,8 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
     }
 
     fn tidy(&mut self) {
-        let tidied = self.attempt(|this| this.sink.tidy((this.clock)()));
+        let cost = "old files stay until they are looked for again";
+        let tidied = self.attempt(cost, |this| this.sink.tidy((this.clock)()));
         if let Some(Err(error)) = tidied {
             tracing::warn!(%error, "old records cannot be removed");
         }
@@ -301,6 +305,11 @@ impl<S: Sink, C: Fn() -> Duration> Writer<'_, S, C> {
             tracing::warn!(%error, "records cannot be written: they wait, and are lost beyond what may wait");
         }
     }
+}
+
+/// Says that lines were lost, once the file says whose.
+fn tell_of(lost: u64) {
+    tracing::warn!(lost, "records were lost: the file says whose");
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The task of a carrier.
 
 use super::Shard;
+use super::hearing::Ticket;
 use crate::carrier::{CarrierStream, FrameReader, FrameWriter, Incoming, ReadOutcome};
 use crate::env::{Env, Stream};
 use core::future::{Future, poll_fn};
@@ -82,8 +83,15 @@ struct Task<E: Env, R: Role + 'static> {
     goodbye: Option<Code>,
     /// Fires when a write made no progress for too long.
     stalled: Option<Stalled>,
-    /// It is in the list of those that are not read, since so many hearings.
-    unread: Option<u64>,
+    /// Its place among those that wait to be read.
+    unread: Option<Ticket>,
+}
+
+impl<E: Env, R: Role + 'static> Drop for Task<E, R> {
+    /// Whoever was called to be read and is gone lets the next be.
+    fn drop(&mut self) {
+        self.shard.pass_hearing(&mut self.unread);
+    }
 }
 
 impl<E: Env, R: Role + 'static> Task<E, R> {
@@ -162,15 +170,14 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
     /// woken when that is over.
     fn is_heard(&mut self) -> bool {
         let id = self.carry.id;
-        if self.shard.drive(|core, now| core.takes_input(now, id)) {
-            return true;
+        let is_heard = self.shard.drive(|core, now| core.takes_input(now, id));
+        if is_heard {
+            self.shard.pass_hearing(&mut self.unread);
+        } else {
+            let mut hearing = self.shard.0.hearing.borrow_mut();
+            hearing.wait(&mut self.unread, id);
         }
-        let shard = &self.shard.0;
-        let hearing = Some(shard.hearings.get());
-        if core::mem::replace(&mut self.unread, hearing) != hearing {
-            shard.unread.borrow_mut().push(id);
-        }
-        false
+        is_heard
     }
 
     /// Writes what is due.
@@ -203,6 +210,7 @@ impl<E: Env, R: Role + 'static> Task<E, R> {
                     Item::Ping(payload) => self.carry.writer.push_ping(&payload),
                     Item::Close(code) => {
                         self.goodbye = Some(code);
+                        self.shard.pass_hearing(&mut self.unread);
                         let number =
                             CLOSE_CODE_BASE.saturating_add(u16::try_from(code.wire()).unwrap_or(0));
                         self.carry.writer.push_close(number, code.tag())

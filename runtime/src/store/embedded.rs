@@ -214,22 +214,14 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Runs jobs until nobody can ask for more. One that panics fails alone: dropped, it tells who asked.
+/// Runs jobs until nobody can ask for more. One that panics fails alone: dropped, it tells who asked. What it
+/// leaves behind is mended before the next; a store that cannot be mended ends the process.
 fn run(mut connection: Connection, queue: &Receiver<Job>) {
-    let mut is_sound = true;
     while let Ok(job) = queue.recv() {
-        if !is_sound {
-            match mend(&connection) {
-                Ok(()) => is_sound = true,
-                Err(error) => {
-                    tracing::error!(%error, "the store cannot be used after a panic");
-                    continue;
-                }
-            }
-        }
         if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
             tracing::error!("an operation of the store panicked");
-            is_sound = false;
+            mend(&connection)
+                .unwrap_or_else(|error| panic!("the store cannot be used after that: {error}"));
         }
     }
 }
@@ -360,6 +352,7 @@ mod tests {
         Accounts as _, ChangeLog as _, Holder, Meta as _, Pops as _, Resolution, Totals,
         Users as _, contract,
     };
+    use rusqlite::hooks::{AuthContext, Authorization};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     impl Passing for Embedded {
@@ -543,6 +536,38 @@ mod tests {
         });
         const NORMAL: i64 = 1;
         assert_eq!(state.await, Ok((true, NORMAL)));
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_mended_ends_the_process() {
+        const VARIABLE: &str = "TITAN_TEST_STORE_UNMENDED";
+        if std::env::var_os(VARIABLE).is_some() {
+            let store = Embedded::open(&Location::Memory, Mode::Thread).unwrap();
+            let panicking = store.call(|connection| -> Result<(), StoreError> {
+                connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM users")?;
+                connection.authorizer(Some(|_: AuthContext<'_>| Authorization::Deny))?;
+                panic!("on purpose: within a transaction that nobody can end")
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build();
+            let ended = runtime.unwrap().block_on(async {
+                panicking.await.unwrap_err();
+                // Asked of a store that goes on, it would be answered out of the transaction.
+                store.user("ann").await
+            });
+            unreachable!("the process goes on: {ended:?}");
+        }
+        let name = "store::embedded::tests::a_store_that_cannot_be_mended_ends_the_process";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(VARIABLE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("the process goes on"), "{said}");
+        let code = i32::from(crate::daemon::PANICKED);
+        assert_eq!(output.status.code(), Some(code), "{said}");
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-/// How long a thread that panics waits for its message to be written: nothing of the process may come after.
+/// How long a thread that panics waits for its message to be written: nothing of the process may come after. The
+/// log's own thread does not wait: it is the one that writes it next.
 const WRITTEN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Has panics logged like everything else: the hook of the standard library writes to standard error

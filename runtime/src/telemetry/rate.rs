@@ -79,15 +79,23 @@ impl Kinds {
         kind.admit(now)
     }
 
-    /// Returns how many events of each kind were left out since this was last asked.
-    pub(super) fn take_left_out(&mut self) -> Vec<(Name, u64)> {
-        let left_out = self.0.values_mut().filter(|kind| kind.left_out > 0);
-        let mut taken: Vec<_> = left_out
-            .map(|kind| (kind.name.clone(), core::mem::take(&mut kind.left_out)))
+    /// Returns how many events of each kind were left out and not told yet.
+    pub(super) fn left_out(&self) -> Vec<(Identifier, Name, u64)> {
+        let left_out = self.0.iter().filter(|(_, kind)| kind.left_out > 0);
+        let mut kinds: Vec<_> = left_out
+            .map(|(id, kind)| (id.clone(), kind.name.clone(), kind.left_out))
             .collect();
-        taken
-            .sort_unstable_by(|(a, _), (b, _)| (a.target, &a.message).cmp(&(b.target, &b.message)));
-        taken
+        kinds.sort_unstable_by(|(_, a, _), (_, b, _)| {
+            (a.target, &a.message).cmp(&(b.target, &b.message))
+        });
+        kinds
+    }
+
+    /// Notes that so many of a kind are told.
+    pub(super) fn told(&mut self, id: &Identifier, count: u64) {
+        if let Some(kind) = self.0.get_mut(id) {
+            kind.left_out = kind.left_out.saturating_sub(count);
+        }
     }
 }
 

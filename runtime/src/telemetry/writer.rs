@@ -11,8 +11,8 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -23,7 +23,7 @@ const QUEUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What a line costs beside its bytes.
 const LINE_COST: usize = 64;
 
-/// How long after a failed write the next is tried if no line comes.
+/// How long after a failed write the next is tried if no line comes, and the next of what was left out.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How long events that were left out may stay untold.
@@ -42,6 +42,8 @@ struct Shared {
     /// Everything is written.
     idle: Condvar,
     kinds: Mutex<Kinds>,
+    /// The thread that writes.
+    writer: OnceLock<ThreadId>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,7 @@ impl Lines {
             news: Condvar::new(),
             idle: Condvar::new(),
             kinds: Mutex::default(),
+            writer: OnceLock::new(),
         }));
         let shared = Arc::clone(&lines.0);
         let out = Output { out, torn: false };
@@ -117,9 +120,7 @@ impl Lines {
 
     /// Tells whether an event of a kind may be logged now; see [`Kinds`].
     pub(super) fn admits(&self, event: &tracing::Event<'_>, now: Instant) -> bool {
-        let mut kinds = self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = kinds.admit(event, now);
-        drop(kinds);
+        let verdict = self.0.kinds().admit(event, now);
         if verdict == Verdict::FirstLeftOut {
             self.0
                 .queue()
@@ -130,8 +131,12 @@ impl Lines {
         verdict == Verdict::Admitted
     }
 
-    /// Waits until all lines are written and what was left out is told, at most for `timeout`.
+    /// Waits until all lines are written and what was left out is told, at most for `timeout`. The thread that
+    /// writes waits for nothing: it would for itself.
     pub(super) fn flush(&self, timeout: Duration) {
+        if self.0.writer.get() == Some(&thread::current().id()) {
+            return;
+        }
         let deadline = Instant::now() + timeout;
         let mut queue = self.0.queue();
         if let Some(at) = &mut queue.tell_at {
@@ -155,8 +160,13 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kinds(&self) -> MutexGuard<'_, Kinds> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes lines as they come, for as long as the process lives. A panic costs a line, not the log.
     fn write(&self, mut out: Output<impl Write>) {
+        self.writer.get_or_init(|| thread::current().id());
         let mut lost = 0;
         loop {
             let step = || self.step(&mut out, &mut lost);
@@ -169,48 +179,49 @@ impl Shared {
 
     /// Does what is to be done next.
     fn step(&self, out: &mut Output<impl Write>, lost: &mut u64) {
-        let line = match self.next(*lost > 0) {
-            Next::Retry => None,
-            Next::TellLeftOut => return self.tell_left_out(out, lost),
+        match self.next(*lost > 0) {
+            Next::Retry => drop(self.tell_lost(out, lost)),
+            Next::TellLeftOut => self.tell_left_out(out, lost),
             Next::Entry(Entry::Lost(count)) => {
                 *lost += count;
-                None
+                drop(self.tell_lost(out, lost));
             }
-            Next::Entry(Entry::Line(line)) => Some(line),
-        };
-        self.line(out, lost, line.as_deref());
+            Next::Entry(Entry::Line(line)) => {
+                let written = self.tell_lost(out, lost).and_then(|()| out.write(&line));
+                *lost += u64::from(written.is_err());
+            }
+        }
     }
 
-    /// Writes how many lines were lost, if any were, and then a line.
-    fn line(&self, out: &mut Output<impl Write>, lost: &mut u64, line: Option<&[u8]>) {
+    /// Writes how many lines were lost, if any were.
+    fn tell_lost(&self, out: &mut Output<impl Write>, lost: &mut u64) -> io::Result<()> {
         if *lost > 0 {
             let message = format!("{lost} lines of the log were lost");
             let told = Notice::warning("titan_runtime::telemetry", &message);
-            if out.write(&notice::line(self.format, &told)).is_ok() {
-                *lost = 0;
-            } else {
-                *lost += u64::from(line.is_some());
-                return;
-            }
+            out.write(&notice::line(self.format, &told))?;
+            *lost = 0;
         }
-        if let Some(line) = line
-            && out.write(line).is_err()
-        {
-            *lost += 1;
-        }
+        Ok(())
     }
 
+    /// Writes how many events of each kind were left out. What is not written counts on, and is tried again.
     fn tell_left_out(&self, out: &mut Output<impl Write>, lost: &mut u64) {
-        let left_out = self
-            .kinds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take_left_out();
-        for (kind, count) in left_out {
+        let left_out = self.kinds().left_out();
+        for (id, kind, count) in left_out {
             let message = format!("{count} more like `{}` were left out", kind.message);
             let notice = Notice::warning(kind.target, &message);
-            self.line(out, lost, Some(&notice::line(self.format, &notice)));
+            let line = notice::line(self.format, &notice);
+            let written = self.tell_lost(out, lost).and_then(|()| out.write(&line));
+            if written.is_err() {
+                return;
+            }
+            self.kinds().told(&id, count);
         }
+        // Whoever is left out meanwhile finds that it is to be told, or that this is still to come.
+        let kinds = self.kinds();
+        let more = !kinds.left_out().is_empty();
+        self.queue().tell_at = more.then(|| Instant::now() + LEFT_OUT_UNTOLD_MAX);
+        drop(kinds);
     }
 
     /// Waits for what is to be done next.
@@ -234,7 +245,8 @@ impl Shared {
             }
             let now = Instant::now();
             if queue.tell_at.is_some_and(|at| at <= now) {
-                queue.tell_at = None;
+                // Should that fail.
+                queue.tell_at = Some(now + RETRY);
                 queue.writing = true;
                 return Next::TellLeftOut;
             }

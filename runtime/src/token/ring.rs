@@ -2,7 +2,7 @@
 //!
 //! Each manager has a key of its own, which never leaves its host, and keeps its public half here; POPs
 //! accept what any of them signed. A manager has one key: a new one takes the place of the old one at once.
-//! A key that was revoked stays in the list as such, so that nobody puts it there again.
+//! A key that was revoked stays in the list as such, so that nobody puts it there again; the last of them do.
 
 use super::{TokenError, Verifier};
 use crate::store::{META_NODE_TOKEN_KEYS, Meta, StoreError};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// goes.
 const KEYS_MAX: usize = 64;
 
-/// The most revoked keys remembered. Beyond, the one that was revoked first goes.
+/// The most revoked keys remembered, in the order in which they were revoked: no clock is asked. Beyond, the
+/// first goes.
 const REVOKED_MAX: usize = 64;
 
 /// For how long a key is good beyond the tokens that are signed with it now: until it must have been
@@ -78,7 +79,7 @@ impl KeyRing {
     }
 
     /// Revokes a key at `now` (Unix seconds), for good, and returns it; none if there is none such. Repeating it
-    /// changes nothing.
+    /// changes nothing, and is answered as the first time: when the store keeps it.
     ///
     /// # Errors
     /// Fails as the store does.
@@ -90,15 +91,10 @@ impl KeyRing {
         for _ in 0..ATTEMPTS {
             let found = store.meta(META_NODE_TOKEN_KEYS).await?;
             let mut ring = found.as_deref().map_or_else(Self::default, Self::decode);
-            let Some(entry) = ring.0.iter_mut().find(|entry| entry.key == key) else {
+            let Some(revoked) = ring.take_out(key, now) else {
                 return Ok(None);
             };
-            if entry.revoked_at.is_some() {
-                return Ok(Some(entry.clone()));
-            }
-            (entry.until, entry.revoked_at) = (0, Some(now));
-            let revoked = entry.clone();
-            ring.forget_revoked();
+            // Also if it was revoked before: that may have been left without a replica that has it.
             let value = ring.encode();
             if store.swap_meta(META_NODE_TOKEN_KEYS, found, value).await? {
                 return Ok(Some(revoked));
@@ -166,13 +162,28 @@ impl KeyRing {
         self.0 = good;
     }
 
+    /// Revokes a key, unless it is already, and returns it.
+    fn take_out(&mut self, key: &str, now: u64) -> Option<ManagerKey> {
+        let index = self.0.iter().position(|entry| entry.key == key)?;
+        if self.0[index].revoked_at.is_some() {
+            return Some(self.0[index].clone());
+        }
+        let revoked = ManagerKey {
+            until: 0,
+            revoked_at: Some(now),
+            ..self.0.remove(index)
+        };
+        self.0.push(revoked.clone());
+        self.forget_revoked();
+        Some(revoked)
+    }
+
     /// Forgets the key that was revoked first, if there are more than are remembered.
     fn forget_revoked(&mut self) {
-        let revoked = self.0.iter().filter_map(|entry| entry.revoked_at);
-        if revoked.clone().count() > REVOKED_MAX {
-            let first = revoked.min();
-            let index = self.0.iter().position(|entry| entry.revoked_at == first);
-            self.0.remove(index.expect("it was found a moment ago"));
+        let is_revoked = |entry: &ManagerKey| entry.revoked_at.is_some();
+        if self.0.iter().filter(|entry| is_revoked(entry)).count() > REVOKED_MAX {
+            let first = self.0.iter().position(is_revoked);
+            self.0.remove(first.expect("it was counted a moment ago"));
         }
     }
 
@@ -364,19 +375,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn revoked_keys_are_bounded() {
+    async fn the_last_revoked_keys_are_remembered_whatever_the_clock_says() {
         let store = store();
         let count = REVOKED_MAX as u64 + 1;
-        for index in 0..count {
-            let key = format!("{index:064}");
+        let key = |index: u64| format!("{index:064}");
+        // The clock goes back all the while.
+        for (index, now) in (0..count).zip((0..=NOW).rev()) {
+            let key = key(index);
             let published = KeyRing::publish(&store, &key, &key, NOW, DAY).await;
             assert_eq!(published, Ok(true));
-            let revoked = KeyRing::revoke(&store, &key, NOW + index).await;
+            let revoked = KeyRing::revoke(&store, &key, now).await;
             assert!(revoked.unwrap().is_some());
+            // It is out, and it is known as such.
+            let again = KeyRing::publish(&store, &key, &key, NOW, DAY).await;
+            assert_eq!(again, Ok(false), "{key}");
         }
         let keys = KeyRing::read(&store).await.unwrap().into_keys(NOW);
-        let first = keys.iter().filter_map(|key| key.revoked_at).min();
-        assert_eq!((keys.len(), first), (REVOKED_MAX, Some(NOW + 1)));
+        let left = keys.into_iter().map(|key| key.key);
+        assert!(left.eq((1..count).map(key)));
         let value = store.meta(META_NODE_TOKEN_KEYS).await.unwrap().unwrap();
         assert!(2 * value.len() < crate::store::META_MAX);
     }

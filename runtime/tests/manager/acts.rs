@@ -3,13 +3,11 @@
 use crate::command::titan;
 use crate::harness::{Answer, Manager, request};
 use crate::world;
-use core::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use titan_kit::redis_server::{Fsync, RedisServer};
 use titan_runtime::store::{AuditHead, AuditLog as _, NewUser, Redis, Store, Users as _};
-use titan_runtime::token::{KeyRing, Signer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -64,68 +62,6 @@ async fn tokens_are_shown_once_and_kept_hashed_until_revoked() {
         .await
         .is_problem(400, "bad_request");
     assert_eq!(it.get("/v1/whoami").await.body["id"], "admin.token");
-    it.stop().await;
-}
-
-#[tokio::test]
-async fn a_revoked_key_signs_no_more_and_its_manager_makes_another() {
-    let it = Manager::start().await;
-    it.register("pop-1", 1).await;
-    let enrolled = async |it: &Manager| {
-        let answer = it.enrol("nodeid=edge-1").await.body;
-        answer["access_token"].as_str().unwrap().to_owned()
-    };
-    let is_good = async |it: &Manager, token: &str| {
-        let keys = KeyRing::read(&it.store).await.unwrap();
-        let keys = keys.verifiers(world::now());
-        keys.iter()
-            .any(|key| key.verify(token, world::now()).is_ok())
-    };
-    // Another manager, which is stolen.
-    let other = Signer::from_seed([7; 32]);
-    let stolen = other.public_key();
-    let lifetime = Duration::from_secs(60);
-    let published = KeyRing::publish(&it.store, "other", &stolen, world::now(), lifetime).await;
-    assert_eq!(published, Ok(true));
-    let token = other.issue("edge-1", "pop-1", world::now(), lifetime);
-    assert!(is_good(&it, &token).await);
-    let revoked = it.delete(&format!("/v1/keys/{stolen}")).await.body;
-    assert_eq!(
-        (&revoked["manager"], &revoked["own"], &revoked["until"]),
-        (&json!("other"), &json!(false), &Value::Null)
-    );
-    let (first, key) = (enrolled(&it).await, it.key());
-    assert!(!is_good(&it, &token).await && is_good(&it, &first).await);
-
-    // Its own: it makes another at once, and has it from then on.
-    let kept = std::fs::read(it.data.path().join("node-token.key")).unwrap();
-    let said = titan(&it, &format!("key revoke {key}")).await.unwrap();
-    assert_eq!(said, format!("{key} is revoked\n"));
-    let listed = titan(&it, "key list").await.unwrap();
-    assert!(listed.contains(&key) && listed.contains(&stolen));
-    let second = loop {
-        let token = enrolled(&it).await;
-        if is_good(&it, &token).await {
-            break token;
-        }
-        tokio::task::yield_now().await;
-    };
-    assert!(!is_good(&it, &first).await);
-    let audit = it.get("/v1/audit").await.body;
-    let recorded = audit["records"].as_array().unwrap().last().unwrap();
-    assert_eq!(
-        (&recorded["action"], &recorded["subject"]),
-        (&json!("key.revoke"), &json!(key))
-    );
-    let it = Manager::start_with(it.stop().await, |_| {}).await;
-    assert!(is_good(&it, &second).await && is_good(&it, &enrolled(&it).await).await);
-
-    // A copy of the revoked key is not taken up again.
-    let data = it.stop().await;
-    std::fs::write(data.path().join("node-token.key"), kept).unwrap();
-    let it = Manager::start_with(data, |_| {}).await;
-    assert!(!is_good(&it, &first).await && is_good(&it, &enrolled(&it).await).await);
-    assert_ne!(it.key(), key);
     it.stop().await;
 }
 

@@ -12,6 +12,7 @@ mod command;
 mod document;
 mod fuzz;
 mod harness;
+mod keys;
 mod legacy;
 mod pops;
 mod shares;

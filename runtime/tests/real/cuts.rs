@@ -56,8 +56,9 @@ fn a_transfer_survives_its_edge_being_stopped_for_ten_seconds() {
         if received > LEN / 2
             && let Some(edge) = halfway.take()
         {
+            // Here: whoever is asked to do it may come when all is over.
+            edge.signal("STOP");
             stopped = Some(thread::spawn(move || {
-                edge.signal("STOP");
                 thread::sleep(STOPPED);
                 edge.signal("CONT");
                 // It lives on until the transfer is over.

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 use titan_runtime::telemetry::FILTER_VARIABLE;
 
@@ -110,6 +110,30 @@ fn the_limit_of_open_files_is_raised_to_what_the_system_grants() {
         .find(|line| line.starts_with("Max open files"));
     let soft = open_files.unwrap().split_whitespace().nth(3);
     assert_eq!(soft, Some("2000"));
+}
+
+#[test]
+fn what_a_small_budget_has_no_room_for_is_said_at_start() {
+    const SAYS: &str = "has no room for as many sessions";
+    let site = Site::new();
+    let _manager = site.manager();
+    let small = "[limits]\nmemory_budget_bytes = 16777216\n";
+    let _pop = site.logged("pop", |site| site.pop_with(small));
+    // Each copy has a part of what is enough for twice as many.
+    let _edge = site.logged("edge", |site| {
+        site.edge_with("edge", |command| {
+            command
+                .env("TITAN__COPIES", "2")
+                .env("TITAN__MEMORY_BUDGET_BYTES", "4194304");
+        })
+    });
+    for (name, fitting) in [("pop", "fitting=1638 "), ("edge", "fitting=204 ")] {
+        eventually("it says so", PATIENCE, || {
+            let log = fs::read_to_string(site.log_of(name)).unwrap();
+            let mut lines = log.lines().filter(|line| line.contains(SAYS));
+            lines.any(|line| line.contains(fitting))
+        });
+    }
 }
 
 /// Connects more clients than there are descriptors, who say nothing and stay, until the last of them are
@@ -274,12 +298,18 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 fn unread(command: &mut Command) -> (bool, String) {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    let mut process = Process::spawn(command.stdout(writer).stderr(Stdio::piped()));
+    let (status, said) = ended(command.stdout(writer));
+    (status.success(), said)
+}
+
+/// Runs a command that is to end by itself; returns how it ends and what it says of errors.
+fn ended(command: &mut Command) -> (ExitStatus, String) {
+    let mut process = Process::spawn(command.stderr(Stdio::piped()));
     let status = process.wait(PATIENCE);
     let mut said = String::new();
     let mut errors = process.child().stderr.take().unwrap();
     errors.read_to_string(&mut said).unwrap();
-    (status.success(), said)
+    (status, said)
 }
 
 #[test]
@@ -290,15 +320,14 @@ fn a_user_that_cannot_be_is_refused_in_words() {
         ("my", "NAME:PASSWORD"),
         ("my:", "a password has 1 to 255 bytes"),
     ] {
-        let output = Command::new(DAEMONS[0])
+        let mut command = Command::new(DAEMONS[0]);
+        command
             .args(["up", "--user", user, "--data"])
             .arg(data.path())
             .args(["--listen", "127.0.0.1:0", "--manager", "127.0.0.1:0"])
-            .args(["--tunnels", "127.0.0.1:0"])
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{user}: {said}");
+            .args(["--tunnels", "127.0.0.1:0"]);
+        let (status, said) = ended(&mut command);
+        assert_eq!(status.code(), Some(1), "{user}: {said}");
         assert!(said.contains("--user") && said.contains(wants), "{said}");
     }
 }
@@ -313,14 +342,10 @@ fn a_data_directory_that_takes_no_writes_is_named() {
             &["--insecure", "--id", "p", "--public-url", "ws://p"],
         ),
     ] {
-        let output = Command::new(program)
-            .args(arguments)
-            .arg("--data")
-            .arg(file.path())
-            .output()
-            .unwrap();
-        assert!(!output.status.success());
-        let said = String::from_utf8(output.stderr).unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).arg("--data").arg(file.path());
+        let (status, said) = ended(&mut command);
+        assert!(!status.success());
         let name = file.path().display().to_string();
         assert!(
             said.contains("the data directory") && said.contains(&name),

@@ -6,6 +6,7 @@ mod content;
 mod curl;
 mod cuts;
 mod drain;
+mod full;
 mod http;
 mod https;
 mod identities;

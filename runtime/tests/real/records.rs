@@ -11,7 +11,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -51,7 +51,9 @@ fn records(site: &Site) -> Vec<Value> {
     let texts = paths
         .filter(|path| path.is_file())
         .map(|path| fs::read_to_string(path).unwrap());
-    let text: String = texts.collect();
+    // The last line of a file may be under way.
+    let whole = |text: String| Some(text.rsplit_once('\n')?.0.to_owned() + "\n");
+    let text: String = texts.filter_map(whole).collect();
     let lines = text.lines();
     lines
         .map(|line| serde_json::from_str(line).unwrap())
@@ -157,12 +159,18 @@ fn who_reached_a_target_when_and_with_how_many_bytes_is_answered_exactly() {
     );
 }
 
+/// Puts a full disk under the records, as long as the file is there that is returned.
+fn fill_disk(site: &Site) -> PathBuf {
+    fs::create_dir(directory(site)).unwrap();
+    let full = directory(site).join(format!("records-{}.jsonl", now_ms()));
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    full
+}
+
 #[test]
 fn a_full_disk_under_the_records_stops_nothing_and_keeps_them_waiting() {
     let site = Site::new();
-    fs::create_dir(directory(&site)).unwrap();
-    let full = directory(&site).join(format!("records-{}.jsonl", now_ms()));
-    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let full = fill_disk(&site);
     let (_manager, mut pop) = (site.manager(), site.pop_with(RECORDED));
     let _edge = site.edge("one");
     site.wait_online("one", PATIENCE);
@@ -175,6 +183,89 @@ fn a_full_disk_under_the_records_stops_nothing_and_keeps_them_waiting() {
     assert!(all.iter().all(|record| record["uploaded"] == 5), "{all:?}");
     pop.terminate();
     assert!(pop.wait(END).success());
+}
+
+/// More lines of one user than may wait, all together.
+const FLOOD: usize = 14_400;
+
+/// How often the time to the first byte is taken.
+const SAMPLES: usize = 25;
+
+/// What a busy machine adds to a first byte now and then.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// Has a user who may have no other session ask for one this many times, from several threads: long lines for
+/// little work.
+fn flood(site: &Site, user: &str, threads: usize, each: usize) {
+    let name = ["m"; 4].map(|label| label.repeat(60)).join(".");
+    let ask = || {
+        for _ in 0..each {
+            let asked = socks::ask_as((user, "secret"), site.proxy, Host::Name(&name), 80);
+            assert_ne!(asked.unwrap().1, 0);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(ask);
+        }
+    });
+}
+
+/// Returns what a session of the tests' user takes to its first byte, `before` being done before each.
+fn first_byte(site: &Site, target: SocketAddr, before: impl Fn()) -> Duration {
+    let mut all: Vec<_> = (0..SAMPLES)
+        .map(|_| {
+            before();
+            let begun = Instant::now();
+            echoes(&mut site.connect(target).unwrap()).unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    all.sort();
+    all[SAMPLES / 2]
+}
+
+#[test]
+fn one_who_floods_the_records_takes_neither_lines_nor_time_from_another() {
+    let site = Site::new();
+    let full = fill_disk(&site);
+    let (_manager, mut pop) = (site.manager(), site.pop_with(RECORDED));
+    let _edge = site.edge("one");
+    site.wait_online("one", PATIENCE);
+    let user = "m".repeat(64);
+    let settings = json!({ "name": user, "password": "secret", "sessions_max": 1 });
+    assert!(site.rest("v1/users", Some(&settings)).is_some());
+    let echo = echo();
+    let alone = first_byte(&site, echo.address, || ());
+    let held = socks::connect_as((&user, "secret"), site.proxy, echo.address).unwrap();
+    flood(&site, &user, 4, FLOOD / 4);
+    // One after another, so that it is the queue that is full and not the machine.
+    let beside = first_byte(&site, echo.address, || flood(&site, &user, 1, 4));
+    assert!(
+        beside <= 2 * alone + SLACK,
+        "{beside:?}, and {alone:?} alone"
+    );
+    fs::remove_file(full).unwrap();
+    let of = |all: &[Value], name: &str| {
+        let (told, lines): (Vec<_>, Vec<_>) = all
+            .iter()
+            .filter(|line| line["user"] == name)
+            .partition(|line| line["lost"].is_u64());
+        let lost = told.iter().filter_map(|line| line["lost"].as_u64());
+        let lost: u64 = lost.sum();
+        (lines.len(), usize::try_from(lost).unwrap())
+    };
+    eventually("every line is written or told to be lost", PATIENCE, || {
+        let (lines, lost) = of(&records(&site), &user);
+        lost > 0 && lines + lost == FLOOD + 4 * SAMPLES
+    });
+    drop(held);
+    pop.terminate();
+    assert!(pop.wait(END).success());
+    let all = records(&site);
+    assert_eq!(of(&all, USER.0), (2 * SAMPLES, 0));
+    let (lines, lost) = of(&all, &user);
+    assert_eq!(lines + lost, FLOOD + 4 * SAMPLES + 1);
 }
 
 #[test]

@@ -66,8 +66,14 @@ impl Site {
 
     /// Starts a manager with more in its configuration.
     pub(crate) fn manager_with(&self, more: &str) -> Process {
+        self.manager_changed(more, |_| {})
+    }
+
+    /// Does the same by a command that is changed at last.
+    pub(crate) fn manager_changed(&self, more: &str, change: impl FnOnce(&mut Command)) -> Process {
         let config = format!("listen = \"{}\"\n{more}\n{}", self.manager, self.common());
-        let process = self.start(env!("CARGO_BIN_EXE_titan-manager"), "manager", &config);
+        let program = env!("CARGO_BIN_EXE_titan-manager");
+        let process = self.start_changed(program, "manager", &config, change);
         eventually("the manager answers", PATIENCE, || {
             self.rest("healthz", None).is_some()
         });

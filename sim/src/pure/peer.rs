@@ -18,6 +18,18 @@ pub(super) enum Direction {
     Down,
 }
 
+/// A socket is never read into more than is left of the budget.
+fn judge_room<R: Role>(endpoint: &Endpoint<R>, room: u64) {
+    let (budget, usage) = (endpoint.config().memory_budget, endpoint.usage());
+    let left = budget.saturating_sub(usage.session_bytes + usage.resend_bytes);
+    if room > left {
+        violated(
+            4,
+            format_args!("room for {room} bytes, and {left} are left"),
+        );
+    }
+}
+
 /// Returns eight bytes of the pattern of a direction, from a multiple of eight on.
 fn word(flow: usize, direction: Direction, offset: u64) -> [u8; 8] {
     let tag = (flow as u64) << 33 | u64::from(direction == Direction::Up) << 32;
@@ -423,6 +435,7 @@ impl Peer {
             }
             return;
         }
+        judge_room(endpoint, status.send_room as u64);
         let len = (self.to_send - self.sent)
             .min(self.habit.chunk)
             .min(status.send_room as u64);

@@ -2,14 +2,16 @@
 
 use core::cell::Cell;
 use core::time::Duration;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use titan_core::exit::guard::{InterfaceAddress, OwnNetwork};
 use titan_sim::net::{Config, Network, run};
 use titan_sim::overlay::{
     Client, Demand, Destination, Outcome, Overlay, TRUTHFUL, Targets, exchange,
 };
 use tokio::time::sleep;
+use tracing::{Dispatch, subscriber::with_default};
 
 /// RFC 1928: not allowed by ruleset.
 const FORBIDDEN: Outcome = Outcome::Refused(2);
@@ -38,6 +40,13 @@ fn interface(address: [u8; 4], prefix: u8) -> OwnNetwork {
     }
 }
 
+/// Brings up everything with one edge; the targets are started by the test.
+async fn with_an_edge(network: &Network) -> (Overlay, Client, Targets) {
+    let overlay = Overlay::up(network, 1).await;
+    let client = overlay.client(TRUTHFUL);
+    (overlay, client, Targets::new(network))
+}
+
 async fn ask(client: &Client, to: impl Into<Destination>) -> Outcome {
     client.transfer(to, &demand(1)).await
 }
@@ -51,9 +60,7 @@ fn name(network: &Network, name: &'static str, addresses: &[SocketAddr]) -> Dest
 #[test]
 fn the_network_of_an_interface_that_appears_is_forbidden_from_then_on() {
     run(Config::new(1), async |network| {
-        let overlay = Overlay::up(&network, 1).await;
-        let client = overlay.client(TRUTHFUL);
-        let mut targets = Targets::new(&network);
+        let (_overlay, client, mut targets) = with_an_edge(&network).await;
         let near = targets.start(9).await;
         let far = SocketAddr::from(([46, 0, 0, 9], 80));
         targets.serve(&network.host("far", far.ip()), far).await;
@@ -129,9 +136,7 @@ fn an_edge_behind_a_router_does_not_lead_to_the_router() {
 #[test]
 fn a_host_that_tells_nothing_is_where_it_was() {
     run(Config::new(4), async |network| {
-        let overlay = Overlay::up(&network, 1).await;
-        let client = overlay.client(TRUTHFUL);
-        let mut targets = Targets::new(&network);
+        let (_overlay, client, mut targets) = with_an_edge(&network).await;
         let near = targets.start(9).await;
         network.set_own_network("edge-1", interface([45, 0, 0, 200], 24));
         sleep(SEEN).await;
@@ -165,9 +170,7 @@ fn an_edge_looks_around_before_it_connects_but_not_for_ever() {
 #[test]
 fn an_edge_looks_around_at_once_when_its_tunnel_stands_again() {
     run(Config::new(6), async |network| {
-        let overlay = Overlay::up(&network, 1).await;
-        let client = overlay.client(TRUTHFUL);
-        let mut targets = Targets::new(&network);
+        let (overlay, client, mut targets) = with_an_edge(&network).await;
         let near = targets.start(9).await;
         // Just behind a look, and long before the next.
         sleep(Duration::from_millis(5_200)).await;
@@ -177,4 +180,67 @@ fn an_edge_looks_around_at_once_when_its_tunnel_stands_again() {
         sleep(Duration::from_millis(100)).await;
         assert_eq!(ask(&client, near).await, FORBIDDEN);
     });
+}
+
+/// What daemons log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self, with: &str) -> Vec<String> {
+        let bytes = self.0.lock().expect("no writer panics").clone();
+        let text = String::from_utf8(bytes).expect("lines are texts");
+        let lines = text.lines().filter(|line| line.contains(with));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no writer panics").write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_edge_logs_its_hosts_networks_when_they_forbid_something_else() {
+    const NETWORKS: &str = "the host's own networks are no targets";
+    const BLIND: &str = "the system does not tell the host's networks";
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // While there is one alone, what another thread comes to first is off here too.
+    let _another = Dispatch::new(tracing_subscriber::registry());
+    let world = || {
+        run(Config::new(7), async |network| {
+            let (_overlay, ..) = with_an_edge(&network).await;
+            assert_eq!(log.lines(NETWORKS).len(), 1);
+            let mut own = interface([45, 0, 0, 200], 24);
+            network.set_own_network("edge-1", own.clone());
+            sleep(2 * SEEN).await;
+            assert_eq!(log.lines(NETWORKS).len(), 2, "once for each change");
+            assert!(log.lines(NETWORKS)[1].contains("45.0.0.0/24"));
+            // Of a container, within what is forbidden anyway.
+            own.interfaces
+                .extend(interface([45, 0, 0, 129], 25).interfaces);
+            network.set_own_network("edge-1", own);
+            sleep(SEEN).await;
+            assert_eq!(log.lines(NETWORKS).len(), 2);
+            for times in 1..=2 {
+                network.set_own_look("edge-1", Duration::ZERO, Some(ErrorKind::Other));
+                sleep(2 * SEEN).await;
+                assert_eq!(log.lines(BLIND).len(), times);
+                network.set_own_look("edge-1", Duration::ZERO, None);
+                sleep(SEEN).await;
+            }
+            assert_eq!(log.lines(NETWORKS).len(), 2, "it is where it was");
+        });
+    };
+    with_default(subscriber, world);
 }

@@ -1,16 +1,22 @@
 //! What one user may take of what all share.
 
+use core::cell::Cell;
 use core::time::Duration;
 use std::net::{IpAddr, SocketAddr};
 use titan_core::time::Instant;
 use titan_runtime::auth::{Cost, RECORD_AGE_MAX, hash_password};
+use titan_runtime::config::EdgeConfig;
+use titan_runtime::edge::run_copies;
 use titan_runtime::env::Env as _;
 use titan_runtime::manager::ADMIN_TOKEN_FILE;
 use titan_runtime::store::{NewUser, Users as _};
 use titan_runtime::token::Secret;
 use titan_sim::net::{Config, Network, SimEnv, SimStream, run};
-use titan_sim::overlay::{Client, Demand, FAST, Overlay, PASSWORD, TRUTHFUL, Targets};
+use titan_sim::overlay::{
+    Client, Demand, FAST, Outcome, Overlay, PASSWORD, Process, TRUTHFUL, Targets, exchange,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -340,5 +346,87 @@ fn guesses_of_one_host_hold_up_the_logins_of_others_for_one_of_them() {
         // They have not been let go meanwhile.
         assert!(overlay.pop_census().await.clients >= GUESSERS / 2);
         drop(guesses);
+    });
+}
+
+/// Returns how long each session of these names takes, all at once.
+async fn exchange_all(world: &Network, overlay: &Overlay, target: SocketAddr) -> Vec<Duration> {
+    let mut sessions = JoinSet::new();
+    for name in 0..8 {
+        let client = overlay.client(&format!("{TRUTHFUL}-session-{name}"));
+        let (world, begun) = (world.clone(), world.now());
+        sessions.spawn_local(async move {
+            let demand = Demand {
+                flow: name,
+                up: 1_000,
+                down: 1_000,
+                ..Demand::default()
+            };
+            let outcome = client.transfer(target, &demand).await;
+            assert_eq!(outcome, Outcome::Complete, "session {name}");
+            world.now().since(begun)
+        });
+    }
+    sessions.join_all().await
+}
+
+#[test]
+fn a_copy_of_an_edge_whose_budget_is_used_up_leaves_the_others_theirs() {
+    /// Windows of these hold more than a copy may, and less than both.
+    const SESSIONS: u64 = 24;
+    run(Config::new(1), async |world| {
+        let mut overlay = Overlay::up(&world, 0).await;
+        let config = EdgeConfig {
+            node_id: "edge".to_owned(),
+            memory_budget_bytes: 8 << 20,
+            copies: 2,
+            ..overlay.edge_config.clone()
+        };
+        let env = world.host("edges", IpAddr::from([10, 0, 1, 1]));
+        // A socket moves what its buffers hold in each round trip.
+        world.set_delay("pop", "edges", Duration::from_millis(1));
+        let _edges = Process::start(|stop| async move {
+            let (attached, _) = mpsc::channel(1);
+            let outcome = run_copies(env, config, None, attached, stop).await;
+            outcome.expect("edges run until they are stopped");
+        });
+        for node in ["edge-0", "edge-1"] {
+            overlay.online(node).await;
+        }
+        let mut targets = Targets::new(&world);
+        let target = targets.start(1).await;
+        let alone = exchange_all(&world, &overlay, target).await;
+        let limit = 2 * alone.into_iter().max().expect("there are some");
+
+        // One name is one copy's.
+        let flooder = overlay.client(&format!("{FAST}-session-flood"));
+        let mut open = Vec::new();
+        for _ in 0..SESSIONS {
+            let (code, stream) = flooder.connect(target).await.expect("the proxy replies");
+            assert_eq!(code, 0);
+            open.push(stream);
+        }
+        sleep(seconds(1)).await;
+        let mut floods = JoinSet::new();
+        for (stream, flow) in open.into_iter().zip(100..) {
+            floods.spawn_local(async move {
+                let demand = Demand {
+                    flow,
+                    up: 2 << 20,
+                    target_gated: true,
+                    ..Demand::default()
+                };
+                exchange(stream, &demand, &Cell::new(0)).await
+            });
+        }
+        sleep(seconds(2)).await;
+        let beside = exchange_all(&world, &overlay, target).await;
+        let quick = beside.iter().filter(|took| **took <= limit).count();
+        assert!((1..8).contains(&quick), "{limit:?}: {beside:?}");
+        assert!(beside.iter().all(|took| *took < seconds(10)), "{beside:?}");
+        let reset = |outcome: &Outcome| matches!(outcome, Outcome::Reset(_));
+        targets.open_gate();
+        let outcomes = floods.join_all().await;
+        assert!(outcomes.iter().any(reset), "{outcomes:?}");
     });
 }

@@ -11,8 +11,9 @@ struct Disk(Arc<Platters>);
 #[derive(Default)]
 struct Platters {
     full: AtomicBool,
-    /// Writing this panics.
-    poison: AtomicBool,
+    /// Writing what begins with this panics, if it is set.
+    poison: Mutex<Option<&'static str>>,
+    panics: AtomicU64,
     failures: AtomicU64,
     text: Mutex<String>,
     news: Condvar,
@@ -21,11 +22,14 @@ struct Platters {
 impl Sink for Disk {
     fn write(&mut self, lines: &[u8], _: Duration) -> io::Result<()> {
         let lines_text = std::str::from_utf8(lines).unwrap();
-        let is_poisoned = self.0.poison.load(Ordering::Relaxed);
-        assert!(
-            !is_poisoned || !lines_text.starts_with("poison"),
-            "on purpose: a line that cannot be written"
-        );
+        let poison = *self.0.poison.lock().unwrap();
+        if poison.is_some_and(|poison| lines_text.starts_with(poison)) {
+            self.0.panics.fetch_add(1, Ordering::Relaxed);
+            // Whoever waits has looked before, or looks behind.
+            drop(self.0.text.lock().unwrap());
+            self.0.news.notify_all();
+            panic!("on purpose: lines that cannot be written");
+        }
         let mut text = self.0.text.lock().unwrap();
         let outcome = if self.0.full.load(Ordering::Relaxed) {
             self.0.failures.fetch_add(1, Ordering::Relaxed);
@@ -111,7 +115,7 @@ fn a_flood_on_a_full_disk_hides_no_line_of_another_and_is_counted() {
 #[test]
 fn a_line_that_panics_is_counted_and_those_behind_it_are_written() {
     let disk = Disk::default();
-    disk.0.poison.store(true, Ordering::Relaxed);
+    *disk.0.poison.lock().unwrap() = Some("poison");
     let (desk, thread) = start(&disk, 1 << 20);
     let (ann, bob): (Arc<str>, Arc<str>) = ("ann".into(), "bob".into());
     desk.push(&ann, line("poison"));
@@ -122,6 +126,41 @@ fn a_line_that_panics_is_counted_and_those_behind_it_are_written() {
         text.contains("ann was here") && lost == 1
     });
     assert!(text.contains("bob was here"), "{text}");
+    assert!(desk.close(PATIENCE));
+    thread.join().unwrap();
+}
+
+#[test]
+fn what_was_lost_is_told_once_more_if_telling_it_panics() {
+    const TOLD: &str = r#"{"user":"ann","lost""#;
+    let disk = Disk::default();
+    disk.0.full.store(true, Ordering::Relaxed);
+    *disk.0.poison.lock().unwrap() = Some(TOLD);
+    let (desk, thread) = start(&disk, 1_024);
+    let ann: Arc<str> = "ann".into();
+    for number in 0..100 {
+        desk.push(&ann, line(&number.to_string()));
+    }
+    disk.0.full.store(false, Ordering::Relaxed);
+    // Nothing of hers waits behind what was lost.
+    disk.wait(|_| disk.0.panics.load(Ordering::Relaxed) > 0);
+    *disk.0.poison.lock().unwrap() = None;
+    let text = disk.wait(|text| text.contains(TOLD));
+    let lost: usize = text.lines().filter_map(lost_of_ann).sum();
+    let written = text.lines().filter(|line| !line.starts_with(TOLD)).count();
+    assert!(lost > 0 && written + lost == 100, "{text}");
+    assert!(desk.close(PATIENCE));
+    thread.join().unwrap();
+}
+
+#[test]
+fn what_was_lost_and_cannot_be_told_does_not_hold_up_the_end() {
+    let disk = Disk::default();
+    disk.0.full.store(true, Ordering::Relaxed);
+    // There is room for no line.
+    let (desk, thread) = start(&disk, 0);
+    desk.push(&"ann".into(), line("a line"));
+    disk.wait(|_| disk.0.failures.load(Ordering::Relaxed) > 0);
     assert!(desk.close(PATIENCE));
     thread.join().unwrap();
 }

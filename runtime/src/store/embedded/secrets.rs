@@ -204,6 +204,7 @@ mod tests {
         }
         assert!(!holds(&path, &HASH));
     }
+
     #[tokio::test]
     async fn an_older_file_and_an_own_one_that_differ_stay_as_they_are() {
         let directory = tempfile::tempdir().unwrap();

@@ -65,6 +65,14 @@ impl Manner {
     };
 }
 
+/// One try of an operation.
+struct Attempt {
+    /// The connection it was asked over.
+    used: Option<u64>,
+    /// The operation is an act, and an earlier try of it was not answered.
+    may_have_happened: bool,
+}
+
 impl Link {
     /// Reads the address and what it names; connects when something is asked for.
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
@@ -108,17 +116,22 @@ impl Link {
         };
         let deadline = Instant::now() + OPERATION_TIMEOUT;
         let mut before = None;
+        let mut may_have_happened = false;
         loop {
-            let (began, mut used) = (Instant::now(), None);
-            let attempt = self.attempt(lane, &invocation, manner, &mut used);
-            let failure = match timeout_at(deadline, attempt).await {
+            let began = Instant::now();
+            let mut attempt = Attempt {
+                used: None,
+                may_have_happened,
+            };
+            let asked = self.attempt(lane, &invocation, manner, &mut attempt);
+            let failure = match timeout_at(deadline, asked).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(failure)) => failure,
                 Err(_) => Failure::Late(before.take()),
             };
             before = Some(failure.remembered().into_text());
             let verdict = failure.judge();
-            if let Some(number) = used.filter(|_| verdict.lost) {
+            if let Some(number) = attempt.used.filter(|_| verdict.lost) {
                 lane.lose(number);
             }
             if verdict.moved {
@@ -131,8 +144,13 @@ impl Link {
             };
             let next = Instant::now() + PAUSE;
             if !again || next >= deadline {
-                return Err(verdict.error);
+                return Err(if may_have_happened {
+                    doubtful(verdict.error)
+                } else {
+                    verdict.error
+                });
             }
+            may_have_happened |= manner.keep && verdict.again == Again::IfRepeatable;
             sleep_until(next).await;
         }
     }
@@ -148,11 +166,11 @@ impl Link {
         lane: &Lane,
         invocation: &ScriptInvocation<'_>,
         manner: Manner,
-        used: &mut Option<u64>,
+        attempt: &mut Attempt,
     ) -> Result<Value, Failure> {
         let Inner { address, tls, .. } = &*self.0;
         let mut connected = lane.connected(address, tls.as_ref()).await?;
-        *used = Some(connected.number);
+        attempt.used = Some(connected.number);
         if !manner.repeat {
             // What may not be repeated is asked only of a connection that has just answered.
             let ping = redis::cmd("PING")
@@ -165,14 +183,28 @@ impl Link {
             .await
             .map_err(Failure::Server)?;
         if manner.keep {
-            confirm(&mut connected).await?;
+            confirm(&mut connected, attempt.may_have_happened).await?;
         }
         Ok(value)
     }
 }
 
-/// Waits until a replica has what was asked over this connection, if one is connected.
-async fn confirm(connected: &mut Connected) -> Result<(), Failure> {
+/// Says of a refusal that it is not the whole truth: an earlier try was not answered.
+fn doubtful(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(text) => StoreError::unavailable(format!(
+            "{text}; it was tried before without an answer, and may have happened"
+        )),
+        error @ (StoreError::Exists
+        | StoreError::Window
+        | StoreError::Superseded
+        | StoreError::TooLarge) => error,
+    }
+}
+
+/// Waits until a replica has what was asked over this connection, if one is connected. If the same was asked
+/// over another one before, this one may have written nothing.
+async fn confirm(connected: &mut Connected, was_asked_before: bool) -> Result<(), Failure> {
     let connection = &mut connected.connection;
     let role: Vec<Value> = redis::cmd("ROLE")
         .query_async(connection)
@@ -195,8 +227,12 @@ async fn confirm(connected: &mut Connected) -> Result<(), Failure> {
         .exec_async(connection)
         .await;
     match marked {
-        // What deletes passes a server that is full, and has written itself.
-        Err(error) if error.code() == Some("OOM") => {}
+        // What deletes passes a server that is full, and has written itself, unless another try did.
+        Err(error) if error.code() == Some("OOM") => {
+            if was_asked_before {
+                return Err(Failure::Unconfirmed);
+            }
+        }
         marked => marked.map_err(Failure::behind)?,
     }
     let mut wait = redis::cmd("WAIT");

@@ -1,6 +1,8 @@
 //! A store in a real redis-server.
 
 mod access;
+mod acts;
+mod confirmed;
 mod dictionary;
 mod failover;
 mod faults;

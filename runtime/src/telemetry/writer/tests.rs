@@ -1,7 +1,10 @@
 //! Outputs that fail, stand still and come back.
 
 use super::*;
+use crate::telemetry::bound::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -166,4 +169,68 @@ fn an_output_that_stands_still_holds_nobody_up_and_costs_a_bounded_amount() {
         "{told}"
     );
     assert_eq!(*last, "after");
+}
+
+/// Counts the events that are let pass.
+struct Passing(Arc<AtomicU64>);
+
+impl<S: tracing::Subscriber> Layer<S> for Passing {
+    fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_was_left_out_is_told_once_it_can_be_written() {
+    const EVENTS: u64 = 150;
+    let (lines, script, output) = scripted();
+    script.send(Step::Fail).unwrap();
+    script.send(Step::Panic).unwrap();
+    let passed = Arc::new(AtomicU64::new(0));
+    let bounded = tracing_subscriber::registry()
+        .with(Passing(Arc::clone(&passed)))
+        .with(Bound(lines.clone()));
+    tracing::subscriber::with_default(bounded, || {
+        for _ in 0..EVENTS {
+            tracing::info!("flood");
+        }
+    });
+    drop(script);
+    lines.flush(PATIENCE);
+    let text = text(&output);
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("left out"))
+        .collect();
+    assert_eq!(told.len(), 1, "{text}");
+    let left_out = EVENTS - passed.load(Ordering::Relaxed);
+    let words = format!(" {left_out} more like `flood` were left out");
+    assert!(left_out > 0 && told[0].ends_with(&words), "{text}");
+}
+
+/// Asks from within a write that everything be written.
+struct Impatient(Arc<OnceLock<Lines>>, mpsc::Sender<Duration>);
+
+impl Write for Impatient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let begun = Instant::now();
+        self.0.wait().flush(PATIENCE);
+        self.1.send(begun.elapsed()).unwrap();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_thread_that_writes_does_not_wait_for_itself() {
+    let (own, (tell, waited)) = (Arc::new(OnceLock::new()), mpsc::channel());
+    let out = Impatient(Arc::clone(&own), tell);
+    let lines = Lines::start(LogFormat::Compact, out).unwrap();
+    own.set(lines.clone()).unwrap();
+    lines.push(b"one\n");
+    let waited = waited.recv_timeout(2 * PATIENCE).unwrap();
+    assert!(waited < PATIENCE / 2, "{waited:?}");
 }

@@ -254,7 +254,13 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             }
         }
     }
+    look_over(world, ledger);
+}
+
+/// Lets everything happen that follows, and looks at all of it.
+fn look_over(world: &mut World, ledger: &mut Ledger) {
     world.run();
+    world.audit();
     ledger.check(world);
     let exits = world.pop.explain(world.now, None).len();
     assert_eq!(exits, world.pop.usage().tunnels, "every tunnel is an exit");

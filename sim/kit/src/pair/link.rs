@@ -10,6 +10,7 @@ pub enum Way {
     ToPop,
     ToEdge,
 }
+
 /// A carrier. An end that is `None` is gone, or played by the test.
 #[derive(Debug)]
 pub struct Link {
@@ -43,6 +44,7 @@ pub struct Seen {
     pub way: Way,
     pub frame: Frame,
 }
+
 impl Way {
     pub fn back(self) -> Self {
         match self {

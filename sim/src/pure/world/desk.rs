@@ -6,7 +6,7 @@ use super::World;
 use super::charges::Book;
 use std::collections::BTreeMap;
 use titan_core::account::ledger::{
-    AskId, Config, Event, Instruction, Ledger, PlaceId, Question, Standing,
+    AskId, Config, Event, Instruction, Ledger, PlaceId, Question, Standing, Totals,
 };
 use titan_core::endpoint::SessionId;
 use titan_core::time::{Duration, Instant};
@@ -126,7 +126,32 @@ impl World {
             }
         }
         desk.ledger.audit();
+        self.check_told(pop, index);
         Some(out)
+    }
+
+    /// What a ledger takes for told, the store has, but for one that has forgotten it and was not seen to.
+    fn check_told(&self, pop: usize, index: usize) {
+        let host = &self.pops[pop];
+        let desk = &host.desks[index];
+        let Some(group) = desk.group else { return };
+        let Some(totals) = desk.ledger.totals(group) else {
+            return;
+        };
+        let is_untold = desk.ledger.unreported().any(|(of, _)| of == group);
+        if is_untold || self.has_forgotten_unseen(index) {
+            return;
+        }
+        let part = self.store.part(index, (pop, host.life));
+        let told = |of: Totals| (of.uploaded, of.downloaded, of.returned);
+        if told(part) != told(totals) {
+            violated(
+                9,
+                format_args!(
+                    "account {index}: pop {pop} takes {totals:?} for told, the store has {part:?}"
+                ),
+            );
+        }
     }
 
     /// Has the endpoint do what a ledger says.

@@ -395,7 +395,8 @@ impl World {
                 Event::Role(EdgeEvent::Opened { session }) => self.opened(edge, session),
                 Event::Sever { carrier, .. } => self.severed(Host::Edge(edge), carrier),
                 Event::Role(EdgeEvent::UplinkAttached { uplink, resumed }) => {
-                    self.record.uplink_attached(edge, uplink);
+                    let now = self.now;
+                    self.record.uplink_attached(edge, uplink, resumed, now);
                     let pop = self.edges[edge].uplinks.get(&uplink).copied();
                     let lost = pop.and_then(|pop| self.edges[edge].lost.remove(&pop));
                     if resumed && lost == Some((true, true)) {
@@ -408,7 +409,9 @@ impl World {
                     if code == Code::AckWithheld
                         && let Some(&pop) = host.uplinks.get(&uplink)
                     {
-                        self.judge_withheld(Host::Edge(edge), host.node, pop);
+                        let (host, of) = (Host::Edge(edge), (host.node, pop));
+                        let begun = self.record.edge_begun.get(&(edge, uplink)).copied();
+                        self.judge_withheld(host, of, begun, false);
                     }
                 }
                 Event::Role(EdgeEvent::Command { uplink, command }) => {

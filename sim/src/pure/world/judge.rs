@@ -16,9 +16,10 @@ use titan_core::target::Host as Name;
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
-/// What may be held beyond the memory budget: see "The bounds" in docs/design/memory.md. Here a turn brings
-/// in one message.
-const PER_TURN: u64 = 80 << 10;
+/// A turn of the pure loop brings in one message, and the last chunk of its copy may be nearly empty.
+const PER_CHUNK: u64 = 16 << 10;
+
+/// What each tunnel may keep when the resend pool is used up: see "The bounds" in docs/design/memory.md.
 const PER_TUNNEL: u64 = 12 << 10;
 
 /// Sessions of a tunnel that are over but for frames that nobody takes, beyond twice the cap.
@@ -58,6 +59,9 @@ pub(super) struct Record {
     progress: BTreeMap<(Host, usize, usize), (u64, Instant)>,
     /// Nodes and POPs one of which cut the other off for withholding.
     withheld: BTreeSet<(usize, usize)>,
+    /// Since when there is a tunnel, as its POP or its edge has it.
+    pop_begun: BTreeMap<(usize, TunnelId), Instant>,
+    pub(super) edge_begun: BTreeMap<(usize, UplinkId), Instant>,
     pop_detached: BTreeMap<(usize, TunnelId), Instant>,
     edge_detached: BTreeMap<(usize, UplinkId), Instant>,
     pub(super) wants: Wants,
@@ -79,6 +83,8 @@ impl Record {
             target_failed: BTreeMap::new(),
             progress: BTreeMap::new(),
             withheld: BTreeSet::new(),
+            pop_begun: BTreeMap::new(),
+            edge_begun: BTreeMap::new(),
             pop_detached: BTreeMap::new(),
             edge_detached: BTreeMap::new(),
             wants: Wants::default(),
@@ -134,7 +140,16 @@ impl Record {
         }
     }
 
-    pub(super) fn uplink_attached(&mut self, edge: usize, uplink: UplinkId) {
+    pub(super) fn uplink_attached(
+        &mut self,
+        edge: usize,
+        uplink: UplinkId,
+        resumed: bool,
+        now: Instant,
+    ) {
+        if !resumed {
+            self.edge_begun.insert((edge, uplink), now);
+        }
         self.edge_detached.remove(&(edge, uplink));
     }
 
@@ -149,6 +164,7 @@ impl World {
     /// Audits every process that something happened to.
     pub(super) fn judge_touched(&mut self) {
         let budget = self.scenario.limits.memory_budget;
+        let data_max = self.scenario.limits.data_max as u64;
         let sessions_max = self.scenario.limits.sessions_max as usize;
         let early = self.scenario.flows.iter().map(|flow| flow.early);
         // Kept for another exit, and queued for the first.
@@ -164,7 +180,7 @@ impl World {
                 core.audit();
                 let usage = core.usage();
                 wants.holds(Host::Pop(pop), self.now, budget, usage);
-                judge_memory(budget, early, usage);
+                judge_memory(budget, data_max, early, usage);
             }
         }
         let edges = self.edges.iter().enumerate();
@@ -173,7 +189,7 @@ impl World {
                 core.audit();
                 let usage = core.usage();
                 wants.holds(Host::Edge(edge), self.now, budget, usage);
-                judge_memory(budget, 0, usage);
+                judge_memory(budget, data_max, 0, usage);
                 let held = host.targets.peers.len() + host.dialling.len();
                 // Each is answered, also those beyond; what is answered waits for its carrier.
                 let answered = 2 * sessions_max + ANSWERS_MAX;
@@ -229,8 +245,11 @@ impl World {
     /// A tunnel ends only when its reason to live is gone.
     pub(super) fn judge_node(&mut self, pop: usize, event: &PopEvent) {
         match *event {
-            PopEvent::NodeAttached { tunnel, .. } => {
+            PopEvent::NodeAttached { tunnel, resumed } => {
                 self.record.pop_detached.remove(&(pop, tunnel));
+                if !resumed {
+                    self.record.pop_begun.insert((pop, tunnel), self.now);
+                }
             }
             PopEvent::NodeDetached { tunnel, .. } => {
                 self.record.pop_detached.insert((pop, tunnel), self.now);
@@ -261,7 +280,10 @@ impl World {
                     || code == Code::AckWithheld
                     || (code == Code::Replaced && self.record.withheld.remove(&(node, pop)));
                 if code == Code::AckWithheld {
-                    self.judge_withheld(Host::Pop(pop), node, pop);
+                    let away = self.record.pop_detached.get(&(pop, tunnel));
+                    let away = away.is_some_and(|&since| since < self.now);
+                    let begun = self.record.pop_begun.get(&(pop, tunnel)).copied();
+                    self.judge_withheld(Host::Pop(pop), (node, pop), begun, away);
                 }
                 if !excused {
                     violated(
@@ -276,6 +298,7 @@ impl World {
                 }
                 self.record.wants.tunnel_gone((pop, node), self.now);
                 self.record.pop_detached.remove(&(pop, tunnel));
+                self.record.pop_begun.remove(&(pop, tunnel));
             }
             PopEvent::NodeContested { .. }
             | PopEvent::AllowanceLow { .. }
@@ -309,20 +332,28 @@ impl World {
         }
     }
 
-    /// Who acknowledges something new within the time is not cut off for withholding. Either end may
-    /// be the first to find out; the other one follows.
-    pub(super) fn judge_withheld(&mut self, host: Host, node: usize, pop: usize) {
+    /// Who acknowledges something new within the time, or is away, is not cut off for withholding, but for one
+    /// who owes something for much longer. Either end may be the first to find out; the other one follows.
+    pub(super) fn judge_withheld(
+        &mut self,
+        host: Host,
+        (node, pop): (usize, usize),
+        begun: Option<Instant>,
+        away: bool,
+    ) {
         if self.record.nodes_unsafe.contains(&node) || self.record.withheld.remove(&(node, pop)) {
             return;
         }
-        if let Some(&(_, at)) = self.record.progress.get(&(host, node, pop))
-            && self.now < at + DEAD_AFTER
-        {
+        let progress = self.record.progress.get(&(host, node, pop));
+        let progress = progress.map(|&(_, at)| at);
+        let silent = progress.is_none_or(|at| self.now >= at + DEAD_AFTER);
+        let within = (DEAD_AFTER + self.record.grace) * 2;
+        let in_arrears = begun.is_some_and(|at| self.now >= at + within);
+        if (away || !silent) && !in_arrears {
             violated(
                 6,
                 format_args!(
-                    "{host:?} cut node {node} off for withholding {:?} after it acknowledged",
-                    self.now.since(at)
+                    "{host:?} cut node {node} off for withholding, away: {away}, last acknowledged at {progress:?}"
                 ),
             );
         }
@@ -508,9 +539,10 @@ impl World {
 }
 
 /// Bytes that a client sends early are written without asking for room: when less than 80 % are held.
-fn judge_memory(budget: u64, early: u64, usage: Usage) {
+fn judge_memory(budget: u64, data_max: u64, early: u64, usage: Usage) {
     let unasked = budget / 5 * 4 + early;
-    let bound = budget.max(unasked) + budget / 64 + PER_TURN + PER_TUNNEL * usage.tunnels as u64;
+    let turn = data_max + PER_CHUNK;
+    let bound = budget.max(unasked) + budget / 64 + turn + PER_TUNNEL * usage.tunnels as u64;
     if usage.session_bytes + usage.resend_bytes > bound {
         violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));
     }

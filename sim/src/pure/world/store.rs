@@ -232,6 +232,12 @@ impl World {
         }
     }
 
+    /// Tells whether the store has forgotten something and POPs may not have seen it yet.
+    pub(super) fn has_forgotten_unseen(&self, account: usize) -> bool {
+        let forgets = self.scenario.accounts[account].forgets;
+        forgets.is_some_and(|at| (self.after(at)..=self.after(at + SEEN_AFTER)).contains(&self.now))
+    }
+
     /// A POP tells or asks the store something.
     pub(super) fn post(&mut self, account: usize, pop: usize, ask: AskId, question: &Question) {
         let (totals, want) = match question {

@@ -3,33 +3,11 @@ use crate::endpoint::{Batch, Item, Pop};
 use crate::time::{Duration, Instant};
 use crate::tunnel::proof::tests::made;
 use alloc::string::String;
-use bytes::{BufMut as _, Bytes, BytesMut};
-use titan_proto::{Code, Envelope, Frame, encode_header, limits, wire};
+use bytes::Bytes;
+use titan_kit::pair::{encode, hello};
+use titan_proto::{Code, Envelope, Frame, wire};
 
 const NONCE: [u8; 16] = [5; 16];
-
-fn encode(frame: Frame) -> Bytes {
-    let (kind, session, payload) = frame.encode();
-    let mut message = BytesMut::new();
-    encode_header(kind, session, payload.len(), &mut message);
-    message.put_slice(&payload);
-    message.freeze()
-}
-
-fn hello(epoch: u64) -> wire::Hello {
-    wire::Hello {
-        version: limits::VERSION,
-        epoch,
-        attempt: 1,
-        limits: Some(wire::Limits {
-            data_max: 64 << 10,
-            resend_max: 4 << 20,
-            early_max: 64 << 10,
-            sessions_max: 1000,
-        }),
-        ..wire::Hello::default()
-    }
-}
 
 /// Says HELLO for a node over a new carrier, and returns the answer.
 fn greet(pop: &mut Pop, node: &str, hello: wire::Hello) -> Frame {
@@ -55,11 +33,11 @@ fn greet(pop: &mut Pop, node: &str, hello: wire::Hello) -> Frame {
 fn a_resume_costs_the_same_whether_there_is_such_a_tunnel_or_not() {
     let now = Instant::EPOCH + Duration::from_secs(1);
     let mut pop = Pop::new(Config::default(), [1; 32], String::new(), now);
-    let Frame::Hello(borne) = greet(&mut pop, "borne", hello(1)) else {
+    let Frame::Hello(borne) = greet(&mut pop, "borne", hello(1, 1)) else {
         panic!("a new tunnel");
     };
     let carrier = pop.handle_carrier(now, "detached", NONCE, true);
-    pop.handle_message(now, carrier, &encode(Frame::Hello(hello(2))));
+    pop.handle_message(now, carrier, &encode(Frame::Hello(hello(2, 1))));
     let mut batch = Batch::new(1 << 20);
     pop.poll_transmit(now, carrier, &mut batch);
     pop.handle_carrier_closed(now, carrier, Code::Reset);
@@ -78,9 +56,8 @@ fn a_resume_costs_the_same_whether_there_is_such_a_tunnel_or_not() {
     ] {
         let hello = wire::Hello {
             tunnel,
-            attempt: 2,
             proof: Bytes::copy_from_slice(&[9; 32][..len]),
-            ..hello(epoch)
+            ..hello(epoch, 2)
         };
         let Frame::Bye(bye) = greet(&mut pop, node, hello) else {
             panic!("{what} is refused");

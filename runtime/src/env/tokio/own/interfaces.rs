@@ -149,7 +149,41 @@ fn prefix(mask: IpAddr) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{interface, is_elsewhere, prefix};
+    use super::{is_elsewhere, prefix};
+    use std::net::IpAddr;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_shares_the_prefix_is_here() {
+        let elsewhere = |prefix, other| is_elsewhere(ip("2606:4700::5"), prefix, ip(other));
+        assert!(!elsewhere(64, "2606:4700::9") && elsewhere(64, "2606:4700:0:1::9"));
+        assert!(elsewhere(128, "2606:4700::9") && !elsewhere(0, "::1"));
+        assert!(!elsewhere(64, "198.41.7.1"));
+    }
+
+    #[test]
+    fn netmasks_are_prefixes() {
+        for (mask, bits) in [
+            ("0.0.0.0", 0),
+            ("255.255.255.0", 24),
+            ("255.255.255.255", 32),
+            // With a hole, which the world does not have any more.
+            ("255.0.255.0", 8),
+            ("ffff:ffff:ffff:ffff::", 64),
+            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128),
+        ] {
+            assert_eq!(prefix(mask.parse().unwrap()), bits, "{mask}");
+        }
+    }
+}
+
+/// The entry is made by hand, in the form that it has on these systems.
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod entries {
+    use super::interface;
     use core::mem::zeroed;
     use core::ptr;
     use std::net::{IpAddr, Ipv4Addr};
@@ -168,7 +202,6 @@ mod tests {
     }
 
     /// Reads an entry of an address, a netmask and another address, such as they are.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     fn read(
         address: &str,
         mask: Option<&str>,
@@ -194,7 +227,6 @@ mod tests {
         (found.address, found.prefix, found.peer)
     }
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn an_entry_is_an_address_with_its_neighbours_or_its_other_end() {
         let wide = Some("255.255.255.0");
@@ -214,28 +246,5 @@ mod tests {
         assert_eq!(read(wide, Some("198.41.7.1"), true), (24, near));
         assert_eq!(read(wide, Some("198.41.7.20"), true), (24, None));
         assert_eq!(read(wide, Some("0.0.0.0"), true), (24, None));
-    }
-
-    #[test]
-    fn what_shares_the_prefix_is_here() {
-        let elsewhere = |prefix, other| is_elsewhere(ip("2606:4700::5"), prefix, ip(other));
-        assert!(!elsewhere(64, "2606:4700::9") && elsewhere(64, "2606:4700:0:1::9"));
-        assert!(elsewhere(128, "2606:4700::9") && !elsewhere(0, "::1"));
-        assert!(!elsewhere(64, "198.41.7.1"));
-    }
-
-    #[test]
-    fn netmasks_are_prefixes() {
-        for (mask, bits) in [
-            ("0.0.0.0", 0),
-            ("255.255.255.0", 24),
-            ("255.255.255.255", 32),
-            // With a hole, which the world does not have any more.
-            ("255.0.255.0", 8),
-            ("ffff:ffff:ffff:ffff::", 64),
-            ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128),
-        ] {
-            assert_eq!(prefix(mask.parse().unwrap()), bits, "{mask}");
-        }
     }
 }

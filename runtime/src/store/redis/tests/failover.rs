@@ -11,16 +11,16 @@ use std::time::Instant;
 use titan_kit::redis_server::{Fsync, RedisServer};
 
 /// A primary and its replica, and an address that leads to the primary.
-struct Pair {
+pub(super) struct Pair {
     primary: RedisServer,
-    replica: RedisServer,
+    pub(super) replica: RedisServer,
     ports: [u16; 2],
     relay: Relay,
-    store: Redis,
+    pub(super) store: Redis,
 }
 
 impl Pair {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let ports = [RedisServer::free_port(), RedisServer::free_port()];
         let [primary, replica] = ports.map(|port| {
             let port = port.to_string();
@@ -63,7 +63,9 @@ impl Pair {
 }
 
 /// Tries until the store takes it, or for too long.
-async fn eventually<T, F: Future<Output = Result<T, StoreError>>>(mut ask: impl FnMut() -> F) -> T {
+pub(super) async fn eventually<T, F: Future<Output = Result<T, StoreError>>>(
+    mut ask: impl FnMut() -> F,
+) -> T {
     let started = Instant::now();
     loop {
         match ask().await {
