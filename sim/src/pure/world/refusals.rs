@@ -68,12 +68,8 @@ impl World {
             Code::Memory => {
                 host.shed += 1;
                 let mut targets = host.targets.peers.values();
-                let mut dials = host.dialling.iter();
-                // Bytes for a dial that nobody waits for any more have no reader either.
-                let given_up = |id| core.dial_request(id).is_none();
                 let stands_still = index.is_none_or(|flow| {
                     targets.any(|target| target.flow == flow && target.dawdles(self.now))
-                        || dials.any(|(&id, &(of, _))| of == flow && given_up(id))
                 });
                 host.shed <= core.counters().shed
                     && stands_still
