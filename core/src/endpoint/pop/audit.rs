@@ -3,11 +3,14 @@
 use super::desk::PopDesk;
 use super::{PopRole, key_of};
 use crate::endpoint::engine::Engine;
+use crate::time::Instant;
 
 impl PopRole {
-    /// Checks that every tunnel is found by its id on the wire and by its node, that nothing else is, and
-    /// that the index knows how many of its places are taken (I10).
-    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>) {
+    /// Checks that every tunnel is found by its id on the wire and by its node, that nothing else is, that
+    /// the index knows how many of its places are taken (I10), and that it has each exit where it belongs.
+    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>, now: Instant) {
+        let index = self.index.audit(now);
+        assert!(index.is_ok(), "I6: the index of exits: {index:?}");
         for (id, tunnel) in engine.tunnels.iter() {
             let counted = self.index.state(key_of(id)).map(|exit| exit.sessions);
             let taken = tunnel.session_count();
