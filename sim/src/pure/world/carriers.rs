@@ -20,10 +20,14 @@ const OTHERS: usize = 64;
 pub(super) struct Link {
     pub(super) edge: usize,
     pub(super) pop: usize,
+    /// In which of its lives the edge made it.
+    life: u64,
     /// The POP's end, until it knows the carrier gone.
     pub(super) pop_id: Option<CarrierId>,
     /// The edge's end, likewise.
     pub(super) edge_id: Option<CarrierId>,
+    /// The POP has answered its HELLO: it bears the tunnel, whether the edge has confirmed that or not.
+    bears: bool,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
     choose: Chooser,
@@ -90,14 +94,17 @@ impl World {
             self.bearers.insert((Host::Edge(edge), id), index);
         }
         let host = &mut self.edges[edge];
+        let life = host.life;
         host.carriers += 1;
         let own = (edge as u64) << 32 | host.carriers;
         let late_hello = host.late_hello.take();
         let mut link = Link {
             edge,
             pop,
+            life,
             pop_id: Some(pop_id),
             edge_id,
+            bears: false,
             up: Pipe::default(),
             down: Pipe::default(),
             choose: Chooser::new(mix(self.scenario.seed ^ mix(own))),
@@ -330,10 +337,19 @@ impl World {
         }
     }
 
+    /// Tells whether a POP has a carrier that bears the tunnel of a node.
+    pub(super) fn is_borne(&self, pop: usize, node: usize) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| {
+            let of_both = link.pop == pop && self.edges[link.edge].node == node;
+            of_both && link.bears && link.pop_id.is_some()
+        })
+    }
+
     /// Notes what the other end says: what it has received, and whether it takes sessions.
     fn note_told(&mut self, link: usize, up: bool, parcel: &Parcel) {
         let (now, state) = (self.now, &self.links[link]);
-        let (edge, pop) = (state.edge, state.pop);
+        let (edge, pop, life) = (state.edge, state.pop, state.life);
         if let Some(count) = parcel.acknowledged()
             && self.is_newest(link)
         {
@@ -346,7 +362,7 @@ impl World {
             // What an earlier carrier still brings may be ignored.
             let counts = !accepting || self.is_newest(link);
             if counts {
-                self.record.wants.told.insert((pop, edge), accepting);
+                self.record.wants.tells((pop, edge), life, accepting);
             }
         }
     }
@@ -570,6 +586,7 @@ impl World {
             if parcel.is_ack() {
                 self.judge_ack(link, up);
             }
+            self.links[link].bears |= !up && parcel.is_of(FrameKind::Hello);
             self.send(link, up, parcel);
         }
         Transmitted::Some

@@ -6,7 +6,7 @@ use super::super::peer::Peer;
 use super::super::scenario::Fault;
 use super::World;
 use super::host::Host;
-use super::wants::Victim;
+use super::wants::{REFUSING, SHARE, Victim};
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
 
@@ -68,6 +68,9 @@ impl World {
         }
         if code == Code::Memory && !heard {
             self.pops[pop].shed += 1;
+            if !self.holds_now(Host::Pop(pop), REFUSING) {
+                self.record.wants.by_share.insert(index);
+            }
         }
     }
 
@@ -92,7 +95,7 @@ impl World {
     fn may_be_shed(&self, pop: usize, client: &Peer) -> bool {
         let host = &self.pops[pop];
         let counted = host.core.as_ref().map_or(0, |core| core.counters().shed);
-        self.is_pressed_now(Host::Pop(pop)) && host.shed < counted && client.dawdles(self.now)
+        self.holds_now(Host::Pop(pop), SHARE) && host.shed < counted && client.dawdles(self.now)
     }
 
     /// Tells whether the rest of a session had its time: what was complete when its tunnel went, or when a

@@ -110,6 +110,7 @@ impl World {
         };
         let Some(request) = core.dial_request(session) else {
             core.close(now, session, Code::Cancelled, CloseMode::Abort);
+            self.edges[edge].fleeting += 1;
             return;
         };
         let index = flow_of(&request.target.host);

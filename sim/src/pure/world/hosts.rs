@@ -62,6 +62,8 @@ pub(super) struct EdgeHost {
     pub(super) lost: BTreeMap<usize, (bool, bool)>,
     /// Sessions that it reset for want of memory.
     pub(super) shed: u64,
+    /// Sessions that were opened and are over within the present turn.
+    pub(super) fleeting: usize,
 }
 
 /// The sockets of a process.
@@ -128,6 +130,7 @@ impl EdgeHost {
             suspended_until: Instant::EPOCH,
             lost: BTreeMap::new(),
             shed: 0,
+            fleeting: 0,
         }
     }
 }
@@ -353,6 +356,7 @@ impl World {
             host.touched &= host.suspended_until > now;
         }
         for host in &mut self.edges {
+            host.fleeting = 0;
             host.touched &= host.suspended_until > now;
         }
     }
@@ -421,8 +425,10 @@ impl World {
                     self.edges[edge].uplinks.remove(&uplink);
                 }
                 Event::TakesInput => self.read_again(Host::Edge(edge)),
-                Event::Role(EdgeEvent::Denied { trace, code, .. }) => {
-                    self.judge_denied(edge, trace, code);
+                Event::Role(EdgeEvent::Denied {
+                    trace, code, whose, ..
+                }) => {
+                    self.judge_denied(edge, trace, code, whose);
                 }
                 Event::Drained | Event::CarrierFull { .. } => {}
             }

@@ -10,7 +10,7 @@ use super::wants::{Wants, node_number};
 use std::collections::{BTreeMap, BTreeSet};
 use titan_core::endpoint::{
     Carried, CarrierId, Counters, Deadline, Edge, Endpoint, Pop, PopEvent, Role, SessionId,
-    SessionReport, TunnelId, UplinkId, Usage,
+    SessionReport, TunnelId, UplinkId, Usage, Whose,
 };
 use titan_core::target::Host as Name;
 use titan_core::time::{Duration, Instant};
@@ -249,6 +249,7 @@ impl World {
                 self.record.pop_detached.remove(&(pop, tunnel));
                 if !resumed {
                     self.record.pop_begun.insert((pop, tunnel), self.now);
+                    self.has_anew(pop, tunnel);
                 }
             }
             PopEvent::NodeDetached { tunnel, .. } => {
@@ -281,7 +282,8 @@ impl World {
                     || (code == Code::Replaced && self.record.withheld.remove(&(node, pop)));
                 if code == Code::AckWithheld {
                     let away = self.record.pop_detached.get(&(pop, tunnel));
-                    let away = away.is_some_and(|&since| since < self.now);
+                    let away =
+                        away.is_some_and(|&since| since < self.now) && !self.is_borne(pop, node);
                     let begun = self.record.pop_begun.get(&(pop, tunnel)).copied();
                     self.judge_withheld(Host::Pop(pop), (node, pop), begun, away);
                 }
@@ -306,6 +308,20 @@ impl World {
         }
     }
 
+    /// A POP has a new tunnel: what the edge's process before has told does not hold any more.
+    fn has_anew(&mut self, pop: usize, tunnel: TunnelId) {
+        let core = self.pops[pop].core.as_ref();
+        let views = core.map(|core| core.nodes()).unwrap_or_default();
+        let view = views.iter().find(|view| view.tunnel == tunnel);
+        let node = view.and_then(|view| node_number(view.node));
+        for edge in 0..self.edges.len() {
+            if Some(self.edges[edge].node) == node {
+                let life = self.edges[edge].life;
+                self.record.wants.lives_anew((pop, edge), life);
+            }
+        }
+    }
+
     /// A session is reported once, when it is gone, and its bytes are its group's.
     pub(super) fn judge_report(&mut self, pop: usize, report: &SessionReport) {
         let Some(flow) = self.pops[pop].unreported.remove(&report.session) else {
@@ -315,6 +331,13 @@ impl World {
             );
         };
         self.judge_address(flow, report);
+        let by_share = self.record.wants.by_share.contains(&flow);
+        if by_share && report.code == Code::Memory && report.whose != Some(Whose::User) {
+            violated(
+                6,
+                format_args!("{report:?} of flow {flow} is its user's doing"),
+            );
+        }
         let Some(core) = &self.pops[pop].core else {
             return;
         };

@@ -6,8 +6,8 @@ use super::super::scenario::Flow;
 use super::World;
 use super::flows::trace_of;
 use super::host::Host;
-use super::wants::{is_pressed, node_number};
-use titan_core::endpoint::{NodeView, Pop};
+use super::wants::{REFUSING, SHARE, node_number, stands_at};
+use titan_core::endpoint::{NodeView, Pop, Whose};
 use titan_core::trace::TraceId;
 use titan_proto::Code;
 
@@ -48,20 +48,32 @@ impl World {
         }
     }
 
-    /// An edge denies a session only for what its own account shows, and its POP hears of it.
+    /// An edge denies a session only for what its own account shows, a user's share or all that it holds, and
+    /// its POP hears of it.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "every code that is not named has no excuse"
     )]
-    pub(super) fn judge_denied(&mut self, edge: usize, trace: TraceId, code: Code) {
+    pub(super) fn judge_denied(
+        &mut self,
+        edge: usize,
+        trace: TraceId,
+        code: Code,
+        whose: Option<Whose>,
+    ) {
         let flows = 0..self.scenario.flows.len();
         let index = flows.into_iter().find(|&flow| trace_of(flow) == trace);
+        let percent = if whose == Some(Whose::User) {
+            SHARE
+        } else {
+            REFUSING
+        };
         let host = &mut self.edges[edge];
         let Some(core) = &host.core else { return };
         let excused = match code {
-            Code::Overloaded => self.is_pressed_now(Host::Edge(edge)),
+            Code::Overloaded => self.holds_now(Host::Edge(edge), percent),
             Code::ExitLimit => {
-                let taken = host.targets.peers.len() + host.dialling.len();
+                let taken = host.targets.peers.len() + host.dialling.len() + host.fleeting;
                 taken >= self.scenario.limits.sessions_max as usize
             }
             Code::Forbidden => index.is_some_and(|flow| self.scenario.flows[flow].private),
@@ -73,14 +85,16 @@ impl World {
                 });
                 host.shed <= core.counters().shed
                     && stands_still
-                    && self.is_pressed_now(Host::Edge(edge))
+                    && self.holds_now(Host::Edge(edge), percent)
             }
             _ => false,
         };
         if !excused {
             violated(
                 6,
-                format_args!("edge {edge} denied flow {index:?} as {code:?} for no reason"),
+                format_args!(
+                    "edge {edge} denied flow {index:?} as {code:?} of {whose:?} for no reason"
+                ),
             );
         }
         if let Some(flow) = index {
@@ -95,20 +109,19 @@ impl World {
         let held = usage.session_bytes + usage.resend_bytes;
         let mut flows = self.pops[pop].unreported.values();
         let of_user = |&index: &usize| self.scenario.flows[index].group == flow.group;
-        let limits = &self.scenario.limits;
-        held * 5 >= limits.memory_budget * 4
-            || (is_pressed(limits.memory_budget, held) && flows.any(of_user))
+        let budget = self.scenario.limits.memory_budget;
+        stands_at(REFUSING, budget, held) || (stands_at(SHARE, budget, held) && flows.any(of_user))
     }
 
-    /// Tells whether what a process holds, or has just held, may be more than a user's share.
-    pub(super) fn is_pressed_now(&self, host: Host) -> bool {
+    /// Tells whether a process holds, or has just held, so much of its budget.
+    pub(super) fn holds_now(&self, host: Host, percent: u64) -> bool {
         let usage = match host {
             Host::Pop(pop) => self.pops[pop].core.as_ref().map(|core| core.usage()),
             Host::Edge(edge) => self.edges[edge].core.as_ref().map(|core| core.usage()),
         };
         let budget = self.scenario.limits.memory_budget;
         let wants = &self.record.wants;
-        usage.is_some_and(|usage| is_pressed(budget, wants.held_lately(host, usage)))
+        usage.is_some_and(|usage| stands_at(percent, budget, wants.held_lately(host, usage)))
     }
 
     /// Tells whether a POP was told that a node takes sessions, and nobody has sent it away or may have told
@@ -118,7 +131,7 @@ impl World {
         view.attached
             && node_number(view.node).is_some_and(|node| {
                 let mut edges = (0..self.edges.len()).filter(|&edge| self.edges[edge].node == node);
-                edges.all(|edge| wants.told.get(&(pop, edge)) != Some(&false))
+                edges.all(|edge| !wants.declines((pop, edge)))
                     && !wants.leaving.contains(&(pop, node))
                     && !wants.forged.contains(&node)
             })

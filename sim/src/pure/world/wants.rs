@@ -7,6 +7,12 @@ use titan_core::endpoint::Usage;
 use titan_core::time::Instant;
 use titan_proto::Code;
 
+/// From this part of the budget on, in per cent, sessions are refused and reset whosever they are.
+pub(super) const REFUSING: u64 = 80;
+
+/// From here on a user may be beyond its share: below, everybody holds less than is free.
+pub(super) const SHARE: u64 = 40;
+
 /// Whom a fault strikes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Victim {
@@ -20,8 +26,9 @@ pub(super) struct Wants {
     held: BTreeMap<Host, u64>,
     /// When a process held all that it may, last.
     full_at: BTreeMap<Host, Instant>,
-    /// What each POP was told last by an edge: whether it takes sessions.
-    pub(super) told: BTreeMap<(usize, usize), bool>,
+    /// What each POP was told last by an edge, in which of its lives, and whether it takes sessions. What an earlier
+    /// life has told holds until its POP has a tunnel of the present one.
+    told: BTreeMap<(usize, usize), (u64, bool)>,
     /// Nodes that POPs send away.
     pub(super) leaving: BTreeSet<(usize, usize)>,
     /// Nodes that an operator had leave.
@@ -40,6 +47,8 @@ pub(super) struct Wants {
     heard: BTreeMap<usize, BTreeSet<Code>>,
     /// Flows whose client was told that they are connected.
     pub(super) connected: BTreeSet<usize>,
+    /// Flows reset for want of memory by a POP that held too little for that, but for their user's share.
+    pub(super) by_share: BTreeSet<usize>,
     /// Flows with a socket that failed.
     pub(super) failed: BTreeSet<usize>,
     /// Flows whose target neither took nor sent anything for as long as that is allowed.
@@ -55,9 +64,6 @@ impl Wants {
     pub(super) fn starts(&mut self, host: Host) {
         self.held.remove(&host);
         self.full_at.remove(&host);
-        if let Host::Edge(edge) = host {
-            self.told.retain(|&(_, of), _| of != edge);
-        }
         if let Host::Pop(pop) = host {
             self.told.retain(|&(of, _), _| of != pop);
             self.leaving.retain(|&(of, _)| of != pop);
@@ -101,6 +107,24 @@ impl Wants {
         ends.max().copied()
     }
 
+    /// A POP hears of an edge whether it takes sessions.
+    pub(super) fn tells(&mut self, key: (usize, usize), life: u64, accepting: bool) {
+        self.told.insert(key, (life, accepting));
+    }
+
+    /// A POP has a tunnel of an edge in that life.
+    pub(super) fn lives_anew(&mut self, key: (usize, usize), life: u64) {
+        self.told
+            .retain(|&of, &mut (told_in, _)| of != key || told_in >= life);
+    }
+
+    /// Tells whether a POP was told last by an edge that it takes no sessions.
+    pub(super) fn declines(&self, key: (usize, usize)) -> bool {
+        self.told
+            .get(&key)
+            .is_some_and(|&(_, accepting)| !accepting)
+    }
+
     pub(super) fn tunnel_gone(&mut self, key: (usize, usize), now: Instant) {
         self.gone.insert(key, now);
         self.places.remove(&key);
@@ -138,9 +162,9 @@ const fn held(usage: Usage) -> u64 {
     usage.session_bytes + usage.resend_bytes
 }
 
-/// Tells whether so much may be more than a user's share: below, everybody holds less than is free.
-pub(super) const fn is_pressed(budget: u64, held: u64) -> bool {
-    held * 5 >= budget * 2
+/// Tells whether so much is that part of the budget.
+pub(super) const fn stands_at(percent: u64, budget: u64, held: u64) -> bool {
+    held * 100 >= budget * percent
 }
 
 /// Returns the number of a node.
