@@ -586,7 +586,12 @@ impl World {
             if parcel.is_ack() {
                 self.judge_ack(link, up);
             }
-            self.links[link].bears |= !up && parcel.is_of(FrameKind::Hello);
+            if !up && parcel.is_of(FrameKind::Hello) {
+                self.links[link].bears = true;
+                let (edge, pop) = (self.links[link].edge, self.links[link].pop);
+                let key = (pop, self.edges[edge].node);
+                self.record.wants.answers(key, self.now);
+            }
             self.send(link, up, parcel);
         }
         Transmitted::Some

@@ -36,7 +36,8 @@ impl World {
         let flow = &self.scenario.flows[index];
         let wants = &self.record.wants;
         let heard = wants.has_heard(index, code);
-        let lost = wants.lost_tunnel(pop, index);
+        let unconfirmed = wants.never_came(pop, index, self.since_grace());
+        let lost = wants.lost_tunnel(pop, index) || unconfirmed;
         let excused = match code {
             Code::Ok => !flow.private,
             Code::Refused | Code::ExitLimit => heard,
@@ -72,6 +73,11 @@ impl World {
                 self.record.wants.by_share.insert(index);
             }
         }
+    }
+
+    /// Returns since when a tunnel without a carrier is over now.
+    fn since_grace(&self) -> Instant {
+        Instant::EPOCH + self.now.since(Instant::EPOCH + self.record.grace)
     }
 
     /// What a target sent before it failed arrives; notes what a client sent before it did.

@@ -104,13 +104,14 @@ impl World {
 
     pub(super) fn opened(&mut self, edge: usize, session: SessionId) {
         let now = self.now;
-        let life = self.edges[edge].life;
-        let Some(core) = &mut self.edges[edge].core else {
+        let host = &mut self.edges[edge];
+        let life = host.life;
+        let Some(core) = &mut host.core else {
             return;
         };
+        host.opened.push(session);
         let Some(request) = core.dial_request(session) else {
             core.close(now, session, Code::Cancelled, CloseMode::Abort);
-            self.edges[edge].fleeting += 1;
             return;
         };
         let index = flow_of(&request.target.host);

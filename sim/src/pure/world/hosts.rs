@@ -62,8 +62,8 @@ pub(super) struct EdgeHost {
     pub(super) lost: BTreeMap<usize, (bool, bool)>,
     /// Sessions that it reset for want of memory.
     pub(super) shed: u64,
-    /// Sessions that were opened and are over within the present turn.
-    pub(super) fleeting: usize,
+    /// Sessions that took a place when the present turn began, or within it.
+    pub(super) opened: Vec<SessionId>,
 }
 
 /// The sockets of a process.
@@ -130,7 +130,7 @@ impl EdgeHost {
             suspended_until: Instant::EPOCH,
             lost: BTreeMap::new(),
             shed: 0,
-            fleeting: 0,
+            opened: Vec::new(),
         }
     }
 }
@@ -356,7 +356,11 @@ impl World {
             host.touched &= host.suspended_until > now;
         }
         for host in &mut self.edges {
-            host.fleeting = 0;
+            if host.touched
+                && let Some(core) = &host.core
+            {
+                host.opened.retain(|&id| core.tunnel_of(id).is_some());
+            }
             host.touched &= host.suspended_until > now;
         }
     }

@@ -249,8 +249,8 @@ impl World {
                 self.record.pop_detached.remove(&(pop, tunnel));
                 if !resumed {
                     self.record.pop_begun.insert((pop, tunnel), self.now);
-                    self.has_anew(pop, tunnel);
                 }
+                self.has_tunnel(pop, tunnel, !resumed);
             }
             PopEvent::NodeDetached { tunnel, .. } => {
                 self.record.pop_detached.insert((pop, tunnel), self.now);
@@ -308,14 +308,17 @@ impl World {
         }
     }
 
-    /// A POP has a new tunnel: what the edge's process before has told does not hold any more.
-    fn has_anew(&mut self, pop: usize, tunnel: TunnelId) {
+    /// A node has confirmed its tunnel to a POP. What the edge's process before has told does not hold for a new one.
+    fn has_tunnel(&mut self, pop: usize, tunnel: TunnelId, anew: bool) {
         let core = self.pops[pop].core.as_ref();
         let views = core.map(|core| core.nodes()).unwrap_or_default();
         let view = views.iter().find(|view| view.tunnel == tunnel);
-        let node = view.and_then(|view| node_number(view.node));
+        let Some(node) = view.and_then(|view| node_number(view.node)) else {
+            return;
+        };
+        self.record.wants.confirms((pop, node));
         for edge in 0..self.edges.len() {
-            if Some(self.edges[edge].node) == node {
+            if anew && self.edges[edge].node == node {
                 let life = self.edges[edge].life;
                 self.record.wants.lives_anew((pop, edge), life);
             }

@@ -72,10 +72,7 @@ impl World {
         let Some(core) = &host.core else { return };
         let excused = match code {
             Code::Overloaded => self.holds_now(Host::Edge(edge), percent),
-            Code::ExitLimit => {
-                let taken = host.targets.peers.len() + host.dialling.len() + host.fleeting;
-                taken >= self.scenario.limits.sessions_max as usize
-            }
+            Code::ExitLimit => host.opened.len() >= self.scenario.limits.sessions_max as usize,
             Code::Forbidden => index.is_some_and(|flow| self.scenario.flows[flow].private),
             Code::Memory => {
                 host.shed += 1;

@@ -39,6 +39,9 @@ pub(super) struct Wants {
     troubled: BTreeMap<Victim, Instant>,
     /// When POPs lost the tunnel of a node last.
     gone: BTreeMap<(usize, usize), Instant>,
+    /// When POPs answered the HELLO of a node that has not confirmed it. Nobody is told of the end of a tunnel that
+    /// was never confirmed.
+    unconfirmed: BTreeMap<(usize, usize), Instant>,
     /// When each flow was asked for.
     pub(super) asked: BTreeMap<usize, Instant>,
     /// The nodes that each flow came to.
@@ -68,6 +71,7 @@ impl Wants {
             self.told.retain(|&(of, _), _| of != pop);
             self.leaving.retain(|&(of, _)| of != pop);
             self.places.retain(|&(of, _), _| of != pop);
+            self.unconfirmed.retain(|&(of, _), _| of != pop);
             self.bound.retain(|&(of, ..), _| of != pop);
         }
     }
@@ -110,6 +114,26 @@ impl Wants {
     /// A POP hears of an edge whether it takes sessions.
     pub(super) fn tells(&mut self, key: (usize, usize), life: u64, accepting: bool) {
         self.told.insert(key, (life, accepting));
+    }
+
+    /// A POP answers the HELLO of a node, and an earlier tunnel that was not confirmed may be over.
+    pub(super) fn answers(&mut self, key: (usize, usize), now: Instant) {
+        if self.unconfirmed.insert(key, now).is_some() {
+            self.gone.insert(key, now);
+        }
+    }
+
+    /// The node has confirmed it.
+    pub(super) fn confirms(&mut self, key: (usize, usize)) {
+        self.unconfirmed.remove(&key);
+    }
+
+    /// Tells whether one of a flow's exits has not confirmed its tunnel to a POP that was begun before then.
+    pub(super) fn never_came(&self, pop: usize, flow: usize, before: Instant) -> bool {
+        self.exits_of(flow).any(|node| {
+            let since = self.unconfirmed.get(&(pop, node));
+            since.is_some_and(|&since| since <= before)
+        })
     }
 
     /// A POP has a tunnel of an edge in that life.
