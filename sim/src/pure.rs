@@ -18,6 +18,7 @@ mod oracle;
 mod pace;
 mod peer;
 mod scenario;
+mod seed;
 mod shrink;
 mod trace;
 mod trouble;
@@ -28,6 +29,7 @@ pub use oracle::{Kind, Violation};
 pub use scenario::{
     Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
 };
+pub use seed::{GENERATOR, Seed};
 pub use shrink::{Shrunk, shrink};
 pub use trouble::Trouble;
 pub use world::Outcome;
