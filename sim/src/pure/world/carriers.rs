@@ -358,6 +358,10 @@ impl World {
             let node = self.edges[edge].node;
             self.record.acknowledged(host, node, pop, count, grows);
         }
+        if up && parcel.begins() {
+            let key = (pop, self.edges[edge].node);
+            self.record.wants.begins_anew(key, now);
+        }
         if let Some(accepting) = parcel.willingness() {
             // What an earlier carrier still brings may be ignored.
             let counts = !accepting || self.is_newest(link);
@@ -650,6 +654,19 @@ impl Parcel {
             Frame::Ack { received } => Some(received),
             Frame::Hello(hello) => Some(hello.received),
             _ => None,
+        }
+    }
+
+    /// Tells whether it is the HELLO of an edge that resumes no tunnel.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "one kind of frame begins a tunnel"
+    )]
+    fn begins(&self) -> bool {
+        let hello = self.envelope().filter(|_| self.is_of(FrameKind::Hello));
+        match hello.map(Frame::decode) {
+            Some(Ok(Frame::Hello(hello))) => hello.tunnel == 0,
+            _ => false,
         }
     }
 

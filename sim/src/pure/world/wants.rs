@@ -116,11 +116,16 @@ impl Wants {
         self.told.insert(key, (life, accepting));
     }
 
-    /// A POP answers the HELLO of a node, and an earlier tunnel that was not confirmed may be over.
-    pub(super) fn answers(&mut self, key: (usize, usize), now: Instant) {
-        if self.unconfirmed.insert(key, now).is_some() {
+    /// A node begins another tunnel to a POP: one that it has not confirmed is over.
+    pub(super) fn begins_anew(&mut self, key: (usize, usize), now: Instant) {
+        if self.unconfirmed.remove(&key).is_some() {
             self.gone.insert(key, now);
         }
+    }
+
+    /// A POP answers the HELLO of a node.
+    pub(super) fn answers(&mut self, key: (usize, usize), now: Instant) {
+        self.unconfirmed.insert(key, now);
     }
 
     /// The node has confirmed it.
