@@ -198,7 +198,8 @@ impl World {
         let &(node, seen) = wants.bound.get(&(pop, flow.group, flow.name?))?;
         let held = self.pops[pop].clients.peers.values().any(|client| {
             let other = &self.scenario.flows[client.flow];
-            (other.group, other.name) == (flow.group, flow.name)
+            // Who only has to read what is left holds its name no more.
+            client.over_since.is_none() && (other.group, other.name) == (flow.group, flow.name)
         });
         let kept = seen + self.scenario.limits.config().lease_idle + self.aftermath();
         // Who was suspended forgets once it has its turn.
