@@ -15,6 +15,7 @@ use titan_core::endpoint::{
 use titan_core::target::Host as Name;
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
+use titan_proto::limits::DATA_MAX;
 
 /// A turn of the pure loop brings in one message, and the last chunk of its copy may be nearly empty.
 const PER_CHUNK: u64 = 16 << 10;
@@ -170,6 +171,8 @@ impl World {
         // Kept for another exit, and queued for the first.
         let early = 2 * early.max().unwrap_or(0);
         let wants = &mut self.record.wants;
+        // Who makes messages up makes them as long as any may be.
+        let message = |made_up: bool| if made_up { DATA_MAX as u64 } else { data_max };
         for (pop, host) in self
             .pops
             .iter()
@@ -180,7 +183,7 @@ impl World {
                 core.audit();
                 let usage = core.usage();
                 wants.holds(Host::Pop(pop), self.now, budget, usage);
-                judge_memory(budget, data_max, early, usage);
+                judge_memory(budget, message(!wants.forged.is_empty()), early, usage);
             }
         }
         let edges = self.edges.iter().enumerate();
@@ -189,7 +192,8 @@ impl World {
                 core.audit();
                 let usage = core.usage();
                 wants.holds(Host::Edge(edge), self.now, budget, usage);
-                judge_memory(budget, data_max, 0, usage);
+                let made_up = wants.forged.contains(&host.node);
+                judge_memory(budget, message(made_up), 0, usage);
                 let held = host.targets.peers.len() + host.dialling.len();
                 // Each is answered, also those beyond; what is answered waits for its carrier.
                 let answered = 2 * sessions_max + ANSWERS_MAX;
@@ -565,9 +569,9 @@ impl World {
 }
 
 /// Bytes that a client sends early are written without asking for room: when less than 80 % are held.
-fn judge_memory(budget: u64, data_max: u64, early: u64, usage: Usage) {
+fn judge_memory(budget: u64, message: u64, early: u64, usage: Usage) {
     let unasked = budget / 5 * 4 + early;
-    let turn = data_max + PER_CHUNK;
+    let turn = message + PER_CHUNK;
     let bound = budget.max(unasked) + budget / 64 + turn + PER_TUNNEL * usage.tunnels as u64;
     if usage.session_bytes + usage.resend_bytes > bound {
         violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));
