@@ -15,19 +15,21 @@ mod chooser;
 mod draw;
 pub mod explore;
 mod oracle;
+mod pace;
 mod peer;
 mod scenario;
+mod seed;
 mod shrink;
 mod trace;
 mod trouble;
 mod world;
 
 pub use chooser::Chooser;
-pub use draw::GENERATOR;
 pub use oracle::{Kind, Violation};
 pub use scenario::{
     Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
 };
+pub use seed::{GENERATOR, Seed};
 pub use shrink::{Shrunk, shrink};
 pub use trouble::Trouble;
 pub use world::Outcome;

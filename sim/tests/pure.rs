@@ -54,24 +54,6 @@ fn a_drawn_scenario_survives_its_file() {
     }
 }
 
-/// The generator and a hash of what it draws.
-const DRAWN: (u32, u64) = (1, 0xa67f_64eb_b962_a58c);
-
-#[test]
-fn what_a_seed_draws_changes_with_the_version_of_the_generator() {
-    let texts = (0..200).map(|seed| Scenario::draw(seed).to_text(""));
-    // FNV-1a, as nothing of the simulation does: it has to stay what it is.
-    let hash = texts.fold(0xcbf2_9ce4_8422_2325, |hash, text| {
-        let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        text.bytes().fold(hash, add)
-    });
-    assert_eq!(
-        (GENERATOR, hash),
-        DRAWN,
-        "seeds draw something else: raise pure::draw::GENERATOR, and note it here with the hash {hash:#x}"
-    );
-}
-
 /// What searches through seeds had found, shrunk: each has to stay among what is kept.
 const FINDS: [&str; 10] = [
     "close-missing-after-forged-frames",
@@ -85,6 +67,19 @@ const FINDS: [&str; 10] = [
     "suspended-again-meanwhile",
     "two-targets-that-fail-at-once",
 ];
+
+/// Where what seeds draw is another than that, the generator needs another version.
+#[test]
+fn what_a_seed_draws_is_as_its_generator_says() {
+    let text: String = (0..200)
+        .map(|seed| Scenario::draw(seed).to_text(""))
+        .collect();
+    // FNV-1a.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    assert_eq!((GENERATOR, hash), (2, 0xdc77_8ff7_d20e_1e88));
+}
 
 /// Every situation that once went wrong, or that is worth to be kept.
 #[test]

@@ -75,7 +75,7 @@ fn a_violation_is_replayed_and_shrunk() {
     ]);
     assert_eq!(found.status.code(), Some(3), "{}", text(&found));
     assert!(text(&found).contains("replay --seed"), "{}", text(&found));
-    let generator = format!("generator {}", titan_sim::pure::GENERATOR);
+    let generator = format!("eed {}:", titan_sim::pure::GENERATOR);
     assert!(text(&found).contains(&generator), "{}", text(&found));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("found");
     let file = std::fs::read_dir(&folder)

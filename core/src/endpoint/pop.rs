@@ -542,7 +542,7 @@ impl Duties for PopRole {
     fn audit(&self, engine: &Engine<PopDesk>, now: Instant) {
         engine.audit_groups(now);
         self.audit_leases(engine, now);
-        self.audit_places(engine);
+        self.audit_places(engine, now);
         self.bars.audit(now);
     }
 

@@ -3,11 +3,15 @@
 use super::desk::PopDesk;
 use super::{PopRole, key_of};
 use crate::endpoint::engine::Engine;
+use crate::time::Instant;
 
 impl PopRole {
     /// Checks that every tunnel is found by its id on the wire and by its node, that nothing else is, and
-    /// that the index knows all of it that a choice goes by, and how many of its places are taken (I10).
-    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>) {
+    /// that the index has each exit where it belongs and knows all of it that a choice goes by, and how many of
+    /// its places are taken (I10).
+    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>, now: Instant) {
+        let index = self.index.audit(now);
+        assert!(index.is_ok(), "I6: the index of exits: {index:?}");
         for (id, tunnel) in engine.tunnels.iter() {
             let exit = engine.exit_of(tunnel);
             assert!(

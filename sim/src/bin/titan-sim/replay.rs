@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use titan_sim::pure::explore::check_again;
-use titan_sim::pure::{GENERATOR, Scenario, Shrunk, run, run_with_log, shrink};
+use titan_sim::pure::{Scenario, Seed, Shrunk, run, run_with_log, shrink};
 
 /// What to run: a seed or a file.
 #[derive(Debug, clap::Args)]
@@ -13,16 +13,16 @@ use titan_sim::pure::{GENERATOR, Scenario, Shrunk, run, run_with_log, shrink};
 struct Subject {
     /// A scenario file of the pure loop.
     file: Option<PathBuf>,
-    /// A seed.
+    /// A seed: a number, or generator:number.
     #[arg(long)]
-    seed: Option<u64>,
+    seed: Option<Seed>,
 }
 
 impl Subject {
     fn scenario(&self) -> io::Result<Scenario> {
         match (&self.file, self.seed) {
             (Some(file), _) => Scenario::load(file),
-            (None, seed) => Ok(Scenario::draw(seed.unwrap_or(0))),
+            (None, seed) => Ok(Scenario::draw(seed.map_or(0, |seed| seed.0))),
         }
     }
 
@@ -32,7 +32,7 @@ impl Subject {
                 .file_stem()
                 .map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy())
                 .into_owned(),
-            (None, seed) => format!("seed-{}", seed.unwrap_or(0)),
+            (None, seed) => format!("seed-{}", seed.map_or(0, |seed| seed.0)),
         }
     }
 
@@ -42,8 +42,8 @@ impl Subject {
     }
 }
 
-fn origin(seed: u64) -> String {
-    format!("Seed {seed} of generator {GENERATOR}.")
+fn origin(seed: Seed) -> String {
+    format!("Seed {seed}.")
 }
 
 #[derive(Debug, clap::Args)]
@@ -139,7 +139,7 @@ pub(crate) fn shrink_down(args: &ShrinkArgs) -> io::Result<End> {
 pub(crate) fn save(
     folder: &Path,
     name: &str,
-    seed: Option<u64>,
+    seed: Option<Seed>,
     shrunk: &Shrunk,
 ) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
