@@ -658,10 +658,6 @@ impl Parcel {
     }
 
     /// Tells whether it is the HELLO of an edge that resumes no tunnel.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "one kind of frame begins a tunnel"
-    )]
     fn begins(&self) -> bool {
         let hello = self.envelope().filter(|_| self.is_of(FrameKind::Hello));
         match hello.map(Frame::decode) {
