@@ -440,13 +440,13 @@ fn a_client_that_breaks_off_a_dial_still_has_its_bytes_delivered_if_it_connects(
 #[test]
 fn early_bytes_of_a_dial_that_is_broken_off_are_dropped_although_it_still_runs() {
     for mode in [CloseMode::Abort, CloseMode::Flush] {
-        let mut world = World::new(config(), 1);
-        let id = world.open();
-        world.send_up(id, &[7; 1000]);
-        assert!(world.edges[0].core.usage().session_bytes >= 1000);
-        world.pop.close(world.now, id, Code::Reset, mode);
-        world.run();
-        let core = &mut world.edges[0].core;
+        let mut rig = Rig::new(config(), 1);
+        let id = rig.open();
+        rig.send_up(id, &[7; 1000]);
+        assert!(rig.edges[0].core.usage().session_bytes >= 1000);
+        rig.pop.close(rig.now, id, Code::Reset, mode);
+        rig.run();
+        let core = &mut rig.edges[0].core;
         assert_eq!(core.usage().sessions, 1, "its driver has not let go");
         assert_eq!(core.usage().session_bytes, 0, "{mode:?}");
     }

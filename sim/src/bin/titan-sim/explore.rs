@@ -75,7 +75,12 @@ pub(crate) fn explore(args: &Args) -> End {
         println!("\n  seed {seed}: {violation}");
         println!("  replay: {}", shorten(&format!("--seed {}", Seed(seed))));
         match shrink(&Scenario::draw(seed), SHRINK_RUNS) {
-            Some(shrunk) => match save(&args.save, &format!("seed-{seed}"), Some(Seed(seed)), &shrunk) {
+            Some(shrunk) => match save(
+                &args.save,
+                &format!("seed-{seed}"),
+                Some(Seed(seed)),
+                &shrunk,
+            ) {
                 Ok(path) => println!(
                     "  shrunk to {} flows and {} faults in {} runs: {}",
                     shrunk.scenario.flows.len(),
