@@ -22,6 +22,14 @@ use titan_proto::{Code, encode_header, wire::create::Family};
 const NOW: Instant = Instant::from_nanos(0);
 
 fn main() {
+    for line in story() {
+        println!("{line}");
+    }
+}
+
+/// Lets it all happen, and tells what is seen of it.
+pub(crate) fn story() -> Vec<String> {
+    let mut told = Vec::new();
     // Seeds are all the randomness there is. The edge may reach addresses that begin with 10.
     let mut pop = Pop::new(Config::default(), [1; 32], String::new(), NOW);
     let guard = Guard::new(vec!["10.0.0.0/8".parse().expect("a block of addresses")]);
@@ -38,8 +46,8 @@ fn main() {
     let at_edge = edge.handle_connected(NOW, uplink, nonce, true);
     let at_edge = at_edge.expect("the edge waits for it");
     exchange((&mut pop, at_pop), (&mut edge, at_edge));
-    println!("POP:  {:?}", pop.poll_event());
-    println!("edge: {:?}", edge.poll_event());
+    told.push(format!("POP:  {:?}", pop.poll_event()));
+    told.push(format!("edge: {:?}", edge.poll_event()));
 
     // A client asks for a target. Its first bytes need not wait until that is connected.
     let client = pop.open(NOW, demand()).expect("there is an exit");
@@ -50,24 +58,28 @@ fn main() {
     let Some(Event::Role(EdgeEvent::Opened { session: target })) = edge.poll_event() else {
         unreachable!("CREATE has arrived");
     };
-    println!("edge: dials {:?}", edge.dial_request(target));
+    told.push(format!("edge: dials {:?}", edge.dial_request(target)));
     edge.dialled(NOW, target, Ok(Dialled::default()));
-    println!("target reads {:?}", read(&mut edge, target));
+    told.push(format!("target reads {:?}", read(&mut edge, target)));
 
     // The target answers and has nothing more to say; nor has the client.
     edge.write(NOW, target, Bytes::from_static(b"pong"));
     edge.finish(NOW, target);
     pop.finish(NOW, client);
     exchange((&mut pop, at_pop), (&mut edge, at_edge));
-    println!("client reads {:?}", read(&mut pop, client));
+    told.push(format!("client reads {:?}", read(&mut pop, client)));
 
     // Both directions are complete: the drivers let go, and nothing of the session is left.
     exchange((&mut pop, at_pop), (&mut edge, at_edge));
-    println!("client's session ended: {:?}", ended(&mut pop, client));
+    told.push(format!(
+        "client's session ended: {:?}",
+        ended(&mut pop, client)
+    ));
     pop.close(NOW, client, Code::Ok, CloseMode::Abort);
     edge.close(NOW, target, Code::Ok, CloseMode::Abort);
     exchange((&mut pop, at_pop), (&mut edge, at_edge));
-    println!("POP holds {:?}", pop.usage());
+    told.push(format!("POP holds {:?}", pop.usage()));
+    told
 }
 
 fn demand() -> Open {

@@ -80,10 +80,10 @@ impl Default for Config {
 
 impl Config {
     /// Returns within which time all that a peer was sent has to be acknowledged, over all carriers, if others
-    /// need what is kept for it: its carrier may be found dead, it may come back in the last moment, and all
-    /// that may happen once more.
+    /// need what is kept for it: its carrier may be found dead, it may come back in the last moment, all that
+    /// may happen once more, and then it has as long as one that is not heard.
     pub(crate) fn ack_within(&self) -> Duration {
-        (self.dead_after + self.grace) * 2
+        (self.dead_after + self.grace) * 2 + self.dead_after
     }
 
     /// Returns how many sessions a memory budget has room for that takes nothing from anybody: each with

@@ -1,4 +1,4 @@
-//! From client bytes to demand.
+//! From client bytes to a request.
 //!
 //! Every protocol that applications speak is an [`Ingress`]: a client's bytes and the driver's
 //! decisions go in, [`Event`]s and bytes for the client come out. A driver holds one per connection,

@@ -1,6 +1,6 @@
 //! Every decision of Titan, as state machines that are driven and never drive.
 //!
-//! Data walks through the modules one way: client bytes become a demand in [`ingress`], a demand finds
+//! Data walks through the modules one way: client bytes become a request in [`ingress`], a request finds
 //! an exit in [`exit`], and its bytes travel as a session over a tunnel in [`endpoint`]. Nothing here
 //! knows a socket, a clock, a thread or a source of randomness: time and seeds come in as arguments,
 //! and the compiler keeps it so.

@@ -54,7 +54,7 @@ planted! {
     ResendOffByOne = "after a resume one frame too few is sent again", 2, 1;
     StaleCarrier = "a carrier that was replaced is still heard", 2, 1;
     CreditOffByOne = "a sender takes one byte more than it was granted", 3, 0;
-    OverrunTaken = "data beyond the grant is taken", 3, 1;
+    OverrunTaken = "data beyond the limit is taken", 3, 1;
     HeldMiscounted = "bytes dropped because the peer reads no more stay charged", 4, 1;
     GrowthKept = "a session that is reset keeps its share of the growth pool", 4, 1;
     LostAckAccounting = "acknowledged frames stay charged when the buffer was full", 4, 1;

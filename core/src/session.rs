@@ -136,7 +136,7 @@ pub(crate) struct Payer {
 
 /// What both sides may send at first.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Grants {
+pub(crate) struct Limits {
     /// Offset that this side may send up to.
     pub(crate) send: u64,
     /// Offset that the peer may send up to.
@@ -151,7 +151,7 @@ impl<F: Flow> Session<F> {
     pub(crate) fn opened(
         now: Instant,
         payer: Payer,
-        grants: Grants,
+        limits: Limits,
         attempt: F::Attempt,
         flow: F,
     ) -> Self {
@@ -160,7 +160,7 @@ impl<F: Flow> Session<F> {
             weight: payer.weight,
             place: Place::Adrift,
             phase: Phase::Dialling(Box::new(attempt)),
-            body: Streams::new(now, grants.send, grants.recv, grants.window),
+            body: Streams::new(now, limits.send, limits.recv, limits.window),
             due: Due::default(),
             flow,
             driver: Driver::Told,
@@ -185,12 +185,12 @@ impl<F: Flow> Session<F> {
         now: Instant,
         id: SessionId,
         (tunnel_id, tunnel): (TunnelId, &mut Tunnel<P>),
-        grants: Grants,
+        limits: Limits,
     ) {
         self.queue_on(id, tunnel_id, tunnel);
-        self.body.send.limit = grants.send;
+        self.body.send.limit = limits.send;
         let stopped = self.body.recv.stopped;
-        self.body.recv = recv::RecvHalf::new(now, grants.recv, grants.window);
+        self.body.recv = recv::RecvHalf::new(now, limits.recv, limits.window);
         self.body.recv.stopped = stopped;
         self.due = Due {
             stop: stopped.then_some(Code::Reset),

@@ -26,6 +26,7 @@ mod pace;
 pub(crate) mod proof;
 mod roll;
 pub(crate) mod rtt;
+mod sabotage;
 mod scheduler;
 mod throttle;
 
@@ -328,12 +329,11 @@ impl<P: Peer> Tunnel<P> {
         }
     }
 
-    /// Does so for those who have waited since something was acknowledged on any tunnel: `freed` tells how
-    /// much on all. Returns since when the next of them waits, if any does.
+    /// Has those users have their turns again who were passed over before something was acknowledged on any
+    /// tunnel: `freed` tells how much on all. Returns since when the next of them waits, if any does.
     pub(crate) fn look_again(&mut self, freed: u64) -> Option<u64> {
         if planted::on(Planted::PassedOverForgotten) {
-            self.scarce = None;
-            return None;
+            return self.lose_passed_over();
         }
         self.unpark(|since| since != freed);
         self.scarce = self.scheduler.parked_since();
@@ -361,8 +361,8 @@ impl<P: Peer> Tunnel<P> {
         frame
     }
 
-    /// Does the same for a frame of a session, the end of which is not safe before it is acknowledged. One
-    /// that had a turn is in its user's share.
+    /// Numbers a frame of a session, the end of which is not safe before it is acknowledged, and keeps it for
+    /// resending. One that had a turn is in its user's share.
     pub(crate) fn send_of_session(
         &mut self,
         memory: &mut Memory,
@@ -437,7 +437,7 @@ impl<P: Peer> Tunnel<P> {
 
     /// Waits until then for what it owes.
     pub(crate) fn defer(&mut self, until: Instant, config: &Config) {
-        self.debt.put_off(until, config);
+        self.debt.put_off_until(until, config);
     }
 
     /// Takes the count to tell the peer: when it is due, or when something else is sent anyway.
@@ -500,7 +500,7 @@ impl<P: Peer> Tunnel<P> {
     ) -> Result<(), Contradiction> {
         self.unpark(|_| true);
         self.numbering.rewind(received, memory)?;
-        self.debt.settle(self.numbering.acknowledged());
+        self.debt.acknowledge(self.numbering.acknowledged());
         Ok(())
     }
 

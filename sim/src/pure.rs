@@ -15,8 +15,10 @@ mod chooser;
 mod draw;
 pub mod explore;
 mod oracle;
+mod pace;
 mod peer;
 mod scenario;
+mod seed;
 mod shrink;
 mod trace;
 mod trouble;
@@ -27,6 +29,7 @@ pub use oracle::{Kind, Violation};
 pub use scenario::{
     Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
 };
+pub use seed::{GENERATOR, Seed};
 pub use shrink::{Shrunk, shrink};
 pub use trouble::Trouble;
 pub use world::Outcome;

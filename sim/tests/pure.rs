@@ -1,9 +1,11 @@
 //! The pure loop over fixed seeds and hand-made situations.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use titan_sim::pure::explore::check_again;
-use titan_sim::pure::{Answer, Flow, Scenario, run, run_seed};
+use titan_sim::pure::{Answer, Flow, GENERATOR, Scenario, run, run_seed};
 
 #[test]
 fn one_flow_crosses_intact() {
@@ -52,20 +54,48 @@ fn a_drawn_scenario_survives_its_file() {
     }
 }
 
+/// What searches through seeds had found, shrunk: each has to stay among what is kept.
+const FINDS: [&str; 10] = [
+    "close-missing-after-forged-frames",
+    "complete-rest-waited-beside-a-twin",
+    "complete-rest-waited-for-a-grant",
+    "credit-missing-after-forged-frames",
+    "end-missing-after-forged-frames",
+    "exit-left-in-a-storm",
+    "exit-left-while-it-was-frozen",
+    "exit-left-while-it-was-suspended",
+    "suspended-again-meanwhile",
+    "two-targets-that-fail-at-once",
+];
+
+/// Where what seeds draw is another than that, the generator needs another version.
+#[test]
+fn what_a_seed_draws_is_as_its_generator_says() {
+    let text: String = (0..200)
+        .map(|seed| Scenario::draw(seed).to_text(""))
+        .collect();
+    // FNV-1a.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    assert_eq!((GENERATOR, hash), (2, 0xdc77_8ff7_d20e_1e88));
+}
+
 /// Every situation that once went wrong, or that is worth to be kept.
 #[test]
 fn kept_scenarios_run_without_a_violation() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/pure");
-    let mut count = 0;
+    let mut missing = BTreeSet::from(FINDS);
     for entry in fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
         let scenario = Scenario::load(&path).expect("a scenario");
         let outcome = run(&scenario).unwrap_or_else(|found| panic!("{}: {found}", path.display()));
         check_again(&scenario, &outcome)
             .unwrap_or_else(|found| panic!("{}: {found}", path.display()));
-        count += 1;
+        let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        missing.remove(name);
     }
-    assert!(count > 0, "no scenario was found");
+    assert!(missing.is_empty(), "{missing:?} are kept no more");
 }
 
 #[test]

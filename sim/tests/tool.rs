@@ -75,6 +75,8 @@ fn a_violation_is_replayed_and_shrunk() {
     ]);
     assert_eq!(found.status.code(), Some(3), "{}", text(&found));
     assert!(text(&found).contains("replay --seed"), "{}", text(&found));
+    let generator = format!("eed {}:", titan_sim::pure::GENERATOR);
+    assert!(text(&found).contains(&generator), "{}", text(&found));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("found");
     let file = std::fs::read_dir(&folder)
         .expect("the folder was made")
@@ -87,6 +89,7 @@ fn a_violation_is_replayed_and_shrunk() {
     assert!(saved.contains("# Replay it: cargo run"), "{saved}");
     assert!(saved.contains("--features planted -- replay"), "{saved}");
     assert!(saved.contains(".toml --bug FinBeforeData"), "{saved}");
+    assert!(saved.contains(&generator), "{saved}");
     assert!(saved.lines().count() < 60, "{saved}");
     let name = file.display().to_string();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Checks of everything that must always hold, from the inside.
 
 use super::desk::Desk;
-use super::engine::Engine;
+use super::engine::{Engine, Hearing};
 use super::{Endpoint, Role};
 use crate::memory::{Memory, Tally};
 use crate::timer::{Armed, Timer};
@@ -95,19 +95,19 @@ impl<D: Desk> Engine<D> {
             "I6: nobody looks who is to have memory"
         );
         assert!(
-            self.relief_at.is_some() || !self.memory.is_tight(),
+            self.relief.at().is_some() || !self.memory.is_tight(),
             "I4: nobody looks who stands still"
         );
         assert!(
-            !(self.deaf && self.memory.takes_input()),
+            !(self.hearing.is_deaf() && self.memory.takes_input()),
             "I6: carriers are to be read again"
         );
         for (id, carrier) in self.carriers.iter() {
-            let since = carrier.unread_since();
-            assert!(
-                self.deaf || since.is_none_or(|since| since <= self.hears_at),
-                "I6: {id:?} is not read"
-            );
+            let is_told = match self.hearing {
+                Hearing::Deaf => true,
+                Hearing::Since(at) => carrier.unread_since().is_none_or(|since| since <= at),
+            };
+            assert!(is_told, "I6: {id:?} is not read");
         }
     }
 

@@ -41,6 +41,7 @@ impl<D: Desk> Engine<D> {
 
     fn expire_carrier(&mut self, now: Instant, id: CarrierId) {
         self.excuse(now, id);
+        let deaf = self.hearing.is_deaf();
         let Some(carrier) = self.carriers.get_mut(id) else {
             return;
         };
@@ -56,7 +57,7 @@ impl<D: Desk> Engine<D> {
                 mark::hit(Mark::HelloTimeout);
                 self.dismiss(now, id, Code::HelloTimeout, Duration::ZERO);
             }
-            CarrierState::Bearing(_) => match carrier.listen(now, &self.config, self.deaf) {
+            CarrierState::Bearing(_) => match carrier.listen(now, &self.config, deaf) {
                 Silence::Dead => {
                     mark::hit(Mark::Silent);
                     self.forget_carrier(now, id, Code::Silent);

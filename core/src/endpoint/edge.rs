@@ -19,7 +19,7 @@ use crate::exit::guard::{Guard, Network, OwnNetwork, canonical};
 use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, User};
 use crate::planted::{self, Planted};
-use crate::session::{Grants, Payer, Session};
+use crate::session::{Limits, Payer, Session};
 use crate::target::{Host, Target, from_octets, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -242,7 +242,7 @@ impl EdgeRole {
             weight: create.weight,
             user: engine.memory.join(user),
         };
-        let grants = Grants {
+        let limits = Limits {
             send: create.download_limit,
             recv: early_max,
             window: early_max,
@@ -251,7 +251,7 @@ impl EdgeRole {
         let counts = verdict.is_ok();
         engine.desk.taken_on += usize::from(counts);
         let flow = EdgeFlow { trace, counts };
-        let mut session = Session::opened(now, payer, grants, attempt, flow);
+        let mut session = Session::opened(now, payer, limits, attempt, flow);
         session = session.created(tunnel_id, number);
         if verdict.is_err() {
             session = session.without_driver();

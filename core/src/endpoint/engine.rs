@@ -41,12 +41,8 @@ pub(crate) struct Engine<D: Desk> {
     pub(super) agenda: Agenda<D::Event, D::Timer>,
     pub(super) memory: Memory,
     pub(super) memory_timer: Armed,
-    /// When it is to be looked at next who holds what, and whether the last look is not over.
-    pub(super) relief_at: Option<Instant>,
-    pub(super) relieving: bool,
-    /// A driver was told not to read a carrier and not yet to go on, and when it was told that last.
-    pub(super) deaf: bool,
-    pub(super) hears_at: Instant,
+    pub(super) relief: Relief,
+    pub(super) hearing: Hearing,
     pub(super) unsettled: Vec<SessionId>,
     /// Tunnels with users whose data waits for what they keep on others, each once, and how many bytes had
     /// been acknowledged of all when they began to wait; those first that have waited longest.
@@ -70,10 +66,54 @@ pub(crate) enum Life {
     Serving,
     /// It takes on nothing new.
     Draining,
-    /// And its driver knows that its end would cut off nothing.
+    /// It takes on nothing new, and its driver knows that its end would cut off nothing.
     Drained,
     /// It has said goodbye to everybody.
     Gone,
+}
+
+/// When it is looked at who holds what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Relief {
+    /// Not at all: nobody has to let go.
+    Idle,
+    /// A look begins then.
+    Begins(Instant),
+    /// A look is under way and goes on then.
+    GoesOn(Instant),
+}
+
+/// Whether carriers are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hearing {
+    /// Those that were not may be since then: their drivers were told so.
+    Since(Instant),
+    /// A driver was told not to read one, and not yet to go on.
+    Deaf,
+}
+
+impl Relief {
+    /// Returns when it is looked at next.
+    pub(super) const fn at(self) -> Option<Instant> {
+        match self {
+            Self::Idle => None,
+            Self::Begins(at) | Self::GoesOn(at) => Some(at),
+        }
+    }
+}
+
+impl Hearing {
+    pub(super) const fn is_deaf(self) -> bool {
+        matches!(self, Self::Deaf)
+    }
+
+    /// Returns until when one that is not read was not, as far as that is known now.
+    pub(super) const fn unread_until(self, now: Instant) -> Instant {
+        match self {
+            Self::Since(at) => at,
+            Self::Deaf => now,
+        }
+    }
 }
 
 /// A carrier that is gone, or as good as gone.
@@ -98,10 +138,8 @@ impl<D: Desk> Engine<D> {
             agenda: Agenda::new(),
             memory,
             memory_timer: None,
-            relief_at: None,
-            relieving: false,
-            deaf: false,
-            hears_at: Instant::EPOCH,
+            relief: Relief::Idle,
+            hearing: Hearing::Since(Instant::EPOCH),
             unsettled: Vec::new(),
             scarce: BTreeSet::new(),
             denied: Scheduler::one_by_one(),

@@ -1,6 +1,7 @@
 //! What a peer says that means the same to both roles: of a session, and of what it has received.
 //!
-//! Frames arrive at `Endpoint::receive`, which sends here what both sides send and all else to the role.
+//! Frames arrive at `Endpoint::receive`, which goes by the table of frames: what both sides
+//! send of a session or a tunnel comes here, all else goes to the role.
 
 use super::desk::Desk;
 use super::engine::Engine;

@@ -76,27 +76,31 @@ impl<R: Role> Endpoint<R> {
         if !kind.is_sent_by(R::PEER) {
             return Err(Code::Protocol);
         }
-        if kind.class() == Class::Carrier {
-            if kind == FrameKind::Hello && tunnel.is_some() {
-                return Err(Code::Protocol);
+        let on = tunnel.ok_or(Code::Protocol);
+        match (kind.class(), kind.sender()) {
+            (Class::Carrier, _) => {
+                if kind == FrameKind::Hello && tunnel.is_some() {
+                    return Err(Code::Protocol);
+                }
+                return self.role.frame(engine, now, id, frame);
             }
-            return self.role.frame(engine, now, id, frame);
-        }
-        if kind == FrameKind::Udp {
+            (Class::Tunnel, Sender::Both) => {
+                // Without a session's number no other place knows what to do with it.
+                let Frame::Ack { received } = frame else {
+                    return Err(Code::Protocol);
+                };
+                engine.receive_ack(now, on?, received)?;
+                self.role.confirmed(engine, now, on?);
+            }
             // No session takes datagrams.
-            return Ok(());
-        }
-        let tunnel = tunnel.ok_or(Code::Protocol)?;
-        if let Frame::Ack { received } = frame {
-            engine.receive_ack(now, tunnel, received)?;
-            self.role.confirmed(engine, now, tunnel);
-        } else if kind.sender() == Sender::Both {
-            engine.receive_session(now, tunnel, number, frame)?;
-        } else {
-            self.role.frame(engine, now, id, frame)?;
+            (Class::Session, Sender::Both) if kind == FrameKind::Udp => return Ok(()),
+            (Class::Session, Sender::Both) => engine.receive_session(now, on?, number, frame)?,
+            (Class::Tunnel | Class::Session, Sender::Pop | Sender::Edge) => {
+                self.role.frame(engine, now, id, frame)?;
+            }
         }
         if kind.is_numbered() {
-            self.engine.count(now, tunnel, payload_len);
+            self.engine.count(now, on?, payload_len);
         }
         Ok(())
     }

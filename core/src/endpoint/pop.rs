@@ -29,7 +29,7 @@ use crate::mark::{self, Mark};
 use crate::memory::{MemoryLevel, User};
 use crate::rng::Rng;
 use crate::session::early::Early;
-use crate::session::{Grants, Payer, Session};
+use crate::session::{Limits, Payer, Session};
 use crate::target::{Host, Target, to_octets};
 use crate::time::{Duration, Instant};
 use crate::timer::Armed;
@@ -298,7 +298,7 @@ impl Engine<PopDesk> {
             user: self.memory.join(own(open.group)),
         };
         let window = self.initial_window(payer.user);
-        let grants = Grants {
+        let limits = Limits {
             send: 0,
             recv: window,
             window,
@@ -318,7 +318,7 @@ impl Engine<PopDesk> {
             trace: open.trace,
             ..PopFlow::default()
         };
-        let session = Session::opened(now, payer, grants, attempt, flow);
+        let session = Session::opened(now, payer, limits, attempt, flow);
         let id = self.sessions.insert(session);
         self.desk.groups.join(id, open.group);
         id
@@ -331,6 +331,21 @@ impl Engine<PopDesk> {
             .sessions_max()
             .min(tunnel.limits().sessions_max)
             .min(self.config.sessions_max)
+    }
+
+    /// Returns what the index is to know of a tunnel.
+    fn exit_of(&self, tunnel: &Tunnel<Node>) -> ExitState {
+        let node = tunnel.peer();
+        ExitState {
+            rtt: tunnel.rtt().smoothed(),
+            sessions: u32::try_from(tunnel.session_count()).unwrap_or(u32::MAX),
+            session_cap: self.cap_of(tunnel),
+            country: None,
+            attached: tunnel.carrier().is_some() && node.is_confirmed(),
+            accepting: node.taking() == Taking::Sessions,
+            draining: node.taking() == Taking::Leave || node.is_leaving(),
+            blacklisted: false,
+        }
     }
 
     /// Tells whether a group may have another dial on a tunnel.
@@ -392,13 +407,13 @@ impl PopRole {
         attempt.exits.push(key_of(tunnel_id));
         // An exit that is away is waited for as long as a dial may take in all.
         attempt.clock.queue(now, tunnel.carrier().is_some());
-        let grants = Grants {
+        let limits = Limits {
             send: tunnel.limits().early_max.min(early_max),
             recv: window,
             window,
         };
         session.flow_mut().exit = Some(Arc::clone(tunnel.peer().exit()));
-        session.place_on(now, id, (tunnel_id, tunnel), grants);
+        session.place_on(now, id, (tunnel_id, tunnel), limits);
         engine.follow(now, id);
     }
 
@@ -407,16 +422,11 @@ impl PopRole {
         let Some(tunnel) = engine.tunnels.get(id) else {
             return;
         };
-        let node = tunnel.peer();
-        let attached = tunnel.carrier().is_some() && node.is_confirmed();
-        let cap = engine.cap_of(tunnel);
-        let rtt = tunnel.rtt().smoothed();
+        let known = engine.exit_of(tunnel);
         self.index.update(now, key_of(id), |state| {
-            state.attached = attached;
-            state.accepting = node.taking() == Taking::Sessions;
-            state.draining = node.taking() == Taking::Leave || node.is_leaving();
-            state.session_cap = cap;
-            state.rtt = rtt;
+            // Those that were chosen count at once, and leave when the engine says so.
+            let sessions = state.sessions;
+            *state = ExitState { sessions, ..known };
         });
     }
 
@@ -531,9 +541,9 @@ impl Duties for PopRole {
 
     fn audit(&self, engine: &Engine<PopDesk>, now: Instant) {
         engine.audit_groups(now);
-        self.audit_leases(engine);
-        self.audit_places(engine);
-        self.bars.audit();
+        self.audit_leases(engine, now);
+        self.audit_places(engine, now);
+        self.bars.audit(now);
     }
 
     fn timers(&self, engine: &Engine<PopDesk>) -> impl Iterator<Item = (Armed, PopTimer)> {
@@ -569,18 +579,5 @@ fn to_wire(target: &Target) -> wire::Target {
         ip,
         name: name.into(),
         port: u32::from(target.port),
-    }
-}
-
-fn exit_state(cap: u32) -> ExitState {
-    ExitState {
-        rtt: None,
-        sessions: 0,
-        session_cap: cap,
-        country: None,
-        attached: false,
-        accepting: true,
-        draining: false,
-        blacklisted: false,
     }
 }

@@ -2,7 +2,7 @@
 //! (invariant I4).
 
 use super::desk::Desk;
-use super::engine::Engine;
+use super::engine::{Engine, Hearing, Relief};
 use super::event::Event;
 use super::report::Whose;
 use crate::account::Way;
@@ -46,13 +46,6 @@ impl<D: Desk> Engine<D> {
         mark_level(self.level());
     }
 
-    fn relieve_later(&mut self, now: Instant, after: Duration) {
-        let at = now + after;
-        let at = self.relief_at.map_or(at, |old| old.min(at));
-        self.relief_at = Some(at);
-        self.tend_at(at);
-    }
-
     fn tend_at(&mut self, at: Instant) {
         let timers = &mut self.agenda.timers;
         timers.arm_sooner(Timer::Memory, &mut self.memory_timer, at);
@@ -60,10 +53,15 @@ impl<D: Desk> Engine<D> {
 
     /// Does what is due for memory.
     pub(super) fn tend(&mut self, now: Instant) {
-        if self.relief_at.take_if(|at| *at <= now).is_some() {
-            self.relieve(now);
+        match self.relief {
+            Relief::Begins(at) if at <= now => {
+                self.memory.begin_round();
+                self.relieve(now);
+            }
+            Relief::GoesOn(at) if at <= now => self.relieve(now),
+            Relief::Idle | Relief::Begins(_) | Relief::GoesOn(_) => {}
         }
-        if let Some(at) = self.relief_at {
+        if let Some(at) = self.relief.at() {
             self.tend_at(at);
         }
     }
@@ -116,8 +114,10 @@ impl<D: Desk> Engine<D> {
     pub(super) fn relax(&mut self, now: Instant) {
         self.wake_denied(now);
         self.relax_tunnels(now);
-        if self.relief_at.is_none() && self.memory.is_tight() {
-            self.relieve_later(now, RELIEF_INTERVAL);
+        if self.relief == Relief::Idle && self.memory.is_tight() {
+            let at = now + RELIEF_INTERVAL;
+            self.relief = Relief::Begins(at);
+            self.tend_at(at);
         }
     }
 
@@ -152,7 +152,7 @@ impl<D: Desk> Engine<D> {
         let takes = self.memory.takes_input() || self.tunnel_on(carrier).is_none();
         if !takes {
             mark::hit(Mark::InputDenied);
-            self.deaf = true;
+            self.hearing = Hearing::Deaf;
         }
         self.excuse(now, carrier);
         if let Some(carrier) = self.carriers.get_mut(carrier) {
@@ -167,8 +167,7 @@ impl<D: Desk> Engine<D> {
         let Some(carrier) = self.carriers.get_mut(id) else {
             return;
         };
-        let until = if self.deaf { now } else { self.hears_at };
-        let unread = carrier.excuse(until);
+        let unread = carrier.excuse(self.hearing.unread_until(now));
         if unread > Duration::ZERO
             && let Some(tunnel) = carrier.tunnel()
         {
@@ -178,9 +177,8 @@ impl<D: Desk> Engine<D> {
 
     /// Tells, once, that carriers are to be read again.
     pub(super) fn tell_input(&mut self, now: Instant) {
-        if self.deaf && self.memory.takes_input() {
-            self.deaf = false;
-            self.hears_at = now;
+        if self.hearing.is_deaf() && self.memory.takes_input() {
+            self.hearing = Hearing::Since(now);
             self.agenda.events.push_back(Event::TakesInput);
         }
     }
@@ -218,16 +216,13 @@ impl<D: Desk> Engine<D> {
     /// most first, and of each the largest, from 80 % on until that level is left, and of a user beyond its
     /// share until it is not. Some are looked at in a turn, and the rest soon after.
     fn relieve(&mut self, now: Instant) {
-        if !self.relieving {
-            self.memory.begin_round();
-        }
         for _ in 0..VISITS_MAX {
             let id = match self.memory.look() {
                 Look::At(id) => id,
                 Look::On => continue,
                 Look::Over if self.memory.look_closer() => continue,
                 Look::Over => {
-                    self.relieving = false;
+                    self.relief = Relief::Idle;
                     return;
                 }
             };
@@ -243,8 +238,7 @@ impl<D: Desk> Engine<D> {
                 self.shed(now, id, if short { Self::OWN } else { Whose::User });
             }
         }
-        self.relieving = true;
-        self.relieve_later(now, RELIEF_GAP);
+        self.relief = Relief::GoesOn(now + RELIEF_GAP);
     }
 
     fn shed(&mut self, now: Instant, id: SessionId, whose: Whose) {

@@ -156,6 +156,12 @@ impl Index {
         self.entry(key).map(Entry::state)
     }
 
+    /// Tells whether this is what is known of an exit, its round trip time as exact as it is kept here.
+    #[must_use]
+    pub fn holds(&self, key: ExitKey, state: ExitState) -> bool {
+        self.state(key) == Some(Entry::new(state).state())
+    }
+
     fn modify(&mut self, now: Instant, key: ExitKey, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.entry_mut(key) {
             change(entry);

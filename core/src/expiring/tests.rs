@@ -60,7 +60,7 @@ fn a_map_of_nothing_takes_nothing() {
     assert_eq!((map.len(), map.next_end()), (0, None));
 }
 
-/// The same map, of which every answer is looked for among all entries.
+/// A map that does what the tested one does, but looks for every answer among all entries.
 #[derive(Default)]
 struct Plain(Vec<(u8, u32, Option<Instant>)>);
 

@@ -9,7 +9,7 @@ pub(super) enum Driver {
     Told,
     /// Something has changed since it looked.
     Untold,
-    /// And the session is in the queue of those it has to look at.
+    /// Something has changed, and the session is in the queue of those it has to look at.
     Called,
 }
 

@@ -33,18 +33,18 @@ impl Due {
         self.stop = None;
     }
 
-    /// Takes the next frame; `grant` is asked for the limit of a CREDIT.
+    /// Takes the next frame; `limit` is asked for that of a CREDIT.
     pub(super) fn next_frame(
         &mut self,
         session: u64,
-        grant: impl FnOnce() -> u64,
+        limit: impl FnOnce() -> u64,
     ) -> Option<Frame> {
         if let Some(reply) = self.reply.take() {
             let reply = *reply;
             return Some(Frame::Reply { session, reply });
         }
         if core::mem::take(&mut self.credit) {
-            let limit = grant();
+            let limit = limit();
             return Some(Frame::Credit { session, limit });
         }
         if let Some(code) = self.stop.take() {

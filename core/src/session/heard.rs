@@ -100,7 +100,7 @@ impl<F: Flow> Session<F> {
     fn receive_close(&mut self, close: wire::Close, deadline: Instant) -> Result<(), Code> {
         self.hear()?;
         // Whether bytes are dropped is nothing to guess.
-        let mode = match wire::close::Mode::try_from(close.mode) {
+        let mut mode = match wire::close::Mode::try_from(close.mode) {
             Ok(wire::close::Mode::Drain) => CloseMode::Flush,
             Ok(wire::close::Mode::Abort) => CloseMode::Abort,
             Err(_) => return Err(Code::Protocol),
@@ -109,6 +109,8 @@ impl<F: Flow> Session<F> {
         if self.is_dialling() {
             // Every CREATE is answered exactly once, also when nobody waits any more.
             self.answer_failure(Code::Cancelled);
+            // No socket will ever take what came before it.
+            mode = CloseMode::Abort;
         }
         // The peer has closed; a CLOSE of ours would only be dropped.
         self.due.close = None;
@@ -168,7 +170,7 @@ impl<F: Flow> Session<F> {
         self.charge.progress = Progress::since(now);
         let recv = &mut self.body.recv;
         recv.window = window;
-        // The early window was granted already.
+        // The early window may be used already.
         recv.limit = recv.limit.max(recv.released + window);
         reply.upload_limit = recv.limit;
         self.due.reply = Some(Box::new(reply));
@@ -183,7 +185,7 @@ impl<F: Flow> Session<F> {
     pub(crate) fn next_control(&mut self) -> Option<Frame> {
         let number = self.number()?;
         let recv = &mut self.body.recv;
-        self.due.next_frame(number, || recv.grant())
+        self.due.next_frame(number, || recv.raise_limit())
     }
 
     /// Makes the CREATE that has its turn.

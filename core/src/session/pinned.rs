@@ -150,7 +150,7 @@ impl<F: Flow> Session<F> {
         (self.charge.grown > 0).then(|| self.moved_at + REST_AFTER)
     }
 
-    /// Gives the growth of the window back to the pool. What was granted stays granted.
+    /// Gives the growth of the window back to the pool. A limit once told stays.
     pub(crate) fn rest(&mut self, config: &Config, memory: &mut Memory) {
         mark::hit(Mark::GrowthRested);
         let recv = &mut self.body.recv;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// What the peer did wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RecvError {
-    /// More bytes than granted.
+    /// Bytes beyond the limit.
     OverCredit,
     /// Bytes after the end, or an end that does not match.
     AfterEnd,
@@ -20,7 +20,7 @@ pub(super) struct RecvHalf {
     pub(super) queue: ByteQueue,
     /// Bytes received so far.
     pub(super) offset: u64,
-    /// Offset granted to the peer.
+    /// Offset that the peer may send up to.
     pub(super) limit: u64,
     /// Bytes that left for the socket, or were discarded.
     pub(super) released: u64,
@@ -121,7 +121,7 @@ impl RecvHalf {
     }
 
     /// Returns the limit that a CREDIT sent now would carry. A window shrunk under memory pressure
-    /// never takes back what was granted.
+    /// never takes a limit back.
     pub(super) const fn target_limit(&self) -> u64 {
         let target = self.released.saturating_add(self.window);
         if target > self.limit {
@@ -132,7 +132,7 @@ impl RecvHalf {
     }
 
     /// Takes the limit that a CREDIT carries which is sent now.
-    pub(super) const fn grant(&mut self) -> u64 {
+    pub(super) const fn raise_limit(&mut self) -> u64 {
         self.limit = self.target_limit();
         self.limit
     }

@@ -20,7 +20,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// May send up to `send_limit`, and grants the peer as much as `recv_limit`.
+    /// May send up to `send_limit`, and lets the peer send up to `recv_limit`.
     pub(super) fn new(now: Instant, send_limit: u64, recv_limit: u64, window: u64) -> Self {
         Self {
             send: SendHalf::new(send_limit),
@@ -77,10 +77,10 @@ impl Streams {
     /// Counts again; for audits.
     pub(super) fn audit(&self, window_max: u64) -> Result<(), &'static str> {
         let (send, recv) = (&self.send, &self.recv);
-        let granted = recv.released.max(recv.offset) + window_max.max(recv.window);
+        let allowed = recv.released.max(recv.offset) + window_max.max(recv.window);
         for (holds, what) in [
             (send.offset <= send.limit, "I3: sent beyond its credit"),
-            (recv.offset <= recv.limit, "I3: received beyond the grant"),
+            (recv.offset <= recv.limit, "I3: received beyond its limit"),
             (
                 recv.released <= recv.offset,
                 "I3: released what it never got",
@@ -89,7 +89,7 @@ impl Streams {
                 recv.offset.wrapping_sub(recv.released) == recv.queue.len() as u64,
                 "I3: bytes are waiting or released",
             ),
-            (recv.limit <= granted, "I4: granted more than its window"),
+            (recv.limit <= allowed, "I4: a limit beyond its window"),
             (
                 send.queue.is_consistent() && recv.queue.is_consistent(),
                 "I4: queues",

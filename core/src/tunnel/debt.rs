@@ -26,7 +26,7 @@ impl Debt {
     }
 
     /// Forgets what is acknowledged.
-    pub(super) fn settle(&mut self, acknowledged: u64) {
+    pub(super) fn acknowledge(&mut self, acknowledged: u64) {
         self.0.take_if(|owed| owed.number <= acknowledged);
     }
 
@@ -38,8 +38,8 @@ impl Debt {
         self.due_at(config).is_some_and(|at| at <= now)
     }
 
-    /// Waits until then, which is later.
-    pub(super) fn put_off(&mut self, until: Instant, config: &Config) {
+    /// Waits until then instead, which is later.
+    pub(super) fn put_off_until(&mut self, until: Instant, config: &Config) {
         if let Some(owed) = &mut self.0 {
             owed.since = owed.since + until.since(owed.since + config.ack_within());
         }

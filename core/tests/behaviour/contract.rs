@@ -1,6 +1,6 @@
 //! Any order of calls is legal, and a stale id names nothing.
 
-use crate::common::{World, config, millis, secs};
+use crate::common::{Rig, config, millis, secs};
 use bytes::Bytes;
 use titan_core::endpoint::{Batch, CloseMode, Dialled};
 use titan_core::time::Duration;
@@ -8,18 +8,18 @@ use titan_proto::Code;
 
 #[test]
 fn stale_ids_are_harmless() {
-    let mut world = World::new(config(), 1);
-    let (pop, edge) = world.connect();
-    let carrier = world.links[world.link(0)].pop.unwrap();
-    let tunnel = world.pop.nodes()[0].tunnel;
-    world.pop.close(world.now, pop, Code::Ok, CloseMode::Abort);
-    world.run();
-    let core = &mut world.edges[0].core;
-    core.close(world.now, edge, Code::Ok, CloseMode::Abort);
-    world.unplug(0);
-    world.wait(secs(31));
-    let now = world.now;
-    let core = &mut world.pop;
+    let mut rig = Rig::new(config(), 1);
+    let (pop, edge) = rig.connect();
+    let carrier = rig.links[rig.link(0)].pop.unwrap();
+    let tunnel = rig.pop.nodes()[0].tunnel;
+    rig.pop.close(rig.now, pop, Code::Ok, CloseMode::Abort);
+    rig.run();
+    let core = &mut rig.edges[0].core;
+    core.close(rig.now, edge, Code::Ok, CloseMode::Abort);
+    rig.unplug(0);
+    rig.wait(secs(31));
+    let now = rig.now;
+    let core = &mut rig.pop;
     assert_eq!(core.status(now, pop), None);
     core.write(now, pop, Bytes::from_static(b"x"));
     core.finish(now, pop);
@@ -39,29 +39,29 @@ fn stale_ids_are_harmless() {
     let mut batch = Batch::new(100);
     core.poll_transmit(now, carrier, &mut batch);
     assert!(batch.is_empty());
-    let core = &mut world.edges[0].core;
+    let core = &mut rig.edges[0].core;
     core.dialled(now, edge, Ok(Dialled::default()));
     core.dialled(now, edge, Err(Code::Refused));
     assert_eq!(core.dial_request(edge), None);
-    world.run();
-    assert_eq!(world.pop.usage().sessions, 0);
+    rig.run();
+    assert_eq!(rig.pop.usage().sessions, 0);
 }
 
 #[test]
 fn a_driver_may_release_more_than_is_left() {
-    let mut world = World::new(config(), 1);
-    let (pop, edge) = world.connect();
-    world.send_down(0, edge, b"bytes");
-    world.pop.release(world.now, pop, 6);
-    world.run();
-    assert_eq!(world.pop.status(world.now, pop).unwrap().readable, 0);
-    world.send_down(0, edge, b"more");
-    assert_eq!(world.read_down(pop), b"more");
+    let mut rig = Rig::new(config(), 1);
+    let (pop, edge) = rig.connect();
+    rig.send_down(0, edge, b"bytes");
+    rig.pop.release(rig.now, pop, 6);
+    rig.run();
+    assert_eq!(rig.pop.status(rig.now, pop).unwrap().readable, 0);
+    rig.send_down(0, edge, b"more");
+    assert_eq!(rig.read_down(pop), b"more");
 }
 
 #[test]
 fn every_pair_of_commands_in_every_phase_is_legal() {
-    type Command = fn(&mut World, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
+    type Command = fn(&mut Rig, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
     let commands: [Command; 14] = [
         |w, pop, _| w.pop.write(w.now, pop, Bytes::from_static(b"up")),
         |w, pop, _| w.pop.finish(w.now, pop),
@@ -96,18 +96,18 @@ fn every_pair_of_commands_in_every_phase_is_legal() {
         for second in commands {
             for third in commands {
                 for between in [false, true] {
-                    let mut world = World::new(base.clone(), 1);
-                    let pop = world.open();
-                    let edge = world.edges[0].opened[0];
+                    let mut rig = Rig::new(base.clone(), 1);
+                    let pop = rig.open();
+                    let edge = rig.edges[0].opened[0];
                     for command in [first, second, third] {
-                        command(&mut world, pop, edge);
+                        command(&mut rig, pop, edge);
                         if between {
-                            world.run();
+                            rig.run();
                         }
                     }
-                    world.run();
-                    assert_eq!(world.pop.counters().faults, 0);
-                    assert_eq!(world.edges[0].core.counters().faults, 0);
+                    rig.run();
+                    assert_eq!(rig.pop.counters().faults, 0);
+                    assert_eq!(rig.edges[0].core.counters().faults, 0);
                 }
             }
         }
@@ -118,25 +118,25 @@ fn every_pair_of_commands_in_every_phase_is_legal() {
 fn every_session_ends_when_its_drivers_let_go() {
     for first in [CloseMode::Abort, CloseMode::Flush] {
         for second in [CloseMode::Abort, CloseMode::Flush] {
-            let mut world = World::new(config(), 1);
-            let (pop, edge) = world.connect();
-            world.send_up(pop, &vec![1; 300 << 10]);
-            world.send_down(0, edge, &vec![2; 300 << 10]);
-            world.pop.close(world.now, pop, Code::Reset, first);
-            let core = &mut world.edges[0].core;
-            core.close(world.now, edge, Code::Reset, second);
-            world.wait(secs(61));
-            assert_eq!(world.pop.usage().sessions, 0);
-            assert_eq!(world.edges[0].core.usage().sessions, 0);
-            assert_eq!(world.pop.usage().session_bytes, 0);
-            assert_eq!(world.pop.usage().resend_bytes, 0);
+            let mut rig = Rig::new(config(), 1);
+            let (pop, edge) = rig.connect();
+            rig.send_up(pop, &vec![1; 300 << 10]);
+            rig.send_down(0, edge, &vec![2; 300 << 10]);
+            rig.pop.close(rig.now, pop, Code::Reset, first);
+            let core = &mut rig.edges[0].core;
+            core.close(rig.now, edge, Code::Reset, second);
+            rig.wait(secs(61));
+            assert_eq!(rig.pop.usage().sessions, 0);
+            assert_eq!(rig.edges[0].core.usage().sessions, 0);
+            assert_eq!(rig.pop.usage().session_bytes, 0);
+            assert_eq!(rig.pop.usage().resend_bytes, 0);
         }
     }
 }
 
 #[test]
 fn drivers_are_woken_for_whatever_changed() {
-    type Change = fn(&mut World, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
+    type Change = fn(&mut Rig, titan_core::endpoint::SessionId, titan_core::endpoint::SessionId);
     let changes: [Change; 7] = [
         |w, _, edge| w.send_down(0, edge, b"bytes"),
         |w, _, edge| w.edges[0].core.finish(w.now, edge),
@@ -165,32 +165,29 @@ fn drivers_are_woken_for_whatever_changed() {
         },
     ];
     for (number, change) in changes.into_iter().enumerate() {
-        let mut world = World::new(
+        let mut rig = Rig::new(
             titan_core::endpoint::Config {
                 send_queue_max: 10_000,
                 ..config()
             },
             1,
         );
-        let (pop, edge) = world.connect();
-        assert_eq!(world.woken.last(), Some(&pop), "the reply");
-        world.woken.clear();
-        change(&mut world, pop, edge);
-        world.run();
-        assert_eq!(world.woken, [pop], "change {number}");
+        let (pop, edge) = rig.connect();
+        assert_eq!(rig.woken.last(), Some(&pop), "the reply");
+        rig.woken.clear();
+        change(&mut rig, pop, edge);
+        rig.run();
+        assert_eq!(rig.woken, [pop], "change {number}");
     }
 }
 
 #[test]
 fn an_uplink_that_is_not_connecting_ignores_connections() {
-    let mut world = World::new(config(), 1);
-    let uplink = world.edges[0].uplink;
-    let core = &mut world.edges[0].core;
-    assert_eq!(
-        core.handle_connected(world.now, uplink, [0; 16], true),
-        None
-    );
-    core.handle_connect_failed(world.now, uplink, Duration::ZERO);
+    let mut rig = Rig::new(config(), 1);
+    let uplink = rig.edges[0].uplink;
+    let core = &mut rig.edges[0].core;
+    assert_eq!(core.handle_connected(rig.now, uplink, [0; 16], true), None);
+    core.handle_connect_failed(rig.now, uplink, Duration::ZERO);
     assert!(core.is_attached(uplink));
-    world.wait(millis(1));
+    rig.wait(millis(1));
 }

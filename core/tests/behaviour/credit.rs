@@ -1,6 +1,6 @@
 //! Credit, windows and their growth.
 
-use crate::common::{Way::ToEdge, Way::ToPop, World, config, millis, secs};
+use crate::common::{Rig, Way::ToEdge, Way::ToPop, config, millis, secs};
 use titan_core::endpoint::{CloseMode, Config};
 use titan_proto::{Code, Frame, wire};
 
@@ -15,145 +15,129 @@ fn narrow() -> Config {
 #[test]
 fn exactly_the_granted_bytes_are_taken() {
     for (len, outcome) in [(1000, None), (1001, Some(Code::CreditExceeded))] {
-        let mut world = World::new(narrow(), 1);
-        world.connect();
-        let link = world.link(0);
+        let mut rig = Rig::new(narrow(), 1);
+        rig.connect();
+        let link = rig.link(0);
         let data = bytes::Bytes::from(vec![1; len]);
-        world.inject(link, ToPop, Frame::Data { session: 1, data });
-        assert_eq!(world.tunnel_gone(), outcome, "{len}");
+        rig.inject(link, ToPop, Frame::Data { session: 1, data });
+        assert_eq!(rig.tunnel_gone(), outcome, "{len}");
     }
 }
 
 #[test]
 fn exactly_the_early_window_is_taken_by_an_edge() {
     for (len, faults) in [(1000, 0), (1001, 1)] {
-        let mut world = World::new(narrow(), 1);
-        world.open();
-        let link = world.link(0);
+        let mut rig = Rig::new(narrow(), 1);
+        rig.open();
+        let link = rig.link(0);
         let data = bytes::Bytes::from(vec![1; len]);
-        world.inject(link, ToEdge, Frame::Data { session: 1, data });
-        assert_eq!(world.edges[0].core.counters().faults, faults, "{len}");
+        rig.inject(link, ToEdge, Frame::Data { session: 1, data });
+        assert_eq!(rig.edges[0].core.counters().faults, faults, "{len}");
     }
 }
 
 #[test]
 fn a_sender_stops_at_its_credit_and_goes_on_when_bytes_left() {
-    let mut world = World::new(narrow(), 1);
-    let (pop, edge) = world.connect();
-    world.send_down(0, edge, &[1; 2500]);
-    assert_eq!(world.data(ToPop).len(), 1000);
-    world.pop.release(world.now, pop, 249);
-    world.run();
-    assert_eq!(world.data(ToPop).len(), 1000, "too little for a frame");
-    world.pop.release(world.now, pop, 1);
-    world.run();
-    assert_eq!(world.data(ToPop).len(), 1250);
-    world.read_down(pop);
-    world.read_down(pop);
-    assert_eq!(world.data(ToPop).len(), 2500);
+    let mut rig = Rig::new(narrow(), 1);
+    let (pop, edge) = rig.connect();
+    rig.send_down(0, edge, &[1; 2500]);
+    assert_eq!(rig.data(ToPop).len(), 1000);
+    rig.pop.release(rig.now, pop, 249);
+    rig.run();
+    assert_eq!(rig.data(ToPop).len(), 1000, "too little for a frame");
+    rig.pop.release(rig.now, pop, 1);
+    rig.run();
+    assert_eq!(rig.data(ToPop).len(), 1250);
+    rig.read_down(pop);
+    rig.read_down(pop);
+    assert_eq!(rig.data(ToPop).len(), 2500);
 }
 
 #[test]
 fn an_older_credit_takes_nothing_back() {
-    let mut world = World::new(narrow(), 1);
-    let (_, edge) = world.connect();
-    let link = world.link(0);
+    let mut rig = Rig::new(narrow(), 1);
+    let (_, edge) = rig.connect();
+    let link = rig.link(0);
     for limit in [0, 999, 1, u64::MAX, 5] {
-        world.inject(link, ToEdge, Frame::Credit { session: 1, limit });
+        rig.inject(link, ToEdge, Frame::Credit { session: 1, limit });
     }
-    assert_eq!(world.edges[0].core.counters().faults, 0);
-    let room = world.edges[0]
-        .core
-        .status(world.now, edge)
-        .unwrap()
-        .send_room;
-    assert_eq!(room, world.config.send_queue_max);
+    assert_eq!(rig.edges[0].core.counters().faults, 0);
+    let room = rig.edges[0].core.status(rig.now, edge).unwrap().send_room;
+    assert_eq!(room, rig.config.send_queue_max);
 }
 
 #[test]
 fn endless_credit_in_create_and_reply_is_harmless() {
-    let mut world = World::new(narrow(), 1);
-    world.rewrite = Some(Box::new(|_, frame| match frame {
+    let mut rig = Rig::new(narrow(), 1);
+    rig.rewrite = Some(Box::new(|_, frame| match frame {
         Frame::Create { create, .. } => create.download_limit = u64::MAX,
         Frame::Reply { reply, .. } => reply.upload_limit = u64::MAX,
         _ => {}
     }));
-    let (pop, edge) = world.connect();
-    let queue = world.config.send_queue_max;
-    assert_eq!(world.pop.status(world.now, pop).unwrap().send_room, queue);
+    let (pop, edge) = rig.connect();
+    let queue = rig.config.send_queue_max;
+    assert_eq!(rig.pop.status(rig.now, pop).unwrap().send_room, queue);
     assert_eq!(
-        world.edges[0]
-            .core
-            .status(world.now, edge)
-            .unwrap()
-            .send_room,
+        rig.edges[0].core.status(rig.now, edge).unwrap().send_room,
         queue
     );
 }
 
 #[test]
 fn a_driver_without_room_is_woken_when_there_is_some() {
-    let mut world = World::new(narrow(), 1);
-    let (pop, edge) = world.connect();
-    world.send_down(0, edge, &[1; 1000]);
+    let mut rig = Rig::new(narrow(), 1);
+    let (pop, edge) = rig.connect();
+    rig.send_down(0, edge, &[1; 1000]);
     assert_eq!(
-        world.edges[0]
-            .core
-            .status(world.now, edge)
-            .unwrap()
-            .send_room,
+        rig.edges[0].core.status(rig.now, edge).unwrap().send_room,
         0
     );
-    while world.edges[0].core.poll_woken().is_some() {}
-    world.pop.release(world.now, pop, 1000);
+    while rig.edges[0].core.poll_woken().is_some() {}
+    rig.pop.release(rig.now, pop, 1000);
     let mut batch = titan_core::endpoint::Batch::new(64 << 10);
-    let link = world.link(0);
-    let (at_pop, at_edge) = (world.links[link].pop, world.links[link].at_edge);
-    let now = world.now;
-    world.pop.poll_transmit(now, at_pop.unwrap(), &mut batch);
+    let link = rig.link(0);
+    let (at_pop, at_edge) = (rig.links[link].pop, rig.links[link].at_edge);
+    let now = rig.now;
+    rig.pop.poll_transmit(now, at_pop.unwrap(), &mut batch);
     for item in batch.drain() {
         if let titan_core::endpoint::Item::Frame(frame) = item {
             let message = crate::common::message(frame.kind, frame.session, &frame.payload);
-            world.edges[0]
+            rig.edges[0]
                 .core
                 .handle_message(now, at_edge.unwrap(), &message);
         }
     }
-    assert_eq!(world.edges[0].core.poll_woken(), Some(edge));
-    world.run();
+    assert_eq!(rig.edges[0].core.poll_woken(), Some(edge));
+    rig.run();
 }
 
 /// The client takes `windows` windows, each `pace` after it was sent.
-fn windows_after(config: Config, windows: u32, pace: titan_core::time::Duration) -> (World, u64) {
-    let mut world = World::new(config, 1);
-    let (pop, edge) = world.connect();
+fn windows_after(config: Config, windows: u32, pace: titan_core::time::Duration) -> (Rig, u64) {
+    let mut rig = Rig::new(config, 1);
+    let (pop, edge) = rig.connect();
     for _ in 0..windows {
-        world.wait(pace);
+        rig.wait(pace);
         for _ in 0..20 {
-            let room = world.edges[0]
-                .core
-                .status(world.now, edge)
-                .unwrap()
-                .send_room;
+            let room = rig.edges[0].core.status(rig.now, edge).unwrap().send_room;
             if room == 0 {
                 break;
             }
             // Everything is taken within the turn: the client is no brake.
             let bytes = bytes::Bytes::from(vec![1; room]);
-            world.edges[0].core.write(world.now, edge, bytes);
-            world.take_in_turn(pop);
+            rig.edges[0].core.write(rig.now, edge, bytes);
+            rig.take_in_turn(pop);
             // CREDIT waits: the window has to be used up first.
         }
-        world.run();
+        rig.run();
     }
-    let growth = world.pop.usage().growth_bytes;
-    (world, growth)
+    let growth = rig.pop.usage().growth_bytes;
+    (rig, growth)
 }
 
 #[test]
 fn a_window_that_is_used_up_at_once_doubles() {
-    let (world, growth) = windows_after(config(), 2, millis(1));
-    assert!(growth >= world.config.window_base, "{growth}");
+    let (rig, growth) = windows_after(config(), 2, millis(1));
+    assert!(growth >= rig.config.window_base, "{growth}");
 }
 
 #[test]
@@ -164,19 +148,15 @@ fn a_window_that_lasts_longer_than_two_round_trips_stays() {
 
 #[test]
 fn a_window_stays_when_the_far_socket_is_the_brake() {
-    let mut world = World::new(config(), 1);
-    let (pop, edge) = world.connect();
+    let mut rig = Rig::new(config(), 1);
+    let (pop, edge) = rig.connect();
     for _ in 0..8 {
-        let room = world.edges[0]
-            .core
-            .status(world.now, edge)
-            .unwrap()
-            .send_room;
-        // The world settles before the client reads: something always waits.
-        world.send_down(0, edge, &vec![1; room]);
-        world.read_down(pop);
+        let room = rig.edges[0].core.status(rig.now, edge).unwrap().send_room;
+        // The rig settles before the client reads: something always waits.
+        rig.send_down(0, edge, &vec![1; room]);
+        rig.read_down(pop);
     }
-    assert_eq!(world.pop.usage().growth_bytes, 0);
+    assert_eq!(rig.pop.usage().growth_bytes, 0);
 }
 
 #[test]
@@ -185,49 +165,49 @@ fn growth_ends_at_the_largest_window_and_at_the_pool() {
         window_max: 512 << 10,
         ..config()
     };
-    let (world, growth) = windows_after(limit, 10, millis(1));
-    assert_eq!(growth, world.config.window_max - world.config.window_base);
+    let (rig, growth) = windows_after(limit, 10, millis(1));
+    assert_eq!(growth, rig.config.window_max - rig.config.window_base);
     let poor = Config {
         memory_budget: 4 << 20,
         ..config()
     };
-    let (world, growth) = windows_after(poor, 20, millis(1));
-    assert!(growth > 0 && growth <= world.config.memory_budget / 4);
+    let (rig, growth) = windows_after(poor, 20, millis(1));
+    assert!(growth > 0 && growth <= rig.config.memory_budget / 4);
 }
 
 #[test]
 fn growth_returns_to_the_pool_when_the_session_ends() {
-    let (mut world, growth) = windows_after(config(), 3, millis(1));
+    let (mut rig, growth) = windows_after(config(), 3, millis(1));
     assert!(growth > 0);
-    let id = world.pop_sessions[0];
-    world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
-    assert_eq!(world.pop.usage().growth_bytes, growth, "CLOSE is due");
-    world.run();
-    assert_eq!(world.pop.usage().growth_bytes, 0);
+    let id = rig.pop_sessions[0];
+    rig.pop.close(rig.now, id, Code::Ok, CloseMode::Abort);
+    assert_eq!(rig.pop.usage().growth_bytes, growth, "CLOSE is due");
+    rig.run();
+    assert_eq!(rig.pop.usage().growth_bytes, 0);
 }
 
 #[test]
 fn growth_returns_to_the_pool_when_the_session_rests() {
-    let (mut world, growth) = windows_after(config(), 3, millis(1));
+    let (mut rig, growth) = windows_after(config(), 3, millis(1));
     assert!(growth > 0);
-    world.wait(secs(30) - millis(1));
-    assert_eq!(world.pop.usage().growth_bytes, growth);
-    world.wait(millis(1));
-    assert_eq!(world.pop.usage().growth_bytes, 0);
-    assert_eq!(world.ended(world.pop_sessions[0]), None);
+    rig.wait(secs(30) - millis(1));
+    assert_eq!(rig.pop.usage().growth_bytes, growth);
+    rig.wait(millis(1));
+    assert_eq!(rig.pop.usage().growth_bytes, 0);
+    assert_eq!(rig.ended(rig.pop_sessions[0]), None);
 }
 
 #[test]
 fn a_reply_with_less_than_the_early_window_takes_nothing_back() {
-    let mut world = World::new(narrow(), 1);
-    world.rewrite = Some(Box::new(|_, frame| {
+    let mut rig = Rig::new(narrow(), 1);
+    rig.rewrite = Some(Box::new(|_, frame| {
         if let Frame::Reply { reply, .. } = frame {
             reply.upload_limit = 0;
         }
     }));
-    let id = world.open();
-    world.send_up(id, &[1; 600]);
-    world.answer(Ok(()));
-    assert_eq!(world.pop.status(world.now, id).unwrap().send_room, 400);
-    let _: wire::Reply = world.pop.reply(id).unwrap().clone();
+    let id = rig.open();
+    rig.send_up(id, &[1; 600]);
+    rig.answer(Ok(()));
+    assert_eq!(rig.pop.status(rig.now, id).unwrap().send_room, 400);
+    let _: wire::Reply = rig.pop.reply(id).unwrap().clone();
 }

@@ -1,12 +1,12 @@
 //! Who sends next on a common carrier.
 
-use crate::common::{Way::ToEdge, World, config, demand};
+use crate::common::{Rig, Way::ToEdge, config, demand};
 use std::collections::BTreeMap;
 use titan_core::endpoint::{Config, Open, SessionId};
 use titan_proto::Frame;
 
 /// Opens sessions of users 1 and 2 and connects them all.
-fn crowd(world: &mut World, users: &[(u32, usize, u32)]) -> Vec<(u32, SessionId)> {
+fn crowd(rig: &mut Rig, users: &[(u32, usize, u32)]) -> Vec<(u32, SessionId)> {
     let mut ids = Vec::new();
     for &(group, count, weight) in users {
         for _ in 0..count {
@@ -15,30 +15,30 @@ fn crowd(world: &mut World, users: &[(u32, usize, u32)]) -> Vec<(u32, SessionId)
                 weight,
                 ..demand()
             };
-            ids.push((group, world.connect_with(open).0));
+            ids.push((group, rig.connect_with(open).0));
         }
     }
     ids
 }
 
 /// Fills all send queues, then lets the carrier take `bytes`.
-fn share(world: &mut World, ids: &[(u32, SessionId)], bytes: usize) -> BTreeMap<u32, usize> {
-    let link = world.link(0);
-    let carrier = world.links[link].pop.unwrap();
+fn share(rig: &mut Rig, ids: &[(u32, SessionId)], bytes: usize) -> BTreeMap<u32, usize> {
+    let link = rig.link(0);
+    let carrier = rig.links[link].pop.unwrap();
     let mut number_group = BTreeMap::new();
-    for seen in &world.wire {
+    for seen in &rig.wire {
         if let Frame::Create { session, create } = &seen.frame {
             number_group.insert(*session, create.group);
         }
     }
     for &(_, id) in ids {
         let bytes = bytes::Bytes::from(vec![1; 256 << 10]);
-        world.pop.write(world.now, id, bytes);
+        rig.pop.write(rig.now, id, bytes);
     }
     let mut sent = BTreeMap::new();
     let mut batch = titan_core::endpoint::Batch::new(64 << 10);
     while sent.values().sum::<usize>() < bytes {
-        world.pop.poll_transmit(world.now, carrier, &mut batch);
+        rig.pop.poll_transmit(rig.now, carrier, &mut batch);
         for item in batch.drain() {
             if let titan_core::endpoint::Item::Frame(frame) = item
                 && frame.kind == 3
@@ -53,7 +53,7 @@ fn share(world: &mut World, ids: &[(u32, SessionId)], bytes: usize) -> BTreeMap<
 #[test]
 fn a_user_with_a_hundred_sessions_gets_no_more_than_one_with_one() {
     for data_max in [1 << 10, 60 << 10, 64 << 10] {
-        let mut world = World::new(
+        let mut rig = Rig::new(
             Config {
                 data_max,
                 resend_max: 64 << 20,
@@ -61,8 +61,8 @@ fn a_user_with_a_hundred_sessions_gets_no_more_than_one_with_one() {
             },
             1,
         );
-        let ids = crowd(&mut world, &[(1, 100, 1), (2, 1, 1)]);
-        let sent = share(&mut world, &ids, 400 << 10);
+        let ids = crowd(&mut rig, &[(1, 100, 1), (2, 1, 1)]);
+        let sent = share(&mut rig, &ids, 400 << 10);
         let difference = sent[&1].abs_diff(sent[&2]);
         assert!(difference <= 128 << 10, "{data_max}: {sent:?}");
     }
@@ -70,7 +70,7 @@ fn a_user_with_a_hundred_sessions_gets_no_more_than_one_with_one() {
 
 #[test]
 fn any_weight_is_taken_as_one_to_sixteen() {
-    let mut world = World::new(
+    let mut rig = Rig::new(
         Config {
             resend_max: 64 << 20,
             data_max: 16 << 10,
@@ -78,31 +78,31 @@ fn any_weight_is_taken_as_one_to_sixteen() {
         },
         1,
     );
-    let ids = crowd(&mut world, &[(1, 40, u32::MAX), (2, 1, 0)]);
-    let sent = share(&mut world, &ids, 2176 << 10);
+    let ids = crowd(&mut rig, &[(1, 40, u32::MAX), (2, 1, 0)]);
+    let sent = share(&mut rig, &ids, 2176 << 10);
     assert!(sent[&1] > 12 * sent[&2], "{sent:?}");
     assert!(sent[&2] >= 64 << 10, "{sent:?}");
 }
 
 #[test]
 fn opening_sessions_costs_a_user_its_turn() {
-    let mut world = World::new(
+    let mut rig = Rig::new(
         Config {
             resend_max: 64 << 20,
             ..config()
         },
         1,
     );
-    let ids = crowd(&mut world, &[(2, 1, 1)]);
-    let link = world.link(0);
-    let carrier = world.links[link].pop.unwrap();
+    let ids = crowd(&mut rig, &[(2, 1, 1)]);
+    let link = rig.link(0);
+    let carrier = rig.links[link].pop.unwrap();
     for _ in 0..50 {
-        world.pop.open(world.now, demand()).unwrap();
+        rig.pop.open(rig.now, demand()).unwrap();
     }
     let bytes = bytes::Bytes::from(vec![1; 256 << 10]);
-    world.pop.write(world.now, ids[0].1, bytes);
+    rig.pop.write(rig.now, ids[0].1, bytes);
     let mut batch = titan_core::endpoint::Batch::new(200 << 10);
-    world.pop.poll_transmit(world.now, carrier, &mut batch);
+    rig.pop.poll_transmit(rig.now, carrier, &mut batch);
     let mut creates = 0;
     for item in batch.drain() {
         if let titan_core::endpoint::Item::Frame(frame) = item {
@@ -113,37 +113,37 @@ fn opening_sessions_costs_a_user_its_turn() {
         (1..=6).contains(&creates),
         "{creates} before 200 KiB of data"
     );
-    world.run();
-    let rest = world.count(|f| matches!(f, Frame::Create { .. }));
+    rig.run();
+    let rest = rig.count(|f| matches!(f, Frame::Create { .. }));
     assert_eq!(rest + creates, 51);
-    assert_eq!(world.data(ToEdge).len(), 0, "taken by the batch above");
+    assert_eq!(rig.data(ToEdge).len(), 0, "taken by the batch above");
 }
 
 #[test]
 fn control_frames_overtake_data() {
-    let mut world = World::new(config(), 1);
-    let ids = crowd(&mut world, &[(1, 2, 1)]);
-    let link = world.link(0);
-    let carrier = world.links[link].pop.unwrap();
+    let mut rig = Rig::new(config(), 1);
+    let ids = crowd(&mut rig, &[(1, 2, 1)]);
+    let link = rig.link(0);
+    let carrier = rig.links[link].pop.unwrap();
     let bytes = bytes::Bytes::from(vec![1; 256 << 10]);
-    world.pop.write(world.now, ids[0].1, bytes);
+    rig.pop.write(rig.now, ids[0].1, bytes);
     let abort = titan_core::endpoint::CloseMode::Abort;
     let code = titan_proto::Code::Kicked;
-    world.pop.close(world.now, ids[1].1, code, abort);
+    rig.pop.close(rig.now, ids[1].1, code, abort);
     let mut batch = titan_core::endpoint::Batch::new(1);
-    world.pop.poll_transmit(world.now, carrier, &mut batch);
+    rig.pop.poll_transmit(rig.now, carrier, &mut batch);
     let first = batch.drain().next();
     assert!(matches!(first, Some(titan_core::endpoint::Item::Frame(frame)) if frame.kind == 4));
 }
 
 #[test]
 fn a_session_that_stalls_delays_no_other() {
-    let mut world = World::new(config(), 1);
-    let (stalled, _) = world.connect();
-    let (lively, at_edge) = world.connect();
-    world.send_up(stalled, &vec![1; 600 << 10]);
+    let mut rig = Rig::new(config(), 1);
+    let (stalled, _) = rig.connect();
+    let (lively, at_edge) = rig.connect();
+    rig.send_up(stalled, &vec![1; 600 << 10]);
     for _ in 0..20 {
-        world.send_up(lively, &[2; 50_000]);
-        assert_eq!(world.read_up(0, at_edge).len(), 50_000);
+        rig.send_up(lively, &[2; 50_000]);
+        assert_eq!(rig.read_up(0, at_edge).len(), 50_000);
     }
 }

@@ -1,8 +1,9 @@
 //! Any HELLO at all is either answered or turned away, by rules that can be told from it alone.
 
 use crate::common::{
+    Rig,
     Way::{self, ToEdge, ToPop},
-    World, config, hello, secs, welcome,
+    config, hello, secs, welcome,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -132,8 +133,8 @@ fn verdict_of_edge(hello: &wire::Hello) -> Result<(), Code> {
 }
 
 /// Returns the frames that went one way over a carrier.
-fn frames(world: &World, link: usize, way: Way) -> Vec<Frame> {
-    let seen = world
+fn frames(rig: &Rig, link: usize, way: Way) -> Vec<Frame> {
+    let seen = rig
         .wire
         .iter()
         .filter(|seen| (seen.link, seen.way) == (link, way));
@@ -152,10 +153,10 @@ proptest! {
 
     #[test]
     fn a_pop_answers_or_turns_away(hello in hellos(hello(5, 1))) {
-        let mut world = World::new(config(), 0);
-        let link = world.raw_edge("node-0");
-        world.inject(link, ToPop, Frame::Hello(hello.clone()));
-        let sent = frames(&world, link, ToEdge);
+        let mut rig = Rig::new(config(), 0);
+        let link = rig.raw_edge("node-0");
+        rig.inject(link, ToPop, Frame::Hello(hello.clone()));
+        let sent = frames(&rig, link, ToEdge);
         match verdict_of_pop(&hello) {
             Ok(()) => {
                 let [Frame::Hello(answer), ..] = &sent[..] else {
@@ -164,36 +165,36 @@ proptest! {
                 prop_assert_eq!((answer.version, answer.received, answer.next), (limits::VERSION, 0, 1));
                 prop_assert!(answer.tunnel != 0 && answer.resume_key.len() == 32);
                 prop_assert!(limits_fit(answer) && answer.proof.is_empty());
-                prop_assert!(world.links[link].pop.is_some() && world.pop.usage().tunnels == 1);
+                prop_assert!(rig.links[link].pop.is_some() && rig.pop.usage().tunnels == 1);
             }
             Err(code) => {
                 prop_assert!(!sent.iter().any(|frame| matches!(frame, Frame::Hello(_))));
                 prop_assert_eq!(bye(&sent), Some(code));
-                prop_assert!(world.links[link].pop.is_none() && world.pop.usage().tunnels == 0);
+                prop_assert!(rig.links[link].pop.is_none() && rig.pop.usage().tunnels == 0);
             }
         }
-        world.cut(link);
-        world.wait(secs(60));
-        prop_assert_eq!(world.pop.usage(), Usage::default());
+        rig.cut(link);
+        rig.wait(secs(60));
+        prop_assert_eq!(rig.pop.usage(), Usage::default());
     }
 
     #[test]
     fn an_edge_accepts_or_turns_away(hello in hellos(welcome())) {
-        let mut world = World::new(config(), 0);
-        world.add_offline("node-0");
-        let link = world.raw_pop(0);
-        world.inject(link, ToEdge, Frame::Hello(hello.clone()));
-        let sent = frames(&world, link, ToPop);
+        let mut rig = Rig::new(config(), 0);
+        rig.add_offline("node-0");
+        let link = rig.raw_pop(0);
+        rig.inject(link, ToEdge, Frame::Hello(hello.clone()));
+        let sent = frames(&rig, link, ToPop);
         prop_assert!(matches!(sent[0], Frame::Hello(_)), "the edge speaks first");
-        let core = &world.edges[0].core;
+        let core = &rig.edges[0].core;
         match verdict_of_edge(&hello) {
             Ok(()) => {
                 prop_assert_eq!(&sent[1..], &[Frame::Ack { received: 0 }]);
-                prop_assert!(core.is_attached(world.edges[0].uplink));
+                prop_assert!(core.is_attached(rig.edges[0].uplink));
             }
             Err(code) => {
                 prop_assert_eq!(bye(&sent), Some(code));
-                prop_assert!(world.links[link].at_edge.is_none() && core.usage().tunnels == 0);
+                prop_assert!(rig.links[link].at_edge.is_none() && core.usage().tunnels == 0);
             }
         }
     }

@@ -10,6 +10,9 @@ mod contract;
 mod credit;
 mod dialling;
 mod drain;
+#[path = "../../examples/drive.rs"]
+#[expect(dead_code, reason = "its `main` prints what is looked at here")]
+mod drive;
 mod ends;
 mod fairness;
 mod full;
@@ -31,3 +34,14 @@ mod resend;
 mod turns;
 
 use titan_kit::pair as common;
+
+/// The example that documentation leads to does what it says.
+#[test]
+fn the_example_carries_a_question_and_its_answer() {
+    let told = drive::story();
+    let says = |what: &str| told.iter().any(|line| line.contains(what));
+    assert!(says("target reads \"ping\""), "{told:?}");
+    assert!(says("client reads \"pong\""), "{told:?}");
+    assert!(says("session ended: Some(Ok)"), "{told:?}");
+    assert!(says("sessions: 0"), "{told:?}");
+}

@@ -1,6 +1,6 @@
 //! The networks of the edge's host, and where its POPs see it come from.
 
-use crate::common::{Way::ToEdge, World, config, create, demand, encode, millis, secs, welcome};
+use crate::common::{Rig, Way::ToEdge, config, create, demand, encode, millis, secs, welcome};
 use bytes::Bytes;
 use std::net::IpAddr;
 use titan_core::endpoint::{Batch, CarrierId, Edge, EdgeEvent, Event, SessionId, UplinkId};
@@ -15,7 +15,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// Tells an edge that its host has an interface more.
-fn appears(world: &mut World, edge: usize, address: &str, prefix: u8) {
+fn appears(rig: &mut Rig, edge: usize, address: &str, prefix: u8) {
     let interface = InterfaceAddress {
         address: ip(address),
         prefix,
@@ -26,19 +26,19 @@ fn appears(world: &mut World, edge: usize, address: &str, prefix: u8) {
         gateways: vec![ip("9.0.0.1")],
         on_link: vec![(ip("9.1.0.0"), 24)],
     };
-    world.edges[edge].core.handle_own_network(world.now, &own);
+    rig.edges[edge].core.handle_own_network(rig.now, &own);
 }
 
 /// Opens a session to an address, and returns how it ended before anybody dialled.
-fn outcome(world: &mut World, to: &str) -> Option<Code> {
+fn outcome(rig: &mut Rig, to: &str) -> Option<Code> {
     let mut open = demand();
     open.target.host = Host::Ip(ip(to));
-    let id: SessionId = world.open_with(open);
-    world.ended(id)
+    let id: SessionId = rig.open_with(open);
+    rig.ended(id)
 }
 
-fn denied(world: &World, edge: usize) -> Vec<Code> {
-    let events = world.edges[edge].events.iter();
+fn denied(rig: &Rig, edge: usize) -> Vec<Code> {
+    let events = rig.edges[edge].events.iter();
     events
         .filter_map(|event| match event {
             Event::Role(EdgeEvent::Denied { code, .. }) => Some(*code),
@@ -49,39 +49,39 @@ fn denied(world: &World, edge: usize) -> Vec<Code> {
 
 #[test]
 fn a_network_is_forbidden_from_when_its_host_is_on_it() {
-    let mut world = World::new(config(), 1);
-    assert_eq!(outcome(&mut world, "45.0.0.9"), None);
-    appears(&mut world, 0, "45.0.0.1", 24);
-    assert_eq!(outcome(&mut world, "45.0.0.9"), Some(Code::Forbidden));
-    assert_eq!(outcome(&mut world, "9.0.0.1"), Some(Code::Forbidden));
-    assert_eq!(outcome(&mut world, "45.0.1.9"), None);
-    assert_eq!(outcome(&mut world, "9.1.0.200"), Some(Code::Forbidden));
-    assert_eq!(denied(&world, 0), [Code::Forbidden; 3]);
+    let mut rig = Rig::new(config(), 1);
+    assert_eq!(outcome(&mut rig, "45.0.0.9"), None);
+    appears(&mut rig, 0, "45.0.0.1", 24);
+    assert_eq!(outcome(&mut rig, "45.0.0.9"), Some(Code::Forbidden));
+    assert_eq!(outcome(&mut rig, "9.0.0.1"), Some(Code::Forbidden));
+    assert_eq!(outcome(&mut rig, "45.0.1.9"), None);
+    assert_eq!(outcome(&mut rig, "9.1.0.200"), Some(Code::Forbidden));
+    assert_eq!(denied(&rig, 0), [Code::Forbidden; 3]);
     // And not when it has left.
-    world.edges[0]
+    rig.edges[0]
         .core
-        .handle_own_network(world.now, &OwnNetwork::default());
-    assert_eq!(outcome(&mut world, "45.0.0.9"), None);
+        .handle_own_network(rig.now, &OwnNetwork::default());
+    assert_eq!(outcome(&mut rig, "45.0.0.9"), None);
 }
 
 #[test]
 fn addresses_of_names_are_judged_by_where_the_host_is_when_they_are_dialled() {
-    let mut world = World::new(config(), 1);
+    let mut rig = Rig::new(config(), 1);
     let answer = || vec![ip("45.0.0.9"), ip("2606:4700::9"), ip("46.0.0.9")];
-    let judged = |world: &World| world.edges[0].core.judge(Family::Any, answer());
-    assert_eq!(judged(&world).unwrap().len(), 3);
-    appears(&mut world, 0, "45.0.0.1", 24);
-    assert_eq!(judged(&world), Ok(vec![ip("2606:4700::9"), ip("46.0.0.9")]));
+    let judged = |rig: &Rig| rig.edges[0].core.judge(Family::Any, answer());
+    assert_eq!(judged(&rig).unwrap().len(), 3);
+    appears(&mut rig, 0, "45.0.0.1", 24);
+    assert_eq!(judged(&rig), Ok(vec![ip("2606:4700::9"), ip("46.0.0.9")]));
     // What was judged before, and is only now dialled.
-    let core = &world.edges[0].core;
+    let core = &rig.edges[0].core;
     assert!(!core.may_dial(ip("45.0.0.9")) && core.may_dial(ip("46.0.0.9")));
     assert_eq!(core.own_networks().len(), 3);
 }
 
 #[test]
 fn a_pop_tells_where_it_sees_an_edge_come_from() {
-    let world = World::new(config(), 2);
-    let told = world.wire.iter().filter_map(|seen| match &seen.frame {
+    let rig = Rig::new(config(), 2);
+    let told = rig.wire.iter().filter_map(|seen| match &seen.frame {
         Frame::Hello(hello) if seen.way == ToEdge => Some(hello.observed_address.to_vec()),
         _ => None,
     });
@@ -90,8 +90,8 @@ fn a_pop_tells_where_it_sees_an_edge_come_from() {
 }
 
 /// Has POPs see every edge come from this address.
-fn seen_at(world: &mut World, octets: &'static [u8]) {
-    world.rewrite = Some(Box::new(move |way, frame| {
+fn seen_at(rig: &mut Rig, octets: &'static [u8]) {
+    rig.rewrite = Some(Box::new(move |way, frame| {
         if let (ToEdge, Frame::Hello(hello)) = (way, frame) {
             hello.observed_address = Bytes::from_static(octets);
         }
@@ -100,55 +100,55 @@ fn seen_at(world: &mut World, octets: &'static [u8]) {
 
 #[test]
 fn an_edge_does_not_dial_its_own_public_address() {
-    let mut world = World::new(config(), 0);
-    seen_at(&mut world, &[45, 0, 0, 7]);
-    world.add_edge("node-0");
-    assert_eq!(outcome(&mut world, "45.0.0.7"), Some(Code::Forbidden));
-    assert_eq!(outcome(&mut world, "45.0.0.8"), None);
+    let mut rig = Rig::new(config(), 0);
+    seen_at(&mut rig, &[45, 0, 0, 7]);
+    rig.add_edge("node-0");
+    assert_eq!(outcome(&mut rig, "45.0.0.7"), Some(Code::Forbidden));
+    assert_eq!(outcome(&mut rig, "45.0.0.8"), None);
     // It comes from elsewhere, over the other family and then over the same one.
     let six = ip("2606:4700::7");
     seen_at(
-        &mut world,
+        &mut rig,
         &[0x26, 6, 0x47, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7],
     );
-    world.cut(world.link(0));
-    world.wait(secs(5));
-    let core = &world.edges[0].core;
+    rig.cut(rig.link(0));
+    rig.wait(secs(5));
+    let core = &rig.edges[0].core;
     assert!(!core.may_dial(six) && !core.may_dial(ip("45.0.0.7")));
-    seen_at(&mut world, &[45, 0, 0, 8]);
-    world.cut(world.link(0));
-    world.wait(secs(5));
-    let core = &world.edges[0].core;
+    seen_at(&mut rig, &[45, 0, 0, 8]);
+    rig.cut(rig.link(0));
+    rig.wait(secs(5));
+    let core = &rig.edges[0].core;
     assert!(!core.may_dial(six) && !core.may_dial(ip("45.0.0.8")));
     assert!(core.may_dial(ip("45.0.0.7")));
 }
 
 #[test]
 fn where_an_edge_was_seen_ends_with_the_tunnel() {
-    let mut world = World::new(config(), 0);
-    seen_at(&mut world, &[45, 0, 0, 7]);
-    world.add_edge("node-0");
-    world.unplug(0);
-    world.wait(secs(60));
-    assert!(!world.edges[0].core.may_dial(ip("45.0.0.7")));
+    let mut rig = Rig::new(config(), 0);
+    seen_at(&mut rig, &[45, 0, 0, 7]);
+    rig.add_edge("node-0");
+    rig.unplug(0);
+    rig.wait(secs(60));
+    assert!(!rig.edges[0].core.may_dial(ip("45.0.0.7")));
     // The next POP cannot tell.
-    seen_at(&mut world, &[]);
-    world.plug_in(0);
-    world.wait(secs(120));
-    assert_eq!(outcome(&mut world, "45.0.0.8"), None, "a tunnel stands");
-    assert!(world.edges[0].core.may_dial(ip("45.0.0.7")));
+    seen_at(&mut rig, &[]);
+    rig.plug_in(0);
+    rig.wait(secs(120));
+    assert_eq!(outcome(&mut rig, "45.0.0.8"), None, "a tunnel stands");
+    assert!(rig.edges[0].core.may_dial(ip("45.0.0.7")));
 }
 
 #[test]
 fn an_edge_that_is_not_told_where_it_comes_from_goes_on() {
-    let mut world = World::new(config(), 0);
-    seen_at(&mut world, &[]);
-    world.add_edge("node-0");
-    assert_eq!(outcome(&mut world, "45.0.0.7"), None);
-    seen_at(&mut world, &[45, 0, 0]);
-    world.cut(world.link(0));
-    world.wait(millis(500));
-    assert!(world.byes().contains(&(Code::Malformed, 0)));
+    let mut rig = Rig::new(config(), 0);
+    seen_at(&mut rig, &[]);
+    rig.add_edge("node-0");
+    assert_eq!(outcome(&mut rig, "45.0.0.7"), None);
+    seen_at(&mut rig, &[45, 0, 0]);
+    rig.cut(rig.link(0));
+    rig.wait(millis(500));
+    assert!(rig.byes().contains(&(Code::Malformed, 0)));
 }
 
 const NOW: Instant = Instant::from_nanos(1);

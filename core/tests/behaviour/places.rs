@@ -1,7 +1,7 @@
 //! Places for sessions: an exit has as many as its host allows, and a dial holds one until it is answered.
 
 use crate::common::{
-    Way::ToPop, World, config, create, demand, encode, hello, millis, secs, welcome,
+    Rig, Way::ToPop, config, create, demand, encode, hello, millis, secs, welcome,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -24,134 +24,125 @@ fn of_user(group: u32) -> Open {
     Open { group, ..demand() }
 }
 
-fn abort(world: &mut World, id: SessionId) {
-    world
-        .pop
-        .close(world.now, id, Code::Reset, CloseMode::Abort);
-    world.run();
+fn abort(rig: &mut Rig, id: SessionId) {
+    rig.pop.close(rig.now, id, Code::Reset, CloseMode::Abort);
+    rig.run();
 }
 
 #[test]
 fn a_client_that_comes_and_goes_harms_nobody_else() {
-    let mut world = World::new(places(16), 1);
-    let (victim, _) = world.connect_with(of_user(2));
-    let link = world.link(0);
-    world.links[link].to_pop.blocked = true;
+    let mut rig = Rig::new(places(16), 1);
+    let (victim, _) = rig.connect_with(of_user(2));
+    let link = rig.link(0);
+    rig.links[link].to_pop.blocked = true;
     let mut opened = 0;
     for _ in 0..1100 {
-        let Ok(id) = world.pop.open(world.now, demand()) else {
+        let Ok(id) = rig.pop.open(rig.now, demand()) else {
             continue;
         };
         opened += 1;
-        world.run();
-        world
-            .pop
-            .close(world.now, id, Code::Reset, CloseMode::Flush);
-        world.run();
+        rig.run();
+        rig.pop.close(rig.now, id, Code::Reset, CloseMode::Flush);
+        rig.run();
     }
     assert!((1..16).contains(&opened), "{opened} were opened");
-    world.links[link].to_pop.blocked = false;
-    world.run();
-    let faults = world.edges[0].core.counters().faults;
-    assert_eq!((world.ended(victim), faults), (None, 0));
-    assert!(world.byes().is_empty());
-    assert_eq!(
-        world.pop.nodes()[0].sessions,
-        1,
-        "all places are free again"
-    );
+    rig.links[link].to_pop.blocked = false;
+    rig.run();
+    let faults = rig.edges[0].core.counters().faults;
+    assert_eq!((rig.ended(victim), faults), (None, 0));
+    assert!(rig.byes().is_empty());
+    assert_eq!(rig.pop.nodes()[0].sessions, 1, "all places are free again");
 }
 
 #[test]
 fn a_dial_that_was_given_up_holds_its_place_until_it_is_answered() {
     for mode in [CloseMode::Abort, CloseMode::Flush] {
-        let mut world = World::new(places(2), 1);
-        let link = world.link(0);
-        world.links[link].to_pop.blocked = true;
+        let mut rig = Rig::new(places(2), 1);
+        let link = rig.link(0);
+        rig.links[link].to_pop.blocked = true;
         for group in [1, 2] {
-            let id = world.open_with(of_user(group));
-            world.pop.close(world.now, id, Code::Cancelled, mode);
-            world.run();
+            let id = rig.open_with(of_user(group));
+            rig.pop.close(rig.now, id, Code::Cancelled, mode);
+            rig.run();
         }
-        assert_eq!(world.pop.nodes()[0].sessions, 2);
-        assert!(world.pop.open(world.now, of_user(3)).is_err());
-        world.links[link].to_pop.blocked = false;
-        world.run();
-        assert_eq!(world.pop.nodes()[0].sessions, 0);
-        world.open_with(of_user(3));
+        assert_eq!(rig.pop.nodes()[0].sessions, 2);
+        assert!(rig.pop.open(rig.now, of_user(3)).is_err());
+        rig.links[link].to_pop.blocked = false;
+        rig.run();
+        assert_eq!(rig.pop.nodes()[0].sessions, 0);
+        rig.open_with(of_user(3));
     }
 }
 
 #[test]
 fn a_dial_that_moved_on_holds_its_place_until_it_is_answered() {
-    let taken =
-        |world: &World| -> usize { world.pop.nodes().iter().map(|node| node.sessions).sum() };
-    let mut world = World::new(config(), 2);
-    let id = world.open();
-    let first = usize::from(world.edges[0].opened.is_empty());
-    world.wait(secs(14));
-    let link = world.link(first);
-    world.links[link].to_pop.held = true;
-    world.wait(secs(1));
-    assert_eq!(world.edges[1 - first].opened.len(), 1);
-    assert_eq!(taken(&world), 2, "the first edge has a session still");
-    world.links[link].to_pop.held = false;
-    world.run();
-    assert_eq!(taken(&world), 1);
-    abort(&mut world, id);
-    assert_eq!(taken(&world), 0);
+    let taken = |rig: &Rig| -> usize { rig.pop.nodes().iter().map(|node| node.sessions).sum() };
+    let mut rig = Rig::new(config(), 2);
+    let id = rig.open();
+    let first = usize::from(rig.edges[0].opened.is_empty());
+    rig.wait(secs(14));
+    let link = rig.link(first);
+    rig.links[link].to_pop.held = true;
+    rig.wait(secs(1));
+    assert_eq!(rig.edges[1 - first].opened.len(), 1);
+    assert_eq!(taken(&rig), 2, "the first edge has a session still");
+    rig.links[link].to_pop.held = false;
+    rig.run();
+    assert_eq!(taken(&rig), 1);
+    abort(&mut rig, id);
+    assert_eq!(taken(&rig), 0);
 }
 
 #[test]
 fn a_place_waits_for_the_resume_of_its_tunnel() {
-    let mut world = World::new(config(), 1);
-    let id = world.open();
-    let link = world.link(0);
-    world.links[link].to_pop.held = true;
-    abort(&mut world, id);
-    world.cut(link);
-    world.wait(secs(5));
-    assert_eq!(world.pop.counters().resumes, 1);
-    assert_eq!(world.pop.nodes()[0].sessions, 0);
-    assert_eq!(world.tunnel_gone(), None);
+    let mut rig = Rig::new(config(), 1);
+    let id = rig.open();
+    let link = rig.link(0);
+    rig.links[link].to_pop.held = true;
+    abort(&mut rig, id);
+    rig.cut(link);
+    rig.wait(secs(5));
+    assert_eq!(rig.pop.counters().resumes, 1);
+    assert_eq!(rig.pop.nodes()[0].sessions, 0);
+    assert_eq!(rig.tunnel_gone(), None);
 }
 
 #[test]
 fn a_create_is_answered_once_whatever_became_of_its_session() {
-    let mut world = World::new(config(), 1);
-    let id = world.open();
-    abort(&mut world, id);
-    assert_eq!(world.count(|frame| matches!(frame, Frame::Reply { .. })), 1);
+    let mut rig = Rig::new(config(), 1);
+    let id = rig.open();
+    abort(&mut rig, id);
+    assert_eq!(rig.count(|frame| matches!(frame, Frame::Reply { .. })), 1);
     let reply = wire::Reply::default();
-    world.inject(world.link(0), ToPop, Frame::Reply { session: 1, reply });
-    assert_eq!(world.tunnel_gone(), None, "it is dropped");
-    assert_eq!(world.pop.nodes()[0].sessions, 0);
+    rig.inject(rig.link(0), ToPop, Frame::Reply { session: 1, reply });
+    assert_eq!(rig.tunnel_gone(), None, "it is dropped");
+    assert_eq!(rig.pop.nodes()[0].sessions, 0);
 }
 
 #[test]
 fn a_tunnel_outlives_any_number_of_sessions() {
-    let mut world = World::new(places(1), 1);
+    let mut rig = Rig::new(places(1), 1);
     for _ in 0..1100 {
-        let (pop, edge) = world.connect_with(of_user(1));
-        abort(&mut world, pop);
-        world.edges[0]
+        let (pop, edge) = rig.connect_with(of_user(1));
+        abort(&mut rig, pop);
+        rig.edges[0]
             .core
-            .close(world.now, edge, Code::Ok, CloseMode::Abort);
-        world.run();
+            .close(rig.now, edge, Code::Ok, CloseMode::Abort);
+        rig.run();
     }
-    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(rig.tunnel_gone(), None);
 }
 
 #[test]
 fn a_second_answer_to_what_is_being_closed_ends_the_tunnel() {
-    let mut world = World::new(config(), 0);
+    let mut rig = Rig::new(config(), 0);
     let mut greeting = hello(1, 1);
     greeting.limits.as_mut().unwrap().early_max = 0;
-    let link = world.played_edge("node-0", greeting);
-    let id = world.open();
-    world.pop.write(world.now, id, Bytes::from(vec![1; 100]));
-    world.pop.close(world.now, id, Code::Ok, CloseMode::Flush);
-    world.run();
+    let link = rig.played_edge("node-0", greeting);
+    let id = rig.open();
+    rig.pop.write(rig.now, id, Bytes::from(vec![1; 100]));
+    rig.pop.close(rig.now, id, Code::Ok, CloseMode::Flush);
+    rig.run();
     let reply = wire::Reply {
         upload_limit: 50,
         ..wire::Reply::default()
@@ -160,123 +151,121 @@ fn a_second_answer_to_what_is_being_closed_ends_the_tunnel() {
         session: 1,
         reply: reply.clone(),
     };
-    world.inject(link, ToPop, answer());
-    assert_eq!(world.tunnel_gone(), None);
-    world.inject(link, ToPop, answer());
-    assert_eq!(world.tunnel_gone(), Some(Code::Protocol));
+    rig.inject(link, ToPop, answer());
+    assert_eq!(rig.tunnel_gone(), None);
+    rig.inject(link, ToPop, answer());
+    assert_eq!(rig.tunnel_gone(), Some(Code::Protocol));
 }
 
 #[test]
 fn when_every_place_is_taken_that_is_what_a_client_hears() {
-    let mut world = World::new(places(1), 2);
-    world.open_with(of_user(1));
-    world.open_with(of_user(2));
-    let refused = world.pop.open(world.now, of_user(3));
+    let mut rig = Rig::new(places(1), 2);
+    rig.open_with(of_user(1));
+    rig.open_with(of_user(2));
+    let refused = rig.pop.open(rig.now, of_user(3));
     assert_eq!(refused, Err(Code::Overloaded));
-    world.unplug(0);
-    world.unplug(1);
-    let refused = world.pop.open(world.now, of_user(3));
+    rig.unplug(0);
+    rig.unplug(1);
+    let refused = rig.pop.open(rig.now, of_user(3));
     assert_eq!(refused, Err(Code::NoExit));
 }
 
 #[test]
 fn whoever_dials_all_it_can_leaves_places_for_everybody_else() {
     for sticky in [false, true] {
-        let mut world = World::new(places(16), 1);
-        let open = |world: &mut World, group| {
+        let mut rig = Rig::new(places(16), 1);
+        let open = |rig: &mut Rig, group| {
             let mut open = of_user(group);
             open.sticky = sticky.then(|| Sticky {
                 owner: u64::from(group),
                 name: SessionName::new("name").unwrap(),
                 strict: false,
             });
-            world.pop.open(world.now, open)
+            rig.pop.open(rig.now, open)
         };
-        let all_of = |world: &mut World, group| {
+        let all_of = |rig: &mut Rig, group| {
             let ids = core::iter::from_fn(|| {
-                let id = open(world, group);
+                let id = open(rig, group);
                 assert!(id.is_ok() || id == Err(Code::Overloaded));
                 id.ok()
             });
             ids.count()
         };
-        let taken: Vec<usize> = (1..=5).map(|group| all_of(&mut world, group)).collect();
+        let taken: Vec<usize> = (1..=5).map(|group| all_of(&mut rig, group)).collect();
         assert_eq!(taken, [8, 4, 2, 1, 1]);
-        world.run();
+        rig.run();
     }
 }
 
 #[test]
 fn a_users_share_counts_dials_and_no_sessions_that_are_connected() {
-    let mut world = World::new(places(8), 1);
+    let mut rig = Rig::new(places(8), 1);
     for _ in 0..6 {
-        world.connect();
+        rig.connect();
     }
-    world.open();
-    assert!(world.pop.open(world.now, demand()).is_err(), "one is free");
-    world.answer(Ok(()));
-    world.open();
+    rig.open();
+    assert!(rig.pop.open(rig.now, demand()).is_err(), "one is free");
+    rig.answer(Ok(()));
+    rig.open();
 }
 
 #[test]
 fn a_user_without_a_share_at_one_exit_goes_to_another() {
-    let mut world = World::new(places(4), 3);
-    let ids: Vec<SessionId> = (0..6).map(|_| world.open()).collect();
-    let taken: Vec<usize> = world.pop.nodes().iter().map(|node| node.sessions).collect();
+    let mut rig = Rig::new(places(4), 3);
+    let ids: Vec<SessionId> = (0..6).map(|_| rig.open()).collect();
+    let taken: Vec<usize> = rig.pop.nodes().iter().map(|node| node.sessions).collect();
     assert_eq!((ids.len(), taken), (6, vec![2, 2, 2]));
-    assert_eq!(world.pop.open(world.now, demand()), Err(Code::Overloaded));
+    assert_eq!(rig.pop.open(rig.now, demand()), Err(Code::Overloaded));
 }
 
 /// Returns how long the first byte took, for each session that user 2 opens one after the other over an
 /// edge of 32 places, every dial of which takes 100 ms.
 fn first_bytes(greedy: bool) -> Vec<Duration> {
     let step = millis(5);
-    let mut world = World::new(places(32), 1);
+    let mut rig = Rig::new(places(32), 1);
     let mut dials: Vec<(Instant, SessionId)> = Vec::new();
     let mut of_greedy = VecDeque::new();
     let mut mine = None;
     let mut took = Vec::new();
     while took.len() < 20 {
         if greedy {
-            while let Ok(id) = world.pop.open(world.now, demand()) {
+            while let Ok(id) = rig.pop.open(rig.now, demand()) {
                 of_greedy.push_back(id);
             }
             // Some are given up at once, the others when they are connected.
             for _ in 0..of_greedy.len() / 4 {
                 let id = of_greedy.pop_front().unwrap();
-                world
-                    .pop
-                    .close(world.now, id, Code::Reset, CloseMode::Abort);
+                rig.pop.close(rig.now, id, Code::Reset, CloseMode::Abort);
             }
         }
         let (since, id) = *mine.get_or_insert_with(|| {
-            let id = world.pop.open(world.now, of_user(2));
-            (world.now, id.expect("there is a place for everybody"))
+            let id = rig.pop.open(rig.now, of_user(2));
+            (rig.now, id.expect("there is a place for everybody"))
         });
-        world.wait(step);
-        let now = world.now;
-        for session in world.edges[0].opened.drain(..) {
+        rig.wait(step);
+        let now = rig.now;
+        for session in rig.edges[0].opened.drain(..) {
             dials.push((now + millis(100), session));
         }
         while let Some(nth) = dials.iter().position(|&(at, _)| at <= now) {
             let (_, session) = dials.remove(nth);
-            world.dialled(0, session, Ok(()));
-            world.send_down(0, session, b"first");
+            rig.dialled(0, session, Ok(()));
+            rig.send_down(0, session, b"first");
         }
-        if !world.read_down(id).is_empty() {
+        if !rig.read_down(id).is_empty() {
             took.push(now.since(since));
-            abort(&mut world, id);
+            abort(&mut rig, id);
             mine = None;
         }
         of_greedy.retain(|&id| {
-            let connected = !world.read_down(id).is_empty();
+            let connected = !rig.read_down(id).is_empty();
             if connected {
-                abort(&mut world, id);
+                abort(&mut rig, id);
             }
             !connected
         });
-        for (edge, session) in core::mem::take(&mut world.edge_woken) {
-            let core = &mut world.edges[edge].core;
+        for (edge, session) in core::mem::take(&mut rig.edge_woken) {
+            let core = &mut rig.edges[edge].core;
             if core
                 .status(now, session)
                 .is_some_and(|status| status.ended.is_some())
@@ -285,7 +274,7 @@ fn first_bytes(greedy: bool) -> Vec<Duration> {
             }
         }
     }
-    assert_eq!(world.tunnel_gone(), None);
+    assert_eq!(rig.tunnel_gone(), None);
     took
 }
 

@@ -1,6 +1,6 @@
 //! What is told of sessions that are over, and by which name POP and edge know them.
 
-use crate::common::{World, config, demand, secs};
+use crate::common::{Rig, config, demand, secs};
 use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{
     Carried, CloseMode, Config, Dialled, EdgeEvent, Event, Open, Pop, PopEvent, SessionId,
@@ -12,8 +12,8 @@ use titan_proto::Code;
 
 const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
-fn reports(world: &World) -> Vec<SessionReport> {
-    let over = world.events.iter().filter_map(|event| match event {
+fn reports(rig: &Rig) -> Vec<SessionReport> {
+    let over = rig.events.iter().filter_map(|event| match event {
         Event::Role(PopEvent::SessionOver(report)) => Some((**report).clone()),
         _ => None,
     });
@@ -21,10 +21,10 @@ fn reports(world: &World) -> Vec<SessionReport> {
 }
 
 /// The client lets go of its session; returns what is told of it.
-fn let_go(world: &mut World, id: SessionId, code: Code, mode: CloseMode) -> SessionReport {
-    world.pop.close(world.now, id, code, mode);
-    world.run();
-    let mut of_it = reports(world);
+fn let_go(rig: &mut Rig, id: SessionId, code: Code, mode: CloseMode) -> SessionReport {
+    rig.pop.close(rig.now, id, code, mode);
+    rig.run();
+    let mut of_it = reports(rig);
     of_it.retain(|report| report.session == id);
     assert_eq!(of_it.len(), 1, "told once");
     of_it.remove(0)
@@ -42,31 +42,31 @@ fn address_of(edge: u8) -> Option<IpAddr> {
 
 #[test]
 fn a_session_that_survived_a_cut_is_reported_once_and_exactly() {
-    let mut world = World::new(config(), 1);
-    let id = world.open();
-    let at_edge = world.edges[0].opened.pop().unwrap();
+    let mut rig = Rig::new(config(), 1);
+    let id = rig.open();
+    let at_edge = rig.edges[0].opened.pop().unwrap();
     let dialled = Dialled {
         addresses: vec![TARGET],
         ..Dialled::default()
     };
-    let core = &mut world.edges[0].core;
-    core.dialled(world.now, at_edge, Ok(dialled));
-    world.run();
-    world.send_up(id, &[1; 1000]);
-    world.send_down(0, at_edge, &[2; 700]);
-    world.read_down(id);
-    let link = world.link(0);
-    world.cut(link);
-    world.send_up(id, &[1; 234]);
-    world.wait(secs(1));
-    world.send_down(0, at_edge, &[2; 66]);
-    assert_eq!(world.read_up(0, at_edge).len(), 1234);
-    world.read_down(id);
-    world.pop.finish(world.now, id);
-    world.edges[0].core.finish(world.now, at_edge);
-    world.run();
-    assert!(reports(&world).is_empty(), "its driver holds it");
-    let report = let_go(&mut world, id, Code::Ok, CloseMode::Abort);
+    let core = &mut rig.edges[0].core;
+    core.dialled(rig.now, at_edge, Ok(dialled));
+    rig.run();
+    rig.send_up(id, &[1; 1000]);
+    rig.send_down(0, at_edge, &[2; 700]);
+    rig.read_down(id);
+    let link = rig.link(0);
+    rig.cut(link);
+    rig.send_up(id, &[1; 234]);
+    rig.wait(secs(1));
+    rig.send_down(0, at_edge, &[2; 66]);
+    assert_eq!(rig.read_up(0, at_edge).len(), 1234);
+    rig.read_down(id);
+    rig.pop.finish(rig.now, id);
+    rig.edges[0].core.finish(rig.now, at_edge);
+    rig.run();
+    assert!(reports(&rig).is_empty(), "its driver holds it");
+    let report = let_go(&mut rig, id, Code::Ok, CloseMode::Abort);
     assert_eq!(
         report.carried,
         Carried {
@@ -74,7 +74,7 @@ fn a_session_that_survived_a_cut_is_reported_once_and_exactly() {
             down: 766
         }
     );
-    assert_eq!(report.carried, world.pop.carried(1));
+    assert_eq!(report.carried, rig.pop.carried(1));
     assert_eq!((report.code, report.whose), (Code::Ok, None));
     assert_eq!((report.group, report.trace), (1, demand().trace));
     assert_eq!(exit(&report), Some(("node-0", address_of(0))));
@@ -83,12 +83,12 @@ fn a_session_that_survived_a_cut_is_reported_once_and_exactly() {
 
 #[test]
 fn a_dial_that_failed_everywhere_is_reported_with_the_exit_tried_last() {
-    let mut world = World::new(config(), 2);
-    let id = world.open();
-    let first = world.answer(Err(Code::Refused));
-    let second = world.answer(Err(Code::Refused));
+    let mut rig = Rig::new(config(), 2);
+    let id = rig.open();
+    let first = rig.answer(Err(Code::Refused));
+    let second = rig.answer(Err(Code::Refused));
     assert_ne!(first, second);
-    let report = let_go(&mut world, id, Code::Ok, CloseMode::Abort);
+    let report = let_go(&mut rig, id, Code::Ok, CloseMode::Abort);
     assert_eq!((report.code, report.address), (Code::Refused, None));
     assert_eq!(report.carried, Carried::default());
     let node = format!("node-{second}");
@@ -98,34 +98,34 @@ fn a_dial_that_failed_everywhere_is_reported_with_the_exit_tried_last() {
 
 #[test]
 fn who_reset_a_session_is_told_apart() {
-    let mut world = World::new(config(), 1);
-    let (by_client, _) = world.connect();
-    let report = let_go(&mut world, by_client, Code::Reset, CloseMode::Flush);
+    let mut rig = Rig::new(config(), 1);
+    let (by_client, _) = rig.connect();
+    let report = let_go(&mut rig, by_client, Code::Reset, CloseMode::Flush);
     assert_eq!(report.code, Code::Cancelled);
-    let (by_target, at_edge) = world.connect();
-    let core = &mut world.edges[0].core;
-    core.close(world.now, at_edge, Code::Reset, CloseMode::Flush);
-    world.run();
-    let report = let_go(&mut world, by_target, Code::Reset, CloseMode::Abort);
+    let (by_target, at_edge) = rig.connect();
+    let core = &mut rig.edges[0].core;
+    core.close(rig.now, at_edge, Code::Reset, CloseMode::Flush);
+    rig.run();
+    let report = let_go(&mut rig, by_target, Code::Reset, CloseMode::Abort);
     assert_eq!(report.code, Code::Reset);
 }
 
 /// Opens sessions of these groups, each of which leaves so many bytes unread, and tells whose share the one
 /// that was reset took too much of.
 fn shed(config: Config, held: &[(u32, usize)]) -> Option<Whose> {
-    let mut world = World::new(config, 0);
-    world.config = crate::common::config();
-    world.add_edge("node-0");
-    let connect = |&(group, _): &(u32, usize)| world.connect_with(Open { group, ..demand() });
+    let mut rig = Rig::new(config, 0);
+    rig.config = crate::common::config();
+    rig.add_edge("node-0");
+    let connect = |&(group, _): &(u32, usize)| rig.connect_with(Open { group, ..demand() });
     let ids: Vec<_> = held.iter().map(connect).collect();
     for (&(_, at_edge), &(_, len)) in ids.iter().zip(held) {
-        world.send_down(0, at_edge, &vec![1; len]);
+        rig.send_down(0, at_edge, &vec![1; len]);
     }
-    world.wait(secs(7));
-    assert_eq!(world.pop.counters().shed, 1);
+    rig.wait(secs(7));
+    assert_eq!(rig.pop.counters().shed, 1);
     let mut reset = ids.into_iter().map(|(id, _)| id);
-    let reset = reset.find(|&id| world.ended(id).is_some());
-    let report = let_go(&mut world, reset.unwrap(), Code::Memory, CloseMode::Abort);
+    let reset = reset.find(|&id| rig.ended(id).is_some());
+    let report = let_go(&mut rig, reset.unwrap(), Code::Memory, CloseMode::Abort);
     assert_eq!(report.code, Code::Memory);
     report.whose
 }
@@ -154,24 +154,24 @@ fn an_edge_says_whom_it_reset_and_whom_it_refused() {
         early_max: 64 << 10,
         ..config()
     };
-    let mut world = World::new(config(), 0);
-    world.config = poor;
-    world.add_edge("node-0");
+    let mut rig = Rig::new(config(), 0);
+    rig.config = poor;
+    rig.add_edge("node-0");
     let traced = |number| Open {
         group: u32::from(number),
         trace: TraceId::new([number; 16]),
         ..demand()
     };
     let ids = [1, 2, 3].map(|number| {
-        let id = world.open_with(traced(number));
-        world.send_up(id, &[1; 60_000]);
+        let id = rig.open_with(traced(number));
+        rig.send_up(id, &[1; 60_000]);
         id
     });
-    for at_edge in world.edges[0].opened.clone() {
-        world.dialled(0, at_edge, Ok(()));
+    for at_edge in rig.edges[0].opened.clone() {
+        rig.dialled(0, at_edge, Ok(()));
     }
-    world.wait(secs(7));
-    let denied: Vec<_> = world.edges[0]
+    rig.wait(secs(7));
+    let denied: Vec<_> = rig.edges[0]
         .events
         .iter()
         .filter_map(|event| match *event {
@@ -191,8 +191,8 @@ fn an_edge_says_whom_it_reset_and_whom_it_refused() {
     assert!(denied.contains(&of(2, Code::Memory)), "{denied:?}");
     assert!(denied.len() <= ids.len());
     // The POP hears the code alone, and that is enough to know whose limit it was.
-    let ended = ids.into_iter().find(|&id| world.ended(id).is_some());
-    let report = let_go(&mut world, ended.unwrap(), Code::Ok, CloseMode::Abort);
+    let ended = ids.into_iter().find(|&id| rig.ended(id).is_some());
+    let report = let_go(&mut rig, ended.unwrap(), Code::Ok, CloseMode::Abort);
     assert_eq!(report.whose, Some(Whose::Edge), "{report:?}");
 }
 
@@ -206,12 +206,12 @@ fn a_name_travels_to_the_edge_and_is_the_same_for_the_same_seed() {
     assert_ne!(first, second);
     assert_eq!(make(1), [first, second]);
     assert_ne!(make(2), [first, second]);
-    let mut world = World::new(config(), 1);
-    world.open_with(Open {
+    let mut rig = Rig::new(config(), 1);
+    rig.open_with(Open {
         trace: second,
         ..demand()
     });
-    let session = world.edges[0].opened.pop().unwrap();
-    let request = world.edges[0].core.dial_request(session).unwrap();
+    let session = rig.edges[0].opened.pop().unwrap();
+    let request = rig.edges[0].core.dial_request(session).unwrap();
     assert_eq!(request.trace, second);
 }

@@ -3,7 +3,7 @@
 //! Unlike in the simulation, ids are stale or of another endpoint, frames are valid, mutated or noise,
 //! HELLOs are twisted on their way, and nothing is in order. Bytes are choices and every string of bytes
 //! is a run, so that a generator of properties and a fuzzer drive the same code, and a file says what
-//! happened. After every step the world is drained, audited and held to the contract; at the end nothing
+//! happened. After every step the rig is drained, audited and held to the contract; at the end nothing
 //! may be left.
 
 pub mod accounts;
@@ -11,7 +11,7 @@ pub mod act;
 pub mod choices;
 pub mod frames;
 
-use crate::pair::{Way, World, config, secs, welcome};
+use crate::pair::{Rig, Way, config, secs, welcome};
 use accounts::{AccountStep, Ledger, Name};
 use act::act;
 use choices::Choices;
@@ -184,13 +184,13 @@ pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
     let limits = limits(&mut choices);
     let edges = 1 + choices.below(2) as usize;
-    let mut world = World::new(limits, 1);
-    world.batch = choices.pick(&[64 << 10, 1, 500, 3000]);
+    let mut rig = Rig::new(limits, 1);
+    rig.batch = choices.pick(&[64 << 10, 1, 500, 3000]);
     // Once a step: a step may be many runs, and auditing takes as long as all else.
-    world.every_run_is_audited = false;
+    rig.every_run_is_audited = false;
     if edges > 1 {
         let node = choices.below(2);
-        world.add_edge(&format!("node-{node}"));
+        rig.add_edge(&format!("node-{node}"));
     }
     let mut opened = vec![Vec::new(); EDGES_MAX];
     let mut ledger = Ledger::default();
@@ -199,39 +199,39 @@ pub fn run(bytes: &[u8]) {
             break;
         }
         let step = step(&mut choices);
-        act(&mut world, &mut opened, &mut ledger, step);
+        act(&mut rig, &mut opened, &mut ledger, step);
     }
-    end(&mut world, &mut opened, &mut ledger);
+    end(&mut rig, &mut opened, &mut ledger);
 }
 
 /// Everyone lets go, the net is cut, names lose their exits and groups are forgotten: nothing may stay.
-fn end(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger) {
-    world.rewrite = None;
-    for site in &mut world.edges {
+fn end(rig: &mut Rig, opened: &mut [Vec<SessionId>], ledger: &mut Ledger) {
+    rig.rewrite = None;
+    for site in &mut rig.edges {
         site.online = false;
     }
-    for &id in &world.pop_sessions {
-        world.pop.close(world.now, id, Code::Ok, CloseMode::Abort);
+    for &id in &rig.pop_sessions {
+        rig.pop.close(rig.now, id, Code::Ok, CloseMode::Abort);
     }
     for wait in [secs(120), secs(5000)] {
-        for (site, opened) in world.edges.iter_mut().zip(opened.iter_mut()) {
+        for (site, opened) in rig.edges.iter_mut().zip(opened.iter_mut()) {
             opened.append(&mut site.opened);
             for id in opened.drain(..) {
-                site.core.close(world.now, id, Code::Ok, CloseMode::Flush);
+                site.core.close(rig.now, id, Code::Ok, CloseMode::Flush);
             }
         }
-        for link in 0..world.links.len() {
-            world.cut(link);
+        for link in 0..rig.links.len() {
+            rig.cut(link);
         }
-        world.wait(wait);
-        world.audit();
-        ledger.check(world);
+        rig.wait(wait);
+        rig.audit();
+        ledger.check(rig);
     }
-    ledger.forget_all(world);
-    world.run();
-    world.audit();
-    assert_eq!(world.pop.usage(), Usage::default());
-    for site in &world.edges {
+    ledger.forget_all(rig);
+    rig.run();
+    rig.audit();
+    assert_eq!(rig.pop.usage(), Usage::default());
+    for site in &rig.edges {
         assert_eq!(site.core.usage(), Usage::default());
     }
 }

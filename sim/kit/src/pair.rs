@@ -2,7 +2,7 @@
 //!
 //! Carriers have no delay. Each direction of one can be held (frames wait), blocked (the sender's
 //! connection has no room) or cut, and frames can be rewritten on their way or made by the test. After
-//! every step the whole world is drained, held to the contract of [`Endpoint`], and audited, which a test may
+//! every step the whole rig is drained, held to the contract of [`Endpoint`], and audited, which a test may
 //! put off.
 
 mod drain;
@@ -27,7 +27,7 @@ use titan_proto::{Code, Frame, wire};
 /// What changes frames on their way.
 pub type Rewrite = Box<dyn FnMut(Way, &mut Frame)>;
 
-pub struct World {
+pub struct Rig {
     pub now: Instant,
     pub config: Config,
     pub pop: Pop,
@@ -47,7 +47,7 @@ pub struct World {
     pub encrypted: bool,
     /// Most bytes per batch.
     pub batch: usize,
-    /// Whether each [`World::run`] ends with [`World::audit`]; otherwise the test calls it.
+    /// Whether each [`Rig::run`] ends with [`Rig::audit`]; otherwise the test calls it.
     pub every_run_is_audited: bool,
     /// Carriers that said they have output, of an edge or the POP, until they had no more.
     ready: BTreeSet<(Option<usize>, CarrierId)>,
@@ -65,12 +65,12 @@ pub struct Site {
     pub events: Vec<Event<EdgeEvent>>,
 }
 
-impl World {
+impl Rig {
     /// Makes a POP and edges `node-0`, `node-1`, … that have tunnels already.
     pub fn new(config: Config, edges: usize) -> Self {
         let now = Instant::from_nanos(1_000_000_000);
         let pop = Pop::new(config.clone(), [1; 32], String::new(), now);
-        let mut world = Self {
+        let mut rig = Self {
             now,
             config,
             pop,
@@ -88,9 +88,9 @@ impl World {
             ready: BTreeSet::new(),
         };
         for edge in 0..edges {
-            world.add_edge(&format!("node-{edge}"));
+            rig.add_edge(&format!("node-{edge}"));
         }
-        world
+        rig
     }
 
     /// Starts another edge process under a node's name.
@@ -122,7 +122,7 @@ impl World {
 
     // --- Time -----------------------------------------------------------------------------------
 
-    /// Lets everything happen that can happen now, and looks the world over.
+    /// Lets everything happen that can happen now, and looks the rig over.
     pub fn run(&mut self) {
         self.drain();
         hold_to_contract(&mut self.pop, self.now);

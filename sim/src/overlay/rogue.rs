@@ -82,18 +82,7 @@ impl Rogue {
     /// Returns a HELLO for a new tunnel.
     #[must_use]
     pub fn hello(epoch: u64, attempt: u64) -> wire::Hello {
-        wire::Hello {
-            version: limits::VERSION,
-            epoch,
-            attempt,
-            limits: Some(wire::Limits {
-                data_max: 64 << 10,
-                resend_max: 4 << 20,
-                early_max: 64 << 10,
-                sessions_max: 1_000,
-            }),
-            ..wire::Hello::default()
-        }
+        titan_kit::pair::hello(epoch, attempt)
     }
 
     /// Opens a carrier and a tunnel over it, as an edge does; returns the POP's HELLO too.

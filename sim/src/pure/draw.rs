@@ -3,12 +3,19 @@
 
 use super::chooser::Chooser;
 use super::scenario::{
-    Account, Answer, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario, Timed, Way,
+    Account, Answer, Family, Fault, Flow, Forged, Habit, Limits, Network, RateChange, Scenario,
+    Timed, Way,
 };
 use titan_core::ingress::socks5::HANDSHAKE_LEN_MAX;
 
 /// One run in so many has no fault at all: then nothing may fail without its flow's own reason.
 const CALM_ONE_IN: u64 = 24;
+
+/// One run in so many has many edges, and many flows of one user.
+const CROWD_ONE_IN: u64 = 100;
+
+/// In one run in so many an edge, or its POPs to it, are hostile throughout.
+const HOSTILE_ONE_IN: u64 = 24;
 
 /// A budget of which a quarter is just enough for one window of 64 KiB to double, and which a few
 /// stalled windows fill.
@@ -62,20 +69,25 @@ impl Scenario {
         let edges = choose.between(1, 5) as usize;
         let pops = if edges > 1 && choose.chance(30) { 2 } else { 1 };
         let heal_at = choose.between(6, 20) * 1_000;
-        let network = network(choose);
+        let mut network = network(choose);
         let mut limits = limits(choose);
         let calm = choose.below(CALM_ONE_IN) == 0;
         if calm {
             limits.memory_budget = 1 << 30;
         }
         let mut flows = flows(choose, pops, heal_at, limits.memory_budget < 1 << 30);
-        let faults = if calm {
+        let mut faults = if calm {
             Vec::new()
         } else {
             faults(choose, pops, edges, heal_at)
         };
+        let edges = crowd(seed, edges, pops, &mut flows, heal_at);
         let accounts = more(seed, &mut limits, &mut flows, heal_at, calm);
         hasty(seed, &mut flows);
+        vary(seed, &mut network, &mut flows);
+        if !calm {
+            hostile(seed, edges, heal_at, &mut faults);
+        }
         Self {
             seed,
             pops,
@@ -100,6 +112,80 @@ fn hasty(seed: u64, flows: &mut [Flow]) {
             flow.early = choose.below(flow.up.min(EARLY_MAX) + 1);
         }
     }
+}
+
+/// Lets clients ask for names and families, edges tell of what they tried, users have shares of turns, and hosts
+/// read several messages at once. Their choices, too, come from a stream of their own.
+fn vary(seed: u64, network: &mut Network, flows: &mut [Flow]) {
+    let choose = &mut Chooser::new(seed ^ 0x7661_7269_6f75_7300);
+    let named = [0, 0, 40, 100][choose.below(4) as usize];
+    let addresses = [0, 1, 3, 12][choose.below(4) as usize];
+    let weights = choose.chance(30);
+    let weights: Vec<u32> = (0..3)
+        .map(|_| [1, 2, 16][choose.below(3) as usize])
+        .map(|weight| if weights { weight } else { 1 })
+        .collect();
+    network.reads = [1, 1, 1, 8][choose.below(4) as usize];
+    for flow in flows {
+        flow.named = choose.chance(named);
+        let family =
+            [Family::Any, Family::Any, Family::Ipv4, Family::Ipv6][choose.below(4) as usize];
+        flow.family = if flow.named { family } else { Family::Any };
+        flow.addresses = choose.below(addresses + 1);
+        flow.weight = weights[flow.group as usize % 3];
+    }
+}
+
+/// In some runs there are many edges and flows, nearly all of them of one user. These choices come from a stream of
+/// their own.
+fn crowd(seed: u64, edges: usize, pops: usize, flows: &mut Vec<Flow>, heal_at: u64) -> usize {
+    let choose = &mut Chooser::new(seed ^ 0x6372_6f77_6473);
+    if choose.below(CROWD_ONE_IN) > 0 {
+        return edges;
+    }
+    let manners = Manners {
+        refusals: 5,
+        slow: 5,
+        rude: 5,
+        stalls: 5,
+        crowded: false,
+        pressed: false,
+        heal_at,
+    };
+    let (greedy, many) = (choose.between(1, 3) as u32, choose.between(50, 180));
+    for _ in 0..many {
+        let mut flow = flow(choose, pops, &manners);
+        if choose.chance(90) {
+            flow.group = greedy;
+        }
+        flows.push(flow);
+    }
+    edges.max(choose.between(edges as u64, 50) as usize)
+}
+
+/// In some runs somebody on the path of one edge makes messages up all the time: the edge is hostile to its
+/// POPs, or they to it. These choices come from a stream of their own.
+fn hostile(seed: u64, edges: usize, heal_at: u64, faults: &mut Vec<Timed>) {
+    let choose = &mut Chooser::new(seed ^ 0x686f_7374_696c_6500);
+    if choose.below(HOSTILE_ONE_IN) > 0 {
+        return;
+    }
+    let edge = choose.below(edges as u64) as usize;
+    let way = if choose.chance(50) {
+        Way::Up
+    } else {
+        Way::Down
+    };
+    let mut at = 1_000 + choose.below(3_000);
+    while at < heal_at {
+        let message = forged(choose);
+        faults.push(Timed {
+            at,
+            fault: Fault::Forge { edge, way, message },
+        });
+        at += choose.between(50, 1_000);
+    }
+    faults.sort_by_key(|timed| timed.at);
 }
 
 /// Draws accounts and session names. Their choices come from a stream of their own.
@@ -169,6 +255,7 @@ fn network(choose: &mut Chooser) -> Network {
         jitter: [0, 3, 40][choose.below(3) as usize],
         bandwidth: [0, 20, 200, 2_000][choose.below(4) as usize],
         window: [16 << 10, 256 << 10][choose.below(2) as usize],
+        reads: 1,
     }
 }
 
@@ -338,6 +425,10 @@ fn flow(choose: &mut Chooser, pops: usize, manners: &Manners) -> Flow {
         answers: (0..3).map(|_| manners.answer(choose)).collect(),
         private: choose.chance(2),
         name: None,
+        weight: 1,
+        named: false,
+        family: Family::Any,
+        addresses: 0,
         strict: false,
         client,
         target,
@@ -396,18 +487,22 @@ fn fault(choose: &mut Chooser, kind: u64, pops: usize, edges: usize) -> Fault {
         _ => Fault::Forge {
             edge,
             way,
-            message: [
-                Forged::Garbage,
-                Forged::Overrun,
-                Forged::Overrun,
-                Forged::Ack,
-                Forged::Hello,
-                Forged::Creates,
-                Forged::Creates,
-                Forged::Stranger,
-            ][choose.below(8) as usize],
+            message: forged(choose),
         },
     }
+}
+
+fn forged(choose: &mut Chooser) -> Forged {
+    [
+        Forged::Garbage,
+        Forged::Overrun,
+        Forged::Overrun,
+        Forged::Ack,
+        Forged::Hello,
+        Forged::Creates,
+        Forged::Creates,
+        Forged::Stranger,
+    ][choose.below(8) as usize]
 }
 
 /// What happens to what is on its way.

@@ -75,7 +75,7 @@ fn after(millis: u64) -> Instant {
 
 /// A socket that took less than so many bytes in this time makes no progress.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
-const SLOW_BELOW: u64 = 64 << 10;
+pub(super) const SLOW_BELOW: u64 = 64 << 10;
 
 /// What came of looking at a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,8 +108,12 @@ pub(super) struct Peer {
     pub(super) over_since: Option<Instant>,
     /// Since when something that it could read waits for it.
     pub(super) unread_since: Option<Instant>,
+    /// Since when its user's rate or quota may keep from it what waits for it, or it leaves that unread.
+    withheld_since: Option<Instant>,
     /// What it took lately, and when.
     taken: VecDeque<(Instant, u64)>,
+    /// When it took or sent something last.
+    moved_at: Instant,
     finished: bool,
     pub(super) stopped: bool,
     /// Its stall, if it has one, is over.
@@ -145,7 +149,9 @@ impl Peer {
             fails_from: flow.client.fails_from.map(after),
             over_since: None,
             unread_since: None,
+            withheld_since: None,
             taken: VecDeque::new(),
+            moved_at: Instant::EPOCH,
             finished: false,
             stopped: false,
             freed: false,
@@ -182,6 +188,7 @@ impl Peer {
         if early > 0 {
             endpoint.write(now, id, pattern(self.flow, self.out, 0, early));
             (self.early, self.sent) = (early, early);
+            self.moved_at = now;
         }
     }
 
@@ -299,10 +306,24 @@ impl Peer {
     pub(super) fn dawdles(&self, now: Instant) -> bool {
         let lately = self.taken.iter();
         let lately = lately.filter(|(at, _)| now.since(*at) < SLOW_AFTER);
-        let unread = self
-            .unread_since
-            .is_some_and(|since| now.since(since) >= SLOW_AFTER);
+        let waits = self.withheld_since.or(self.unread_since);
+        let unread = waits.is_some_and(|since| now.since(since) >= SLOW_AFTER);
         unread && lately.map(|(_, count)| count).sum::<u64>() < SLOW_BELOW
+    }
+
+    /// Notes whether its user's rate or quota may hold back what waits for it.
+    pub(super) fn is_held_back(&mut self, now: Instant, held_back: bool) {
+        if held_back {
+            let since = self.unread_since.unwrap_or(now);
+            self.withheld_since.get_or_insert(since);
+        } else if self.unread_since.is_none() {
+            self.withheld_since = None;
+        }
+    }
+
+    /// Tells whether it has neither taken nor sent anything for so long.
+    pub(super) fn idles(&self, now: Instant, limit: Duration) -> bool {
+        now.since(self.moved_at) >= limit
     }
 
     fn stalls(&self) -> bool {
@@ -381,6 +402,7 @@ impl Peer {
             }
         }
         self.received += count as u64;
+        self.moved_at = now;
         self.taken.push_back((now, count as u64));
         while self
             .taken
@@ -420,6 +442,7 @@ impl Peer {
         if len > 0 {
             endpoint.write(now, id, pattern(self.flow, self.out, self.sent, len));
             self.sent += len;
+            self.moved_at = now;
             self.next_write = self.after_pause(now);
             *looked = Looked::Moved;
         }

@@ -5,19 +5,13 @@
 //! That is what makes a failing run shrink: a fault taken out moves no other.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 use titan_core::endpoint::Config;
 use titan_core::time::Duration;
+use titan_proto::wire;
 use toml::{Table, Value};
-
-/// Bytes that a carrier is offered at once.
-pub(super) const BATCH: u64 = 16 << 10;
-
-/// What a group may send before it is the next one's turn.
-const QUANTUM: u64 = 64 << 10;
 
 /// One run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -58,6 +52,8 @@ pub struct Network {
     pub bandwidth: u64,
     /// Bytes a carrier takes that its peer has not read.
     pub window: usize,
+    /// Messages that have arrived and are read together, at most.
+    pub reads: u64,
 }
 
 /// Limits of both sides, where they differ from a daemon's.
@@ -161,6 +157,16 @@ pub struct Flow {
     /// The number of its session name: flows of a user with the same one share an exit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<u64>,
+    /// Which share of turns its user has, from 1 to 16.
+    pub weight: u32,
+    /// Its target is called by a domain name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub named: bool,
+    /// Which addresses of that name are wanted.
+    pub family: Family,
+    /// How many addresses the edge tells that it tried, if it connects.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub addresses: u64,
     /// Rather no exit than another one, if it has a name.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
@@ -168,6 +174,28 @@ pub struct Flow {
     pub client: Habit,
     /// What the target does.
     pub target: Habit,
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Whichever there are.
+    Any,
+    /// Version 4.
+    Ipv4,
+    /// Version 6.
+    Ipv6,
+}
+
+impl From<Family> for wire::create::Family {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Any => Self::Any,
+            Family::Ipv4 => Self::Ipv4,
+            Family::Ipv6 => Self::Ipv6,
+        }
+    }
 }
 
 /// How a dial goes.
@@ -473,6 +501,7 @@ impl Default for Network {
             jitter: 0,
             bandwidth: 0,
             window: 256 << 10,
+            reads: 1,
         }
     }
 }
@@ -528,6 +557,10 @@ impl Default for Flow {
             answers: vec![Answer::Connects],
             private: false,
             name: None,
+            weight: 1,
+            named: false,
+            family: Family::Any,
+            addresses: 0,
             strict: false,
             client: Habit::default(),
             target: Habit::default(),
@@ -547,30 +580,6 @@ impl Default for Habit {
             fails_at: None,
             fails_from: None,
         }
-    }
-}
-
-impl Scenario {
-    /// Returns how long the dials of a group may wait for their turns on one carrier, at most: each of
-    /// them after every other group has had its own.
-    pub(super) fn turns_max(&self, group: u32) -> Duration {
-        let dials = self.flows.iter().filter(|flow| flow.group == group).count() as u64;
-        let others: BTreeSet<u32> = self.flows.iter().map(|flow| flow.group).collect();
-        let ahead = dials * (others.len() as u64 - 1) * QUANTUM;
-        Duration::from_millis(ahead.checked_div(self.network.bandwidth).unwrap_or(0))
-    }
-}
-
-impl Network {
-    /// Returns how long a question and its answer take at most when both wait behind a full window.
-    #[must_use]
-    pub(super) fn round_trip_max(&self) -> Duration {
-        let queued = match self.bandwidth {
-            0 => 0,
-            // The last batch may exceed the window.
-            rate => (self.window as u64 + BATCH) / rate,
-        };
-        Duration::from_millis(2 * (self.delay + self.jitter + queued))
     }
 }
 
@@ -596,7 +605,7 @@ impl Fault {
     }
 
     /// Returns the edge or the POP that it strikes.
-    const fn victim(&self) -> (Option<usize>, Option<usize>) {
+    pub(super) const fn victim(&self) -> (Option<usize>, Option<usize>) {
         match *self {
             Self::Cut { edge, .. }
             | Self::Freeze { edge, .. }
@@ -704,12 +713,18 @@ impl Scenario {
 
     /// Tells what makes it impossible, if anything does.
     pub(super) fn check(&self) -> Result<(), String> {
+        if self.network.reads == 0 {
+            return Err("at least one message is read at a time".to_owned());
+        }
         if self.pops == 0 || self.edges == 0 {
             return Err("a scenario needs a POP and an edge".to_owned());
         }
         for (index, flow) in self.flows.iter().enumerate() {
             if flow.pop >= self.pops {
                 return Err(format!("flow {index}: there is no POP {}", flow.pop));
+            }
+            if flow.weight == 0 || flow.weight > 16 {
+                return Err(format!("flow {index}: a weight is from 1 to 16"));
             }
             if flow.early > flow.up {
                 return Err(format!("flow {index}: more is early than is sent"));

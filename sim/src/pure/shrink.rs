@@ -2,7 +2,7 @@
 
 use super::oracle::Violation;
 use super::run;
-use super::scenario::{Answer, Fault, Habit, Limits, Network, Scenario};
+use super::scenario::{Answer, Family, Fault, Habit, Limits, Network, Scenario};
 
 /// What shrinking came to.
 #[derive(Clone, Debug)]
@@ -157,6 +157,10 @@ impl Search {
             self.attempt(|scenario| scenario.flows[index].private = false);
             self.attempt(|scenario| scenario.flows[index].name = None);
             self.attempt(|scenario| scenario.flows[index].strict = false);
+            self.attempt(|scenario| scenario.flows[index].weight = 1);
+            self.attempt(|scenario| scenario.flows[index].named = false);
+            self.attempt(|scenario| scenario.flows[index].family = Family::Any);
+            self.attempt(|scenario| scenario.flows[index].addresses = 0);
             self.attempt(|scenario| scenario.flows[index].dial = 10);
             self.attempt(|scenario| scenario.flows[index].group = 1);
             self.attempt(|scenario| scenario.flows[index].client = Habit::default());
@@ -195,6 +199,7 @@ impl Search {
         self.attempt(|scenario| scenario.network.bandwidth = 0);
         self.attempt(|scenario| scenario.network.delay = network.delay);
         self.attempt(|scenario| scenario.network.window = network.window);
+        self.attempt(|scenario| scenario.network.reads = network.reads);
         self.attempt(|scenario| scenario.limits = limits);
         self.attempt(|scenario| scenario.limits.window_base = limits.window_base);
         self.attempt(|scenario| scenario.limits.early_max = limits.early_max);

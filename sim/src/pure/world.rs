@@ -3,24 +3,30 @@
 mod carriers;
 mod charges;
 mod desk;
+mod ends;
 mod faults;
 mod flows;
+mod host;
 mod hosts;
 mod judge;
 mod leases;
 mod refusals;
 mod store;
+mod targets;
 mod wants;
 
 use super::chooser::{Chooser, mix};
 use super::oracle::stuck;
-use super::scenario::{BATCH, Scenario};
+use super::pace::BATCH;
+use super::scenario::Scenario;
 use super::trace::Trace;
+use bytes::Bytes;
 use carriers::Link;
 use core::cell::RefCell;
 use core::cmp::Reverse;
 use core::hash::{Hash as _, Hasher as _};
-use hosts::{EdgeHost, Host, PopHost};
+use host::Host;
+use hosts::{EdgeHost, PopHost};
 use judge::Record;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
@@ -155,6 +161,8 @@ pub(super) struct World {
     /// What has arrived at hosts that read no carrier for want of memory.
     unread: BTreeMap<Host, Vec<(usize, bool)>>,
     batch: Batch,
+    /// Blocks that were read in this turn.
+    blocks: Vec<(Host, Bytes)>,
     ended: BTreeMap<usize, Code>,
     stalled_left: usize,
     others_left: usize,
@@ -182,6 +190,7 @@ impl World {
             bearers: BTreeMap::new(),
             unread: BTreeMap::new(),
             batch: Batch::new(BATCH as usize),
+            blocks: Vec::new(),
             ended: BTreeMap::new(),
             stalled_left,
             others_left: scenario.flows.len() - stalled_left,

@@ -8,8 +8,14 @@ use proc_macro2::{TokenStream, TokenTree};
 use std::collections::BTreeMap;
 use syn::visit::{self, Visit};
 
-/// Packages whose public items must be used, by themselves or by others.
-const PACKAGES: [&str; 4] = ["proto", "core", "runtime", "sim"];
+/// Where public items are that must be used, by their package or by others.
+const FOLDERS: [&str; 5] = [
+    "proto/src/",
+    "core/src/",
+    "runtime/src/",
+    "sim/src/",
+    "sim/kit/src/",
+];
 
 /// Returns the public items whose name stands nowhere but where they are declared, exported or given
 /// methods. It goes by names, so an item that shares its name with another may escape.
@@ -20,8 +26,7 @@ pub(crate) fn missing(sources: &[Source]) -> Vec<Finding> {
     }
     let mut found = Vec::new();
     for source in sources {
-        let (package, within) = source.package();
-        if !PACKAGES.contains(&package) || !within.starts_with("src/") {
+        if !FOLDERS.iter().any(|folder| source.path.starts_with(folder)) {
             continue;
         }
         let mut declared = Public::default();

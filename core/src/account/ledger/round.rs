@@ -58,7 +58,7 @@ pub(super) enum Scope {
 pub(super) enum Sharers {
     Nobody,
     Somebody,
-    /// And one of whom the store has not heard.
+    /// Somebody does, and the store has not heard of one of them.
     Newcomer,
 }
 

@@ -5,11 +5,11 @@ mod audit;
 use super::asking::{Asking, Patience};
 use super::books::Books;
 use super::known::Knowledge;
-use super::line::{Gate, Line, Told, Wish};
+use super::line::{Gate, Line, Wish};
 use super::message::{AskId, Config, Instruction, Standing, Terms, Totals};
 use super::need::Need;
 use super::share::Share;
-use crate::account::{Carried, Grant};
+use crate::account::Carried;
 use crate::planted::{self, Planted};
 use crate::time::{Duration, Instant};
 use titan_proto::Code;
@@ -78,16 +78,6 @@ pub(super) struct User {
     share: Share,
     asking: Asking,
     line: Line,
-    /// The endpoint is warned below this, in bytes.
-    low: u64,
-    /// An answer brought something, or was to.
-    afresh: bool,
-    /// What is to be given back when the endpoint has lowered what it may spend.
-    surplus: u64,
-    /// Why all sessions are to end.
-    expel: Option<Code>,
-    /// Nobody needs the group in the endpoint.
-    idle: bool,
 }
 
 impl User {
@@ -128,11 +118,6 @@ impl User {
             share: Share::new(now, books.carried()),
             asking: Asking::Idle,
             line: Line::Down,
-            low: 0,
-            afresh: false,
-            surplus: 0,
-            expel: None,
-            idle: false,
             terms,
         }
     }
@@ -224,7 +209,7 @@ impl User {
         }
         let sessions = self.sessions().saturating_add(1);
         self.presence = Presence::Here { sessions };
-        self.idle = false;
+        self.line.need(true);
         sessions
     }
 
@@ -237,11 +222,7 @@ impl User {
 
     /// Lets the endpoint know of a user who has a session. True if a grant is needed.
     pub(super) fn enter(&mut self, now: Instant) -> bool {
-        let fresh = !self.line.is_up();
-        if fresh {
-            self.line = Line::Up(Told::default());
-            self.low = 0;
-        }
+        let fresh = self.line.enter();
         let dry = self.supply == Supply::Dry;
         let told = match self.elsewhere {
             Elsewhere::Told { at, .. } => now.since(at) < DRY_AGE_MAX,
@@ -269,14 +250,13 @@ impl User {
         if relimited {
             self.supply = Supply::Flowing;
         }
-        if renewed && is_on && self.line.is_up() {
-            self.expel = Some(Code::BadCredentials);
+        if renewed && is_on {
+            self.line.expel(Code::BadCredentials);
         }
         let dry = self.supply == Supply::Dry;
         let reopens = is_on && !dry && (was_off || renewed || relimited);
         if reopens {
-            self.low = 0;
-            self.afresh = true;
+            self.line.tell_afresh(0);
         }
         let limit = self.terms.limit.unwrap_or(u64::MAX);
         self.need.stand(limit.saturating_sub(self.terms.charged));
@@ -308,7 +288,7 @@ impl User {
         };
         let changed = core::mem::replace(&mut self.permission, permission) != permission;
         if changed && self.is_needy() {
-            self.low = 0;
+            self.line.warn_below(0);
             return Reread::Needy;
         }
         Reread::Unchanged
@@ -407,7 +387,7 @@ impl User {
 
     /// Returns what may still be spent when what is surplus is given back.
     const fn usable(&self) -> u64 {
-        self.books.rest().saturating_sub(self.surplus)
+        self.books.rest().saturating_sub(self.line.surplus())
     }
 
     /// Tells whether nothing is left of a limit here.
@@ -424,8 +404,7 @@ impl User {
         } else {
             0
         };
-        self.low = low.max(1);
-        self.afresh = true;
+        self.line.tell_afresh(low.max(1));
     }
 
     /// Notes what the store has taken over, and when it said so.
@@ -499,8 +478,8 @@ impl User {
 
     /// Has up to so many bytes given back, once the endpoint can spend them no more.
     fn give_back(&mut self, bytes: u64) {
-        if self.line.is_up() && self.is_limited() {
-            self.surplus = self.surplus.saturating_add(bytes).min(self.books.rest());
+        if self.is_limited() {
+            self.line.give_back(bytes, self.books.rest());
         }
     }
 
@@ -510,7 +489,7 @@ impl User {
         if !matches!(self.asking, Asking::Idle) {
             return false;
         }
-        if self.line.is_up() && self.surplus == 0 {
+        if self.line.is_up() && self.line.surplus() == 0 {
             let (spent, rest) = (self.books.spent(), self.books.rest());
             let idle = self.need.idle(now, spent, rest, config);
             self.give_back(idle);
@@ -519,48 +498,25 @@ impl User {
             Presence::Here { .. } => false,
             Presence::Away { since } => self.is_gone() || now.since(since) >= LINGER,
         };
-        self.idle = over && self.line.is_up();
+        self.line.need(!over);
         let at_rest = !self.line.is_up() && !self.knowledge.is_under_way();
         over && at_rest && (self.is_gone() || self.is_settled(now))
     }
 
     /// Returns what the endpoint is to be told next.
     pub(super) fn instruct(&mut self, group: u32) -> Option<Instruction> {
-        let surplus = self.surplus.min(self.books.rest());
-        self.surplus = surplus;
         let gate = match (self.permission, self.supply) {
             (Permission::Off | Permission::Gone, _) => Gate::Shut(Code::UserDisabled),
             (Permission::On, Supply::Dry) if self.is_limited() => Gate::Shut(Code::QuotaExceeded),
             (Permission::On, Supply::Dry | Supply::Flowing) => Gate::Open,
         };
-        let low = if surplus > 0 {
-            (self.usable() / 2).max(1)
-        } else {
-            self.low
-        };
         let wish = Wish {
             rates: self.share.of(self.terms.rates),
             gate,
-            grant: Grant {
-                total: self.is_limited().then_some(self.books.ceiling()),
-                low,
-            },
-            afresh: self.afresh,
-            surplus,
-            expel: self.expel,
-            idle: self.idle,
+            ceiling: self.is_limited().then_some(self.books.ceiling()),
+            rest: self.books.rest(),
         };
-        let next = self.line.next(group, &wish);
-        match next {
-            Some(Instruction::Recall { .. }) => {
-                self.surplus = 0;
-                self.low = low;
-            }
-            Some(Instruction::Exhaust { .. }) => self.expel = None,
-            Some(Instruction::Grant { .. }) => self.afresh = false,
-            Some(Instruction::LimitRate { .. } | Instruction::Forget { .. }) | None => {}
-        }
-        next
+        self.line.next(group, &wish)
     }
 
     /// The endpoint has lowered what the group may carry, and this is what it had carried by then. True
@@ -575,8 +531,7 @@ impl User {
 
     /// The endpoint has forgotten the group, or still has sessions of it. True if it has.
     pub(super) fn forgotten(&mut self, last: Option<Carried>) -> bool {
-        self.idle = false;
-        let forgotten = self.line.forgotten(last);
+        let forgotten = self.line.forgotten(last.is_some());
         if forgotten {
             self.close(last.unwrap_or_default());
         }
@@ -587,9 +542,6 @@ impl User {
     pub(super) fn close(&mut self, last: Carried) {
         self.line = Line::Down;
         self.books.close(last);
-        self.surplus = 0;
-        self.afresh = false;
-        self.expel = None;
     }
 
     /// The process ends.

@@ -3,17 +3,21 @@
 use super::desk::PopDesk;
 use super::{PopRole, key_of};
 use crate::endpoint::engine::Engine;
+use crate::time::Instant;
 
 impl PopRole {
     /// Checks that every tunnel is found by its id on the wire and by its node, that nothing else is, and
-    /// that the index knows how many of its places are taken (I10).
-    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>) {
+    /// that the index has each exit where it belongs and knows all of it that a choice goes by, and how many of
+    /// its places are taken (I10).
+    pub(super) fn audit_places(&self, engine: &Engine<PopDesk>, now: Instant) {
+        let index = self.index.audit(now);
+        assert!(index.is_ok(), "I6: the index of exits: {index:?}");
         for (id, tunnel) in engine.tunnels.iter() {
-            let counted = self.index.state(key_of(id)).map(|exit| exit.sessions);
-            let taken = tunnel.session_count();
+            let exit = engine.exit_of(tunnel);
             assert!(
-                counted.map(|sessions| sessions as usize) == Some(taken),
-                "I10: the index counts {counted:?} places of {id:?}, {taken} are taken"
+                self.index.holds(key_of(id), exit),
+                "I10: the index knows {:?} of {id:?}, which is {exit:?}",
+                self.index.state(key_of(id))
             );
             assert!(
                 self.by_wire.get(&tunnel.wire()) == Some(&id),

@@ -68,10 +68,14 @@ impl Bars {
         self.timer
     }
 
-    pub(super) fn audit(&self) {
+    /// Checks that the timer is armed for the bar that is over next, or a little later.
+    pub(super) fn audit(&self, now: Instant) {
+        let next = self.by_node.next_end();
+        let exact = next.is_none_or(|next| next > now + FORGETTING_PAUSE);
         assert!(
-            self.timer.is_some() == self.by_node.next_end().is_some(),
-            "I6: the bars' timer"
+            self.timer.is_some() == next.is_some() && (!exact || self.timer == next),
+            "I6: the bars' timer is armed for {:?}, the next is over at {next:?}",
+            self.timer
         );
         self.by_node.audit();
     }

@@ -305,8 +305,9 @@ impl PopRole {
         let finished = session.has_finished() && !(second && planted::on(Planted::EarlyFinLost));
         session.take_back(finished, pieces.into_iter());
         if second && planted::on(Planted::EarlyCountedTwice) {
-            let (desk, agenda) = (&mut engine.desk, &mut engine.agenda);
-            desk.carry(now, agenda, session, Way::Up, again);
+            engine
+                .desk
+                .carry(now, &mut engine.agenda, session, Way::Up, again);
         }
         engine.counters.failovers += 1;
         self.place(engine, now, id, tunnel);

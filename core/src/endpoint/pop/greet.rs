@@ -2,7 +2,7 @@
 
 use super::desk::{Guest, PopDesk};
 use super::node::Node;
-use super::{PopRole, exit_state, key_of};
+use super::{PopRole, key_of};
 use crate::account::Rates;
 use crate::arena::{CarrierId, TunnelId};
 use crate::endpoint::engine::Engine;
@@ -183,16 +183,17 @@ impl PopRole {
         let key = engine.rng.bytes();
         let identity = Identity { wire, key };
         let until = now + engine.config.grace;
-        let id = engine.tunnels.insert(Tunnel::new(
+        let tunnel = Tunnel::new(
             identity,
             Node::new(node, hello, peer.sessions_max),
             peer,
             engine.config.resend_max,
             until,
-        ));
+        );
+        let known = engine.exit_of(&tunnel);
+        let id = engine.tunnels.insert(tunnel);
         self.by_wire.insert(wire, id);
-        self.index
-            .insert(now, key_of(id), exit_state(peer.sessions_max));
+        self.index.insert(now, key_of(id), known);
         if self.node_rates != Rates::default() {
             engine.limit_node(now, id, self.node_rates);
         }

@@ -1,7 +1,7 @@
 //! What careless drivers do with groups, and what has to come of it.
 
 use super::choices::Choices;
-use crate::pair::World;
+use crate::pair::Rig;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{Grant, Rates};
 use titan_proto::Code;
@@ -109,51 +109,51 @@ impl Ledger {
     ///
     /// # Panics
     /// Panics if a group is forgotten with another total than it had.
-    pub fn act(&mut self, world: &mut World, step: AccountStep) {
+    pub fn act(&mut self, rig: &mut Rig, step: AccountStep) {
         let AccountStep { group, call } = step;
-        let now = world.now;
+        let now = rig.now;
         match call {
             AccountCall::Grant { total, beyond, low } => {
-                let carried = world.pop.carried(group).total();
+                let carried = rig.pop.carried(group).total();
                 let base = if beyond { carried } else { 0 };
                 let total = total.map(|total| total.saturating_add(base));
                 let entry = self.0.entry(group).or_default();
                 entry.limited = total.is_some();
                 entry.granted = entry.granted.max(total.unwrap_or_default());
                 entry.barred = false;
-                world.pop.grant(now, group, Grant { total, low });
+                rig.pop.grant(now, group, Grant { total, low });
             }
             AccountCall::Exhaust(code) => {
                 self.0.entry(group).or_default().barred = true;
-                world.pop.exhaust(now, group, code);
+                rig.pop.exhaust(now, group, code);
             }
             AccountCall::LimitRate(rates) => {
                 self.0.entry(group).or_default();
-                world.pop.limit_rate(now, group, rates);
+                rig.pop.limit_rate(now, group, rates);
             }
-            AccountCall::Forget => self.forget(world, group),
+            AccountCall::Forget => self.forget(rig, group),
             AccountCall::Report => {
-                while let Some((group, carried)) = world.pop.poll_carried() {
-                    assert_eq!(world.pop.carried(group), carried);
+                while let Some((group, carried)) = rig.pop.poll_carried() {
+                    assert_eq!(rig.pop.carried(group), carried);
                 }
             }
         }
     }
 
-    fn forget(&mut self, world: &mut World, group: u32) {
-        let carried = world.pop.carried(group);
-        if let Some(last) = world.pop.forget_group(group) {
+    fn forget(&mut self, rig: &mut Rig, group: u32) {
+        let carried = rig.pop.carried(group);
+        if let Some(last) = rig.pop.forget_group(group) {
             assert_eq!(last, carried, "the last total of group {group}");
             self.0.remove(&group);
-            assert_eq!(world.pop.carried(group).total(), 0);
+            assert_eq!(rig.pop.carried(group).total(), 0);
         }
     }
 
     /// Forgets all groups; their sessions are gone.
-    pub fn forget_all(&mut self, world: &mut World) {
+    pub fn forget_all(&mut self, rig: &mut Rig) {
         let groups: Vec<u32> = self.0.keys().copied().collect();
         for group in groups {
-            self.forget(world, group);
+            self.forget(rig, group);
         }
     }
 
@@ -161,9 +161,9 @@ impl Ledger {
     ///
     /// # Panics
     /// Panics if something is left that should not be, or the other way around.
-    pub fn check(&mut self, world: &World) {
+    pub fn check(&mut self, rig: &Rig) {
         for (&group, entry) in &mut self.0 {
-            let carried = world.pop.carried(group).total();
+            let carried = rig.pop.carried(group).total();
             assert!(carried >= entry.carried, "totals of group {group} grow");
             if entry.barred {
                 assert_eq!(carried, entry.carried, "group {group} is shut");
@@ -174,7 +174,7 @@ impl Ledger {
             } else {
                 u64::MAX
             };
-            let told = world.pop.left(group).unwrap_or(u64::MAX);
+            let told = rig.pop.left(group).unwrap_or(u64::MAX);
             assert_eq!(told, left, "what is left of group {group}");
         }
     }

@@ -1,8 +1,8 @@
-//! What each step does to the world.
+//! What each step does to the rig.
 
 use super::accounts::Ledger;
 use super::{Call, EDGES_MAX, Ends, Side, Step, Twist};
-use crate::pair::{Way, World, demand, encode, message};
+use crate::pair::{Rig, Way, demand, encode, message};
 use bytes::Bytes;
 use titan_core::endpoint::{CarrierId, Dialled, Endpoint, Open, Rates, Role, SessionId};
 use titan_core::exit::lease::{SessionName, Sticky};
@@ -11,9 +11,9 @@ use titan_proto::{Code, Frame, wire};
 
 /// Takes one step and lets everything happen that follows. `opened` are the sessions of each edge that
 /// were ever opened.
-pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger, step: Step) {
-    let now = world.now;
-    for (site, opened) in world.edges.iter_mut().zip(opened.iter_mut()) {
+pub fn act(rig: &mut Rig, opened: &mut [Vec<SessionId>], ledger: &mut Ledger, step: Step) {
+    let now = rig.now;
+    for (site, opened) in rig.edges.iter_mut().zip(opened.iter_mut()) {
         opened.append(&mut site.opened);
     }
     match step {
@@ -35,18 +35,17 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
                 sticky,
                 ..demand()
             };
-            let result = world.pop.open(now, open);
+            let result = rig.pop.open(now, open);
             ledger.opened(group, result.is_ok());
-            world.pop_sessions.extend(result);
+            rig.pop_sessions.extend(result);
         }
-        Step::Account(step) => ledger.act(world, step),
+        Step::Account(step) => ledger.act(rig, step),
         Step::Dialled {
             edge,
             pick,
             outcome,
         } => {
-            if let (Some(id), Some(site)) = (picked(&opened[edge], pick), world.edges.get_mut(edge))
-            {
+            if let (Some(id), Some(site)) = (picked(&opened[edge], pick), rig.edges.get_mut(edge)) {
                 let outcome = outcome.map(|()| Dialled::default());
                 site.core.dialled(now, id, outcome);
                 assert_eq!(site.core.dial_request(id), None, "it was answered");
@@ -59,21 +58,21 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             call,
         } => {
             let of = match (at, foreign) {
-                (Side::Pop, false) | (Side::Edge(_), true) => &world.pop_sessions,
+                (Side::Pop, false) | (Side::Edge(_), true) => &rig.pop_sessions,
                 (Side::Pop, true) => &opened[0],
                 (Side::Edge(edge), false) => &opened[edge],
             };
             let Some(id) = picked(of, pick) else { return };
             match at {
-                Side::Pop => on_session(&mut world.pop, now, id, call),
+                Side::Pop => on_session(&mut rig.pop, now, id, call),
                 Side::Edge(edge) => {
-                    if let Some(site) = world.edges.get_mut(edge) {
+                    if let Some(site) = rig.edges.get_mut(edge) {
                         on_session(&mut site.core, now, id, call);
                     }
                 }
             }
         }
-        Step::Frame { way, pick, frame } => hand_in(world, way, pick, &encode(frame)),
+        Step::Frame { way, pick, frame } => hand_in(rig, way, pick, &encode(frame)),
         Step::Mutated {
             way,
             pick,
@@ -87,7 +86,7 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
                 Some(byte) => bytes[at] = byte,
                 None => bytes.truncate(at),
             }
-            hand_in(world, way, pick, &bytes.into());
+            hand_in(rig, way, pick, &bytes.into());
         }
         Step::Noise {
             way,
@@ -95,39 +94,39 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             kind,
             session,
             payload,
-        } => hand_in(world, way, pick, &message(kind, session, &payload)),
+        } => hand_in(rig, way, pick, &message(kind, session, &payload)),
         Step::Replay { way, pick, back } => {
-            if let Some(seen) = world.wire.iter().rev().nth(back) {
+            if let Some(seen) = rig.wire.iter().rev().nth(back) {
                 let frame = encode(seen.frame.clone());
-                hand_in(world, way, pick, &frame);
+                hand_in(rig, way, pick, &frame);
             }
         }
         Step::Greet { node, hello } => {
-            let link = world.raw_edge(&format!("node-{node}"));
-            world.inject(link, Way::ToPop, Frame::Hello(hello));
-            if world.links[link].pop.is_some() {
-                world.inject(link, Way::ToPop, Frame::Ack { received: 0 });
+            let link = rig.raw_edge(&format!("node-{node}"));
+            rig.inject(link, Way::ToPop, Frame::Hello(hello));
+            if rig.links[link].pop.is_some() {
+                rig.inject(link, Way::ToPop, Frame::Ack { received: 0 });
             }
         }
         Step::Connect { edge, welcome } => {
-            if world.edges.get(edge).is_some_and(|site| site.wants) {
+            if rig.edges.get(edge).is_some_and(|site| site.wants) {
                 match welcome {
                     None => {
-                        let node = world.edges[edge].node.clone();
-                        world.connect_as(edge, &node);
+                        let node = rig.edges[edge].node.clone();
+                        rig.connect_as(edge, &node);
                     }
                     Some(welcome) => {
-                        let link = world.raw_pop(edge);
+                        let link = rig.raw_pop(edge);
                         // An uplink that is gone wants no carrier any more.
-                        if world.links[link].at_edge.is_some() {
-                            world.inject(link, Way::ToEdge, Frame::Hello(welcome));
+                        if rig.links[link].at_edge.is_some() {
+                            rig.inject(link, Way::ToEdge, Frame::Hello(welcome));
                         }
                     }
                 }
             }
         }
         Step::ConnectFailed { edge, retry } => {
-            if let Some(site) = world.edges.get_mut(edge)
+            if let Some(site) = rig.edges.get_mut(edge)
                 && core::mem::take(&mut site.wants)
             {
                 site.core.handle_connect_failed(now, site.uplink, retry);
@@ -135,7 +134,7 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
         }
         Step::Twist { way, twist, value } => {
             let mut value = Some(value);
-            world.rewrite = Some(Box::new(move |of, frame| {
+            rig.rewrite = Some(Box::new(move |of, frame| {
                 if let Frame::Hello(hello) = frame
                     && of == way
                     && let Some(value) = value.take()
@@ -145,10 +144,10 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             }));
         }
         Step::Cut { pick, ends } => {
-            if let Some(link) = recent_link(world, pick) {
+            if let Some(link) = recent_link(rig, pick) {
                 match ends {
-                    Ends::Both => world.cut(link),
-                    Ends::One(end) => world.cut_end(link, end),
+                    Ends::Both => rig.cut(link),
+                    Ends::One(end) => rig.cut_end(link, end),
                 }
             }
         }
@@ -158,13 +157,13 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             blocked,
             held,
         } => {
-            if let Some(link) = recent_link(world, pick) {
-                let pipe = world.links[link].pipe(way);
+            if let Some(link) = recent_link(rig, pick) {
+                let pipe = rig.links[link].pipe(way);
                 (pipe.blocked, pipe.held) = (blocked, held);
             }
         }
         Step::Fault { at_pop, pick, code } => on_carrier(
-            world,
+            rig,
             at_pop,
             pick,
             |pop, id| pop.handle_carrier_fault(now, id, code),
@@ -175,51 +174,51 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             pick,
             payload,
         } => on_carrier(
-            world,
+            rig,
             at_pop,
             pick,
             |pop, id| pop.handle_pong(now, id, &payload),
             |edge, id| edge.handle_pong(now, id, &payload),
         ),
         Step::Alive { pick } => on_carrier(
-            world,
+            rig,
             true,
             pick,
             |pop, id| pop.handle_alive(now, id),
             |_, _| {},
         ),
         Step::Command { action } => {
-            let nodes = world.pop.nodes();
+            let nodes = rig.pop.nodes();
             let nodes: Vec<String> = nodes.iter().map(|view| view.node.to_owned()).collect();
             let retry = Duration::from_secs(u64::from(action.unsigned_abs()) % 20);
             match wire::command::Action::try_from(action) {
                 Ok(wire::command::Action::Kick) => {
                     for node in nodes.iter().take(1) {
-                        assert!(world.pop.kick(now, node, Code::Kicked, retry));
-                        assert!(!world.pop.has_node(node));
+                        assert!(rig.pop.kick(now, node, Code::Kicked, retry));
+                        assert!(!rig.pop.has_node(node));
                     }
                 }
                 Ok(wire::command::Action::Drain) => {
                     for node in &nodes {
-                        world.pop.send_away(now, node, retry);
+                        rig.pop.send_away(now, node, retry);
                     }
                     // Its edges leave, whether the order has arrived or not.
-                    for site in &mut world.edges {
+                    for site in &mut rig.edges {
                         site.core.retire_uplink(now, site.uplink);
                     }
                 }
                 Ok(wire::command::Action::Rate) => {
                     let (up, down) = (5_000, 3_000);
-                    world.pop.limit_nodes(now, Rates { up, down });
+                    rig.pop.limit_nodes(now, Rates { up, down });
                 }
                 Ok(wire::command::Action::None) => {
-                    world.pop.limit_nodes(now, Rates::default());
+                    rig.pop.limit_nodes(now, Rates::default());
                 }
                 Err(_) => {}
             }
         }
         Step::Status { edge, status } => {
-            if let Some(site) = world.edges.get_mut(edge) {
+            if let Some(site) = rig.edges.get_mut(edge) {
                 site.core.set_status(now, &status);
             }
         }
@@ -227,43 +226,43 @@ pub fn act(world: &mut World, opened: &mut [Vec<SessionId>], ledger: &mut Ledger
             at,
             code: Code::ShuttingDown,
         } => match at {
-            Side::Pop => world.pop.drain(now),
+            Side::Pop => rig.pop.drain(now),
             Side::Edge(edge) => {
-                if let Some(site) = world.edges.get_mut(edge) {
+                if let Some(site) = rig.edges.get_mut(edge) {
                     site.core.drain(now);
                 }
             }
         },
         Step::Farewell { at, code } => match at {
-            Side::Pop => world.pop.farewell(now, code),
+            Side::Pop => rig.pop.farewell(now, code),
             Side::Edge(edge) => {
-                if let Some(site) = world.edges.get_mut(edge) {
+                if let Some(site) = rig.edges.get_mut(edge) {
                     site.core.farewell(now, code);
                 }
             }
         },
-        Step::Wait(wait) => world.wait(wait),
+        Step::Wait(wait) => rig.wait(wait),
         Step::Plug { edge, online } => {
-            if let Some(site) = world.edges.get_mut(edge) {
+            if let Some(site) = rig.edges.get_mut(edge) {
                 site.online = online;
             }
         }
         Step::AddEdge { node } => {
-            if world.edges.len() < EDGES_MAX {
-                world.add_edge(&format!("node-{node}"));
+            if rig.edges.len() < EDGES_MAX {
+                rig.add_edge(&format!("node-{node}"));
             }
         }
     }
-    look_over(world, ledger);
+    look_over(rig, ledger);
 }
 
 /// Lets everything happen that follows, and looks at all of it.
-fn look_over(world: &mut World, ledger: &mut Ledger) {
-    world.run();
-    world.audit();
-    ledger.check(world);
-    let exits = world.pop.explain(world.now, None).len();
-    assert_eq!(exits, world.pop.usage().tunnels, "every tunnel is an exit");
+fn look_over(rig: &mut Rig, ledger: &mut Ledger) {
+    rig.run();
+    rig.audit();
+    ledger.check(rig);
+    let exits = rig.pop.explain(rig.now, None).len();
+    assert_eq!(exits, rig.pop.usage().tunnels, "every tunnel is an exit");
 }
 
 fn picked<T: Copy>(items: &[T], pick: usize) -> Option<T> {
@@ -272,23 +271,23 @@ fn picked<T: Copy>(items: &[T], pick: usize) -> Option<T> {
 }
 
 /// Returns one of the three latest carriers.
-fn recent_link(world: &World, pick: usize) -> Option<usize> {
-    let len = world.links.len();
+fn recent_link(rig: &Rig, pick: usize) -> Option<usize> {
+    let len = rig.links.len();
     (len > 0).then(|| len - 1 - pick % len.min(3))
 }
 
 /// Hands a message in, unless that end of the carrier is gone.
-fn hand_in(world: &mut World, way: Way, pick: usize, message: &Bytes) {
-    let Some(number) = recent_link(world, pick) else {
+fn hand_in(rig: &mut Rig, way: Way, pick: usize, message: &Bytes) {
+    let Some(number) = recent_link(rig, pick) else {
         return;
     };
-    let link = &world.links[number];
+    let link = &rig.links[number];
     let lives = match way {
         Way::ToPop => link.pop.is_some(),
         Way::ToEdge => link.at_edge.is_some(),
     };
     if lives {
-        world.inject_raw(number, way, message);
+        rig.inject_raw(number, way, message);
     }
 }
 
@@ -307,18 +306,18 @@ fn on_session<R: Role>(endpoint: &mut Endpoint<R>, now: Instant, id: SessionId, 
 
 /// Calls the driver's method of one end of a recent carrier, if it is there.
 fn on_carrier(
-    world: &mut World,
+    rig: &mut Rig,
     at_pop: bool,
     pick: usize,
     pop: impl FnOnce(&mut titan_core::endpoint::Pop, CarrierId),
     edge: impl FnOnce(&mut titan_core::endpoint::Edge, CarrierId),
 ) {
-    let Some(link) = recent_link(world, pick).map(|link| &world.links[link]) else {
+    let Some(link) = recent_link(rig, pick).map(|link| &rig.links[link]) else {
         return;
     };
     match (at_pop, link.pop, link.at_edge) {
-        (true, Some(id), _) => pop(&mut world.pop, id),
-        (false, _, Some(id)) => edge(&mut world.edges[link.edge].core, id),
+        (true, Some(id), _) => pop(&mut rig.pop, id),
+        (false, _, Some(id)) => edge(&mut rig.edges[link.edge].core, id),
         (true, None, _) | (false, _, None) => {}
     }
 }

@@ -57,7 +57,8 @@ fn some_create(choices: &mut Choices<'_>) -> wire::Create {
     }
 }
 
-/// The order in which kinds are drawn: the bytes of the corpus count on it. Others follow.
+/// The kinds in the order in which a first byte draws them. The bytes of the corpus count on it: a kind that
+/// comes later is not added here, but drawn with what is unknown.
 const DRAWN: [FrameKind; 13] = [
     FrameKind::Create,
     FrameKind::Reply,
@@ -74,19 +75,29 @@ const DRAWN: [FrameKind; 13] = [
     FrameKind::Hello,
 ];
 
+/// The first number beyond those of [`DRAWN`], and how many from there on are drawn.
+const BEYOND: u32 = 68;
+const BEYOND_COUNT: u32 = 100;
+
 /// Draws a frame of any type, also of one that nobody knows.
 pub fn frame(choices: &mut Choices<'_>) -> Frame {
-    let others = FrameKind::ALL.iter().filter(|kind| !DRAWN.contains(kind));
-    let kinds: Vec<_> = DRAWN.iter().chain(others).collect();
-    let drawn = choices.below(kinds.len() as u64 + 1) as usize;
-    match kinds.get(drawn) {
-        Some(kind) => frame_of(**kind, choices),
-        None => {
-            let known = FrameKind::ALL.iter().map(|kind| kind.number());
-            let unknown_min = known.max().map_or(0, |max| max + 1);
-            Frame::Unknown(unknown_min + choices.below(100) as u32)
-        }
+    let kind = choices.below(DRAWN.len() as u64 + 1) as usize;
+    if let Some(kind) = DRAWN.get(kind) {
+        return frame_of(*kind, choices);
     }
+    let roll = choices.below(BEYOND_COUNT.into()) as u32;
+    match later(roll) {
+        Some(kind) => frame_of(kind, choices),
+        None => Frame::Unknown(BEYOND + roll),
+    }
+}
+
+/// Returns the kind that has come since and that this draw means: it follows from the kind's number alone, from
+/// the first draw on for those beyond and from the last one back for those between.
+fn later(roll: u32) -> Option<FrameKind> {
+    let numbers = [BEYOND + roll, BEYOND_COUNT - 1 - roll];
+    let mut kinds = numbers.into_iter().filter_map(FrameKind::from_number);
+    kinds.find(|kind| !DRAWN.contains(kind))
 }
 
 /// Draws a frame of a kind, with an empty body if nothing here says how to draw one.
@@ -158,4 +169,29 @@ fn bare(kind: FrameKind, session: u64) -> Frame {
     let message = message(kind.number(), session, &[]);
     let envelope = Envelope::decode(&message).expect("a header that was just made");
     Frame::decode(envelope).expect("an empty body is one of any kind")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_a_first_byte_draws_stays_what_it_is() {
+        let drawn = |bytes: &[u8]| frame(&mut Choices::new(bytes)).encode().0;
+        let first: Vec<u32> = (0..13).map(|byte| drawn(&[byte])).collect();
+        assert_eq!(first, [2, 16, 3, 6, 17, 4, 18, 5, 65, 66, 67, 1, 64]);
+        assert_eq!([drawn(&[13]), drawn(&[13, 9])], [68, 77]);
+    }
+
+    #[test]
+    fn every_kind_is_drawn() {
+        let bytes = (0..14).flat_map(|first| (0..100).map(move |second| [first, second]));
+        let drawn: BTreeSet<u32> = bytes
+            .map(|bytes| frame(&mut Choices::new(&bytes)).encode().0)
+            .collect();
+        for kind in FrameKind::ALL {
+            assert!(drawn.contains(&kind.number()), "{}", kind.name());
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What moves by itself: events, frames and the ends of carriers.
 
-use super::World;
+use super::Rig;
 use super::link::Way::{ToEdge, ToPop};
 use super::link::{Link, Parcel, Pipe, Seen, Way};
 use super::values::{encode, message};
@@ -8,7 +8,7 @@ use titan_core::endpoint::{Batch, CarrierId, EdgeEvent, Endpoint, Event, Item, R
 use titan_core::time::Instant;
 use titan_proto::{Code, Envelope, Frame};
 
-impl World {
+impl Rig {
     pub(super) fn drain_events(&mut self) -> bool {
         let mut moved = false;
         while let Some(event) = self.pop.poll_event() {

@@ -8,7 +8,7 @@ use titan_core::time::Duration;
 use titan_core::trace::TraceId;
 use titan_proto::{Frame, encode_header, limits, wire};
 
-/// Limits that allow resuming over the world's plain carriers.
+/// Limits that allow resuming over the rig's plain carriers.
 pub fn config() -> Config {
     Config {
         resume_over_plaintext: true,

@@ -6,16 +6,16 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use titan_sim::pure::explore::{Quest, explore as run};
-use titan_sim::pure::{Scenario, shrink};
+use titan_sim::pure::{Scenario, Seed, shrink};
 
 /// Most runs spent on making a failing seed small.
 const SHRINK_RUNS: usize = 4_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The first seed; without it a fresh one, which is printed.
+    /// The first seed, a number or generator:number; without it a fresh one, which is printed.
     #[arg(long)]
-    seed: Option<u64>,
+    seed: Option<Seed>,
     /// How many seeds; without it and without --time, ten thousand.
     #[arg(long)]
     count: Option<u64>,
@@ -46,14 +46,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn explore(args: &Args) -> End {
-    let first = args.seed.unwrap_or_else(fresh_seed);
+    let first = args.seed.map_or_else(fresh_seed, |seed| seed.0);
     let usual = if args.time.is_some() {
         u64::MAX
     } else {
         10_000
     };
     let count = args.count.unwrap_or(usual);
-    println!("pure loop: seeds from {first} on, {} threads", args.jobs);
+    let from = Seed(first);
+    println!("pure loop: seeds from {from} on, {} threads", args.jobs);
     let bar = show::bar((count != u64::MAX).then_some(count));
     let summary = run(
         Quest {
@@ -72,9 +73,14 @@ pub(crate) fn explore(args: &Args) -> End {
     }
     for (&seed, violation) in &summary.violations {
         println!("\n  seed {seed}: {violation}");
-        println!("  replay: {}", shorten(&format!("--seed {seed}")));
+        println!("  replay: {}", shorten(&format!("--seed {}", Seed(seed))));
         match shrink(&Scenario::draw(seed), SHRINK_RUNS) {
-            Some(shrunk) => match save(&args.save, &format!("seed-{seed}"), &shrunk) {
+            Some(shrunk) => match save(
+                &args.save,
+                &format!("seed-{seed}"),
+                Some(Seed(seed)),
+                &shrunk,
+            ) {
                 Ok(path) => println!(
                     "  shrunk to {} flows and {} faults in {} runs: {}",
                     shrunk.scenario.flows.len(),

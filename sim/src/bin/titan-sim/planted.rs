@@ -4,7 +4,7 @@ use crate::{End, show};
 use std::path::PathBuf;
 use titan_core::planted::{Planted, switch_on};
 use titan_sim::pure::explore::{Quest, explore};
-use titan_sim::pure::{Kind, Scenario, run, shrink};
+use titan_sim::pure::{Kind, Scenario, Seed, run, shrink};
 
 /// Most runs spent on making a scenario small, to count what a bug needs.
 const SHRINK_RUNS: usize = 1_500;
@@ -122,7 +122,7 @@ fn needs(args: &Args, bug: Planted, seed: u64, name: &str) -> Found {
         return Found::Not;
     };
     if let Some(folder) = &args.save
-        && let Err(error) = crate::replay::save(folder, name, &shrunk)
+        && let Err(error) = crate::replay::save(folder, name, Some(Seed(seed)), &shrunk)
     {
         println!("{INDENT}could not be saved: {error}");
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use titan_sim::pure::explore::check_again;
-use titan_sim::pure::{Scenario, Shrunk, run, run_with_log, shrink};
+use titan_sim::pure::{Scenario, Seed, Shrunk, run, run_with_log, shrink};
 
 /// What to run: a seed or a file.
 #[derive(Debug, clap::Args)]
@@ -13,16 +13,16 @@ use titan_sim::pure::{Scenario, Shrunk, run, run_with_log, shrink};
 struct Subject {
     /// A scenario file of the pure loop.
     file: Option<PathBuf>,
-    /// A seed.
+    /// A seed: a number, or generator:number.
     #[arg(long)]
-    seed: Option<u64>,
+    seed: Option<Seed>,
 }
 
 impl Subject {
     fn scenario(&self) -> io::Result<Scenario> {
         match (&self.file, self.seed) {
             (Some(file), _) => Scenario::load(file),
-            (None, seed) => Ok(Scenario::draw(seed.unwrap_or(0))),
+            (None, seed) => Ok(Scenario::draw(seed.map_or(0, |seed| seed.0))),
         }
     }
 
@@ -32,9 +32,18 @@ impl Subject {
                 .file_stem()
                 .map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy())
                 .into_owned(),
-            (None, seed) => format!("seed-{}", seed.unwrap_or(0)),
+            (None, seed) => format!("seed-{}", seed.map_or(0, |seed| seed.0)),
         }
     }
+
+    /// Says of a seed what it takes to draw the same of it again.
+    fn origin(&self) -> Option<String> {
+        self.seed.map(origin)
+    }
+}
+
+fn origin(seed: Seed) -> String {
+    format!("Seed {seed}.")
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,8 +73,12 @@ pub(crate) struct ShrinkArgs {
 pub(crate) fn replay(args: &ReplayArgs) -> io::Result<End> {
     let scenario = args.subject.scenario()?;
     if args.print {
-        print!("{}", scenario.to_text(""));
+        let origin = args.subject.origin().unwrap_or_default();
+        print!("{}", scenario.to_text(&origin));
         return Ok(End::Well);
+    }
+    if let Some(origin) = args.subject.origin() {
+        println!("{origin}");
     }
     let result = if args.log {
         let (result, log) = run_with_log(&scenario);
@@ -107,7 +120,8 @@ pub(crate) fn shrink_down(args: &ShrinkArgs) -> io::Result<End> {
         println!("nothing is wrong with it");
         return Ok(End::Well);
     };
-    let path = save(&args.save, &args.subject.name(), &shrunk)?;
+    let name = args.subject.name();
+    let path = save(&args.save, &name, args.subject.seed, &shrunk)?;
     println!(
         "{}\n{} flows and {} faults are left of {} and {}, after {} runs: {}",
         shrunk.violation,
@@ -121,8 +135,13 @@ pub(crate) fn shrink_down(args: &ShrinkArgs) -> io::Result<End> {
     Ok(End::Violated(shrunk.violation))
 }
 
-/// Writes a small scenario into a folder, which is made if need be.
-pub(crate) fn save(folder: &Path, name: &str, shrunk: &Shrunk) -> io::Result<PathBuf> {
+/// Writes a small scenario into a folder, which is made if need be; with the seed that drew it, if one did.
+pub(crate) fn save(
+    folder: &Path,
+    name: &str,
+    seed: Option<Seed>,
+    shrunk: &Shrunk,
+) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("{name}.toml"));
     let mut comment = format!(
@@ -130,6 +149,9 @@ pub(crate) fn save(folder: &Path, name: &str, shrunk: &Shrunk) -> io::Result<Pat
         shrunk.violation,
         shorten(&path.display().to_string())
     );
+    if let Some(seed) = seed {
+        comment.push_str(&format!("{}\n", origin(seed)));
+    }
     let troubles = shrunk.scenario.troubles();
     if !troubles.is_empty() {
         comment.push_str("What goes wrong in it, all of which it takes:\n");

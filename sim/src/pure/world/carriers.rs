@@ -1,7 +1,8 @@
 //! Carriers: two pipes with delay, jitter and bandwidth, and what can become of them.
 
 use super::super::chooser::{Chooser, mix};
-use super::hosts::Host;
+use super::super::oracle::violated;
+use super::host::Host;
 use super::{Action, World};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use core::hash::Hash as _;
@@ -11,15 +12,22 @@ use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, Envelope, Frame, FrameKind, encode_header, is_numbered};
 
+/// Bytes of others in a block that is read.
+const OTHERS: usize = 64;
+
 /// A carrier between an edge and a POP.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) edge: usize,
     pub(super) pop: usize,
+    /// In which of its lives the edge made it.
+    life: u64,
     /// The POP's end, until it knows the carrier gone.
     pub(super) pop_id: Option<CarrierId>,
     /// The edge's end, likewise.
     pub(super) edge_id: Option<CarrierId>,
+    /// The POP has answered its HELLO: it bears the tunnel, whether the edge has confirmed that or not.
+    bears: bool,
     pub(super) up: Pipe,
     pub(super) down: Pipe,
     choose: Chooser,
@@ -30,6 +38,8 @@ pub(super) struct Link {
 pub(super) struct Pipe {
     items: VecDeque<(Instant, Parcel)>,
     bytes: usize,
+    /// Deliveries that are to come and whose messages have been read already.
+    ahead: u64,
     /// When the last byte taken has left, by the bandwidth.
     busy_until: Instant,
     /// Nothing arrives any more.
@@ -84,14 +94,17 @@ impl World {
             self.bearers.insert((Host::Edge(edge), id), index);
         }
         let host = &mut self.edges[edge];
+        let life = host.life;
         host.carriers += 1;
         let own = (edge as u64) << 32 | host.carriers;
         let late_hello = host.late_hello.take();
         let mut link = Link {
             edge,
             pop,
+            life,
             pop_id: Some(pop_id),
             edge_id,
+            bears: false,
             up: Pipe::default(),
             down: Pipe::default(),
             choose: Chooser::new(mix(self.scenario.seed ^ mix(own))),
@@ -237,8 +250,30 @@ impl World {
 
     // --- On the way -------------------------------------------------------------------------------
 
-    /// Hands what has arrived to the end it is for.
+    /// Hands what has arrived to the end it is for, several messages at once if it reads so.
     pub(super) fn deliver(&mut self, link: usize, up: bool) {
+        let pipe = self.links[link].pipe(up);
+        if pipe.ahead > 0 {
+            // Its message has been read together with an earlier one.
+            pipe.ahead -= 1;
+            return;
+        }
+        self.deliver_one(link, up);
+        for _ in 1..self.scenario.network.reads {
+            let pipe = self.links[link].pipe(up);
+            if pipe.items.front().is_none_or(|&(at, _)| at > self.now) {
+                return;
+            }
+            let left = pipe.items.len();
+            pipe.ahead += 1;
+            self.deliver_one(link, up);
+            if self.links[link].pipe(up).items.len() == left {
+                return;
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, link: usize, up: bool) {
         let now = self.now;
         let pipe = self.links[link].pipe(up);
         let Some(&(at, _)) = pipe.items.front() else {
@@ -257,6 +292,7 @@ impl World {
         pipe.first_held_until = None;
         let (_, parcel) = pipe.items.pop_front().expect("it was just there");
         pipe.bytes -= parcel.len();
+        let parcel = self.in_a_block(parcel, link, up);
         if self.log.is_some() {
             let (edge, pop) = (self.links[link].edge, self.links[link].pop);
             let arrow = if up { "->" } else { "<-" };
@@ -274,14 +310,7 @@ impl World {
         {
             self.send(link, !up, Parcel::Pong(payload));
         }
-        if let Some(count) = parcel.acknowledged()
-            && self.is_newest(link)
-        {
-            let host = if up { Host::Pop(pop) } else { Host::Edge(edge) };
-            let grows = parcel.is_ack().then_some(now);
-            let node = self.edges[edge].node;
-            self.record.acknowledged(host, node, pop, count, grows);
-        }
+        self.note_told(link, up, &parcel);
         let numbered = parcel.is_numbered();
         let state = &mut self.links[link];
         if numbered {
@@ -305,6 +334,73 @@ impl World {
         }
         if let Parcel::Close(_) = parcel {
             self.close_link(link, up);
+        }
+    }
+
+    /// Tells whether a POP has a carrier that bears the tunnel of a node.
+    pub(super) fn is_borne(&self, pop: usize, node: usize) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| {
+            let of_both = link.pop == pop && self.edges[link.edge].node == node;
+            of_both && link.bears && link.pop_id.is_some()
+        })
+    }
+
+    /// Notes what the other end says: what it has received, and whether it takes sessions.
+    fn note_told(&mut self, link: usize, up: bool, parcel: &Parcel) {
+        let (now, state) = (self.now, &self.links[link]);
+        let (edge, pop, life) = (state.edge, state.pop, state.life);
+        if let Some(count) = parcel.acknowledged()
+            && self.is_newest(link)
+        {
+            let host = if up { Host::Pop(pop) } else { Host::Edge(edge) };
+            let grows = parcel.is_ack().then_some(now);
+            let node = self.edges[edge].node;
+            self.record.acknowledged(host, node, pop, count, grows);
+        }
+        if up && parcel.begins() {
+            let key = (pop, self.edges[edge].node);
+            self.record.wants.begins_anew(key, now);
+        }
+        if let Some(accepting) = parcel.willingness() {
+            // What an earlier carrier still brings may be ignored.
+            let counts = !accepting || self.is_newest(link);
+            if counts {
+                self.record.wants.tells((pop, edge), life, accepting);
+            }
+        }
+    }
+
+    /// Reads a message as drivers do, into a block that holds others, too.
+    fn in_a_block(&mut self, parcel: Parcel, link: usize, up: bool) -> Parcel {
+        let Parcel::Message(message) = parcel else {
+            return parcel;
+        };
+        let state = &self.links[link];
+        let host = if up {
+            Host::Pop(state.pop)
+        } else {
+            Host::Edge(state.edge)
+        };
+        let mut block = BytesMut::with_capacity(message.len() + OTHERS);
+        block.put_slice(&message);
+        block.put_bytes(0xdd, OTHERS);
+        let block = block.freeze();
+        let message = block.slice(..message.len());
+        self.blocks.push((host, block));
+        Parcel::Message(message)
+    }
+
+    /// Nothing keeps a block that was read once its turn is over: who reads slowly would keep what belongs to
+    /// others.
+    pub(super) fn judge_blocks(&mut self) {
+        for (host, block) in core::mem::take(&mut self.blocks) {
+            if !block.is_unique() {
+                violated(
+                    4,
+                    format_args!("{host:?} keeps a block of {} bytes", block.len()),
+                );
+            }
         }
     }
 
@@ -494,6 +590,12 @@ impl World {
             if parcel.is_ack() {
                 self.judge_ack(link, up);
             }
+            if !up && parcel.is_of(FrameKind::Hello) {
+                self.links[link].bears = true;
+                let (edge, pop) = (self.links[link].edge, self.links[link].pop);
+                let key = (pop, self.edges[edge].node);
+                self.record.wants.answers(key, self.now);
+            }
             self.send(link, up, parcel);
         }
         Transmitted::Some
@@ -551,6 +653,28 @@ impl Parcel {
         match Frame::decode(envelope).ok()? {
             Frame::Ack { received } => Some(received),
             Frame::Hello(hello) => Some(hello.received),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it is the HELLO of an edge that resumes no tunnel.
+    fn begins(&self) -> bool {
+        let hello = self.envelope().filter(|_| self.is_of(FrameKind::Hello));
+        match hello.map(Frame::decode) {
+            Some(Ok(Frame::Hello(hello))) => hello.tunnel == 0,
+            _ => false,
+        }
+    }
+
+    /// Returns whether its sender takes sessions, if it says so.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "one kind of frame tells")]
+    fn willingness(&self) -> Option<bool> {
+        let envelope = self.envelope()?;
+        if envelope.kind != FrameKind::Status.number() {
+            return None;
+        }
+        match Frame::decode(envelope).ok()? {
+            Frame::Status(status) => Some(status.accepting),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Whether users are charged what they carried, and carry what was granted (I9).
 
 use super::super::oracle::violated;
-use super::super::peer::Peer;
+use super::super::peer::{Peer, SLOW_BELOW};
 use super::World;
 use std::collections::BTreeMap;
 use titan_core::endpoint::{Carried, Rates};
@@ -145,6 +145,12 @@ impl World {
                         format_args!("group {group} moved {booked:?} at pop {pop}: {part:?}"),
                     );
                 }
+            }
+            let left = number.and_then(|number| core.left(number));
+            let held_back = book.rates.down > 0 || left.is_some_and(|left| left < SLOW_BELOW);
+            let clients = host.clients.peers.values_mut();
+            for client in clients.filter(|client| self.scenario.flows[client.flow].group == group) {
+                client.is_held_back(now, held_back);
             }
             judge_rates(now, pop, group, book, booked);
         }

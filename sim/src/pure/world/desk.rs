@@ -130,7 +130,7 @@ impl World {
         Some(out)
     }
 
-    /// What a ledger takes for told, the store has, but for one that has forgotten it and was not seen to.
+    /// What a ledger takes for told, the store has, unless it has forgotten it and POPs may not have seen that yet.
     fn check_told(&self, pop: usize, index: usize) {
         let host = &self.pops[pop];
         let desk = &host.desks[index];

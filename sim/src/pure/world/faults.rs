@@ -2,7 +2,8 @@
 
 use super::super::scenario::{Fault, Forged, Way};
 use super::carriers::Parcel;
-use super::hosts::{EdgeHost, Host, taking};
+use super::host::Host;
+use super::hosts::{EdgeHost, taking};
 use super::{Action, World};
 use titan_core::endpoint::{Pop, Rates};
 use titan_core::time::{Duration, Instant};
@@ -15,8 +16,7 @@ impl World {
         self.note(|| format!("fault {fault:?}{}", if fired { "" } else { " (no victim)" }));
         if fired {
             self.record.fired += 1;
-            let lasts = Duration::from_millis(fault.lasts());
-            self.record.wants.fault_until(self.now + lasts);
+            self.note_trouble(&fault);
         }
     }
 
@@ -69,6 +69,7 @@ impl World {
             }
             Fault::SendAway { edge, patience } => {
                 let patience = Duration::from_millis(patience);
+                self.note_leaving(edge);
                 self.order(edge, |core, now, node| core.send_away(now, node, patience))
             }
             Fault::Slow { pop, rate, lasts } => self.slow_down(pop, rate, lasts),
@@ -162,7 +163,6 @@ impl World {
         if self.pops[pop].core.is_none() {
             return false;
         }
-        self.record.pop_restarted = true;
         self.stop_pop(pop);
         self.enter_in(down, Action::StartPop { pop });
         true
@@ -219,7 +219,6 @@ impl World {
         }
         host.touched = true;
         core.set_status(self.now, &taking(false, self.scenario.limits.sessions_max));
-        self.record.wants.is_unwilling(host.node);
         let life = host.life;
         self.enter_in(lasts, Action::Accept { edge, life });
         true
@@ -260,10 +259,21 @@ impl World {
         }
         if obeyed {
             self.record.node_unsafe(node);
-            self.record.wants.is_unwilling(node);
-            self.record.ordered = true;
+            self.record.wants.ordered.insert(node);
         }
         obeyed
+    }
+
+    /// Notes from which POPs a node is going to be sent away.
+    fn note_leaving(&mut self, edge: usize) {
+        let node = self.edges[edge].node;
+        let name = format!("node-{node}");
+        for (pop, host) in self.pops.iter().enumerate() {
+            let core = host.core.as_ref();
+            if host.suspended_until <= self.now && core.is_some_and(|core| core.has_node(&name)) {
+                self.record.wants.leaving.insert((pop, node));
+            }
+        }
     }
 
     fn forge(&mut self, edge: usize, way: Way, message: Forged) -> bool {
@@ -317,7 +327,7 @@ impl World {
             }
         };
         self.record.node_unsafe(self.edges[edge].node);
-        self.record.forged = true;
+        self.record.wants.forged.insert(self.edges[edge].node);
         if parcels.iter().any(Parcel::is_numbered) {
             self.record.miscounted(self.edges[edge].node);
         }

@@ -3,21 +3,17 @@
 use super::super::peer::{Looked, Peer};
 use super::super::scenario::Answer;
 use super::super::trace::Trace;
-use super::hosts::{Host, Sockets};
+use super::host::Host;
+use super::hosts::Sockets;
+use super::judge::Record;
+use super::targets::{RESOLVES, flow_of, host_of, resolve, tried};
 use super::{Action, World};
 use core::hash::Hash as _;
-use std::net::{IpAddr, Ipv4Addr};
 use titan_core::endpoint::{CloseMode, Dial, Dialled, Endpoint, Open, Role, SessionId};
 use titan_core::target::{Host as Name, Target};
 use titan_core::time::{Duration, Instant};
 use titan_core::trace::TraceId;
-use titan_proto::{Code, wire};
-
-/// The address that nobody may reach.
-const PRIVATE: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 1);
-
-/// The first byte of the addresses of targets; the rest is the flow's number.
-const TARGET: u32 = 10 << 24;
+use titan_proto::Code;
 
 /// A session that somebody on the path made up; no flow has this number.
 const NO_FLOW: usize = usize::MAX;
@@ -47,26 +43,22 @@ impl World {
             Ok(admitted) => admitted,
             Err(code) => return self.flow_ended(index, code),
         };
-        // The address names the flow; the guard of the edges allows just this range.
-        let address = if flow.private {
-            PRIVATE
-        } else {
-            Ipv4Addr::from(TARGET | index as u32)
-        };
         let open = Open {
             target: Target {
-                host: Name::Ip(IpAddr::V4(address)),
+                // It names the flow.
+                host: host_of(index, &flow),
                 port: 80,
             },
             group,
-            weight: 1,
-            family: wire::create::Family::Any,
+            weight: flow.weight,
+            family: flow.family.into(),
             country: None,
             strict: false,
             sticky: flow.sticky(),
-            trace: TraceId::NONE,
+            trace: trace_of(index),
         };
         let now = self.now;
+        self.record.wants.asked.insert(index, now);
         let host = &mut self.pops[pop];
         let Some(core) = &mut host.core else { return };
         host.touched = true;
@@ -80,12 +72,13 @@ impl World {
                 let fails_from = client.fails_from;
                 id.hash(&mut self.trace);
                 let host = &mut self.pops[pop];
-                host.unreported.insert(id);
+                host.unreported.insert(id, index);
                 if let Some(core) = &mut host.core {
                     client.begin(now, core, id, flow.early);
                 }
                 host.clients.insert(id, client);
                 let life = host.life;
+                self.follow_dials(pop);
                 self.look_when(Host::Pop(pop), life, id, fails_from);
             }
             Err(code) => {
@@ -111,37 +104,42 @@ impl World {
 
     pub(super) fn opened(&mut self, edge: usize, session: SessionId) {
         let now = self.now;
-        let life = self.edges[edge].life;
-        let Some(core) = &mut self.edges[edge].core else {
+        let host = &mut self.edges[edge];
+        let life = host.life;
+        let Some(core) = &mut host.core else {
             return;
         };
+        host.opened.push(session);
         let Some(request) = core.dial_request(session) else {
             core.close(now, session, Code::Cancelled, CloseMode::Abort);
             return;
         };
-        let Name::Ip(IpAddr::V4(address)) = request.target.host else {
-            return;
+        let index = flow_of(&request.target.host);
+        let found = index.and_then(|index| Some((index, self.scenario.flows.get(index)?)));
+        let judged = match (&request.target.host, found) {
+            (Name::Name(_), Some((index, flow))) => {
+                let judged = core.judge(request.family, resolve(index, flow));
+                self.judge_resolved(index, &judged);
+                judged.map(|_| ())
+            }
+            (Name::Name(_) | Name::Ip(_), _) => Ok(()),
         };
-        self.judge_dial(address);
+        self.judge_dial(&request.target.host);
         self.judge_session_cap(edge, session);
-        let index = (u32::from(address) ^ TARGET) as usize;
-        let Some(flow) = self.scenario.flows.get(index) else {
-            let dial = (NO_FLOW, Answer::Hangs);
-            self.edges[edge].dialling.insert(session, dial);
-            let action = Action::Dialled {
-                edge,
-                life,
-                session,
-            };
-            self.enter(now + FORGED_DIAL, action);
-            return;
+        let (index, outcome, at) = match found {
+            None => (NO_FLOW, Err(Code::TimedOut), now + FORGED_DIAL),
+            Some((index, _)) if judged.is_err() => (index, judged, now),
+            Some((index, flow)) => {
+                let takes = Duration::from_millis(flow.dial);
+                match flow.answer(self.record.dialled(index, self.edges[edge].node)) {
+                    Answer::Hangs => (index, Err(Code::TimedOut), request.deadline),
+                    Answer::Connects => (index, Ok(()), now + takes),
+                    Answer::Refuses => (index, Err(Code::Refused), now + takes),
+                }
+            }
         };
-        let answer = flow.answer(self.record.dialled(index, self.edges[edge].node));
-        let at = match answer {
-            Answer::Hangs => request.deadline,
-            Answer::Connects | Answer::Refuses => now + Duration::from_millis(flow.dial),
-        };
-        self.edges[edge].dialling.insert(session, (index, answer));
+        let dial = (index, outcome);
+        self.edges[edge].dialling.insert(session, dial);
         self.enter(
             at,
             Action::Dialled {
@@ -158,18 +156,21 @@ impl World {
         if host.life != life {
             return;
         }
-        let Some((index, answer)) = host.dialling.remove(&session) else {
+        let Some((index, outcome)) = host.dialling.remove(&session) else {
             return;
         };
         let Some(core) = &mut host.core else { return };
         host.touched = true;
-        let outcome = match answer {
-            Answer::Connects => Ok(Dialled::default()),
-            Answer::Refuses => Err(Code::Refused),
-            Answer::Hangs => Err(Code::TimedOut),
-        };
+        let outcome = outcome.map(|()| Dialled {
+            addresses: tried(index, &self.scenario.flows[index]),
+            resolve: RESOLVES,
+            dial: Duration::from_millis(self.scenario.flows[index].dial),
+        });
         let wanted = core.dial_request(session).is_some();
         let connected = outcome.is_ok() && wanted;
+        if let Err(code) = outcome {
+            self.record.wants.hears(index, code);
+        }
         core.dialled(now, session, outcome);
         if connected {
             let mut target = Peer::target(index, &self.scenario.flows[index], heals_at);
@@ -187,16 +188,25 @@ impl World {
         let exit = (edge, self.edges[edge].life);
         let host = &mut self.pops[pop];
         let Some(core) = &host.core else { return };
+        let mut told = Vec::new();
         for (&id, client) in &mut host.clients.peers {
-            if client.exit.is_none() && core.reply(id).is_some() {
+            if client.exit.is_none()
+                && let Some(reply) = core.reply(id)
+            {
                 client.exit = Some(exit);
+                told.push((client.flow, reply.clone()));
             }
+        }
+        for (flow, reply) in told {
+            self.record.wants.connected.insert(flow);
+            self.judge_reply(flow, &reply);
         }
     }
 
     // --- Sockets ----------------------------------------------------------------------------------
 
     pub(super) fn pop_sockets(&mut self, pop: usize) -> bool {
+        self.follow_dials(pop);
         let now = self.now;
         let host = &mut self.pops[pop];
         let Some(core) = &mut host.core else {
@@ -204,12 +214,11 @@ impl World {
         };
         let mut later = Vec::new();
         let mut ended = Vec::new();
-        let poisoned = self.record.poisoned;
         let moved = look_at_all(
             now,
             core,
             &mut host.clients,
-            poisoned,
+            &self.record,
             true,
             &mut self.trace,
             &mut later,
@@ -244,12 +253,11 @@ impl World {
         };
         let mut later = Vec::new();
         let mut ended = Vec::new();
-        let poisoned = self.record.poisoned;
         let moved = look_at_all(
             now,
             core,
             &mut host.targets,
-            poisoned,
+            &self.record,
             false,
             &mut self.trace,
             &mut later,
@@ -327,6 +335,11 @@ impl World {
     }
 }
 
+/// Names a flow in the logs of both sides.
+pub(super) fn trace_of(flow: usize) -> TraceId {
+    TraceId::new((1 + flow as u128).to_be_bytes())
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "parts of one host that are borrowed apart"
@@ -335,7 +348,7 @@ fn look_at_all<R: Role>(
     now: Instant,
     core: &mut Endpoint<R>,
     sockets: &mut Sockets,
-    poisoned: bool,
+    record: &Record,
     early: bool,
     trace: &mut Trace,
     later: &mut Vec<(Instant, SessionId)>,
@@ -356,7 +369,7 @@ fn look_at_all<R: Role>(
         let connected = core
             .status(now, id)
             .is_some_and(|status| early || status.dial == Dial::Connected);
-        peer.poisoned |= poisoned;
+        peer.poisoned |= record.is_miscounted(peer.flow);
         let looked = peer.look(now, core, id, connected);
         (id, peer.sent, peer.received, peer.ended).hash(trace);
         match looked {

@@ -3,12 +3,12 @@
 use super::super::chooser::{Chooser, mix};
 use super::super::oracle::stuck;
 use super::super::peer::Peer;
-use super::super::scenario::Answer;
 use super::charges::Books;
 use super::desk::Desk;
+use super::host::Host;
 use super::{Action, World};
 use core::hash::Hash as _;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use titan_core::endpoint::{
     CarrierId, Edge, EdgeEvent, Endpoint, Event, Pop, PopEvent, Rates, Role, SessionId, UplinkId,
 };
@@ -17,21 +17,14 @@ use titan_core::mark::{self, Mark};
 use titan_core::time::{Duration, Instant};
 use titan_proto::{Code, wire};
 
-/// A process.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum Host {
-    Pop(usize),
-    Edge(usize),
-}
-
 /// A POP's place; its process may be down.
 #[derive(Debug, Default)]
 pub(super) struct PopHost {
     pub(super) core: Option<Box<Pop>>,
     pub(super) life: u64,
     pub(super) clients: Sockets,
-    /// Sessions that were opened and of whose end it has not told.
-    pub(super) unreported: BTreeSet<SessionId>,
+    /// Sessions that were opened and of whose end it has not told, and their flows.
+    pub(super) unreported: BTreeMap<SessionId, usize>,
     pub(super) ready: Vec<CarrierId>,
     pub(super) touched: bool,
     pub(super) draining: bool,
@@ -42,6 +35,8 @@ pub(super) struct PopHost {
     pub(super) suspended_until: Instant,
     /// It takes no carriers until then, and asks for this wait.
     pub(super) busy: (Instant, Duration),
+    /// Clients that it reset for want of memory.
+    pub(super) shed: u64,
 }
 
 /// An edge's place.
@@ -52,7 +47,7 @@ pub(super) struct EdgeHost {
     pub(super) core: Option<Box<Edge>>,
     pub(super) life: u64,
     pub(super) targets: Sockets,
-    pub(super) dialling: BTreeMap<SessionId, (usize, Answer)>,
+    pub(super) dialling: BTreeMap<SessionId, (usize, Result<(), Code>)>,
     /// Which POP each uplink goes to.
     pub(super) uplinks: BTreeMap<UplinkId, usize>,
     pub(super) ready: Vec<CarrierId>,
@@ -65,6 +60,10 @@ pub(super) struct EdgeHost {
     pub(super) suspended_until: Instant,
     /// POPs on the way to which frames were lost since the last attachment: up, and down.
     pub(super) lost: BTreeMap<usize, (bool, bool)>,
+    /// Sessions that it reset for want of memory.
+    pub(super) shed: u64,
+    /// Sessions that took a place when the present turn began, or within it.
+    pub(super) opened: Vec<SessionId>,
 }
 
 /// The sockets of a process.
@@ -130,6 +129,8 @@ impl EdgeHost {
             late_hello: None,
             suspended_until: Instant::EPOCH,
             lost: BTreeMap::new(),
+            shed: 0,
+            opened: Vec::new(),
         }
     }
 }
@@ -169,6 +170,7 @@ impl World {
             touched: true,
             ..PopHost::default()
         };
+        self.record.wants.starts(Host::Pop(pop));
         self.open_accounts(pop);
     }
 
@@ -216,6 +218,7 @@ impl World {
         };
         host.uplinks.insert(uplink, node % self.scenario.pops);
         self.edges[edge] = host;
+        self.record.wants.starts(Host::Edge(edge));
     }
 
     pub(super) fn stop_edge(&mut self, edge: usize) {
@@ -230,6 +233,7 @@ impl World {
         }
         self.bearers
             .retain(|&(host, _), _| host != Host::Edge(edge));
+        self.record.wants.starts(Host::Edge(edge));
         let host = &mut self.edges[edge];
         host.targets = Sockets::default();
         host.dialling.clear();
@@ -340,6 +344,7 @@ impl World {
                 break;
             }
         }
+        self.judge_blocks();
         self.judge_touched();
         self.judge_accounts();
         self.judge_leases();
@@ -351,6 +356,11 @@ impl World {
             host.touched &= host.suspended_until > now;
         }
         for host in &mut self.edges {
+            if host.touched
+                && let Some(core) = &host.core
+            {
+                host.opened.retain(|&id| core.tunnel_of(id).is_some());
+            }
             host.touched &= host.suspended_until > now;
         }
     }
@@ -419,9 +429,12 @@ impl World {
                     self.edges[edge].uplinks.remove(&uplink);
                 }
                 Event::TakesInput => self.read_again(Host::Edge(edge)),
-                Event::Role(EdgeEvent::Denied { .. })
-                | Event::Drained
-                | Event::CarrierFull { .. } => {}
+                Event::Role(EdgeEvent::Denied {
+                    trace, code, whose, ..
+                }) => {
+                    self.judge_denied(edge, trace, code, whose);
+                }
+                Event::Drained | Event::CarrierFull { .. } => {}
             }
         }
         moved

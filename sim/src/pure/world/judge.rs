@@ -2,19 +2,20 @@
 
 use super::super::oracle::violated;
 use super::super::peer::Peer;
-use super::super::scenario::{Answer, Scenario};
+use super::super::scenario::Scenario;
 use super::World;
 use super::carriers::Transmitted;
-use super::hosts::Host;
-use super::wants::Wants;
+use super::host::Host;
+use super::wants::{Wants, node_number};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use titan_core::endpoint::{
     Carried, CarrierId, Counters, Deadline, Edge, Endpoint, Pop, PopEvent, Role, SessionId,
-    SessionReport, TunnelId, UplinkId, Usage,
+    SessionReport, TunnelId, UplinkId, Usage, Whose,
 };
+use titan_core::target::Host as Name;
 use titan_core::time::{Duration, Instant};
 use titan_proto::Code;
+use titan_proto::limits::DATA_MAX;
 
 /// A turn of the pure loop brings in one message, and the last chunk of its copy may be nearly empty.
 const PER_CHUNK: u64 = 16 << 10;
@@ -31,43 +32,30 @@ const ACK_DELAY: Duration = Duration::from_millis(20);
 /// Who acknowledges nothing for this long is cut off.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 
-/// By how much a POP waits longer than an edge's dial may take. What waits in a carrier that is slow
-/// and takes much at once can need longer than that, for nobody's fault.
-const DIAL_SLACK: Duration = Duration::from_secs(5);
-
 /// What has happened so far: it excuses failures that nothing else would.
 #[derive(Debug)]
 pub(super) struct Record {
     /// Faults that found a victim.
     pub(super) fired: u64,
-    /// Somebody made messages up.
-    pub(super) forged: bool,
-    /// Made up data may have reached a socket: its bytes mean nothing any more.
-    pub(super) poisoned: bool,
-    pub(super) pop_restarted: bool,
-    /// An operator had a node leave.
-    pub(super) ordered: bool,
     /// Those who stalled read again.
     pub(super) released: bool,
-    /// Exits asked for each flow, and their nodes.
-    dials: BTreeMap<usize, (usize, BTreeSet<usize>)>,
+    /// Exits asked for each flow.
+    dials: BTreeMap<usize, usize>,
     /// What POPs that are gone had counted.
     pub(super) counters: Vec<Counters>,
     /// Nodes whose process changed, or whose carriers somebody tampers with.
     nodes_unsafe: BTreeSet<usize>,
     /// Nodes whose frames are counted along with made up ones.
     nodes_miscounted: BTreeSet<usize>,
-    /// A tunnel ended, for a good reason.
-    tunnel_lost: bool,
     /// Targets that were sent a byte, per flow.
     reached: BTreeMap<usize, usize>,
     /// What processes that are gone had carried, by account.
     pub(super) carried: BTreeMap<usize, u64>,
     /// Bytes each failed client had sent.
-    client_failed: BTreeMap<usize, u64>,
+    pub(super) client_failed: BTreeMap<usize, u64>,
     /// Bytes each failed target had sent, by flow, edge and life of the edge: an exit that a flow has
     /// left may come to dial as well, and its target is not the one that the client is connected to.
-    target_failed: BTreeMap<(usize, usize, u64), u64>,
+    pub(super) target_failed: BTreeMap<(usize, usize, u64), u64>,
     /// The count that a host was told last on the way between a node and a POP, and when it grew.
     progress: BTreeMap<(Host, usize, usize), (u64, Instant)>,
     /// Nodes and POPs one of which cut the other off for withholding.
@@ -77,8 +65,6 @@ pub(super) struct Record {
     pub(super) edge_begun: BTreeMap<(usize, UplinkId), Instant>,
     pop_detached: BTreeMap<(usize, TunnelId), Instant>,
     edge_detached: BTreeMap<(usize, UplinkId), Instant>,
-    /// Flows whose targets took next to nothing when their sessions were reset for want of memory.
-    dawdled: BTreeSet<usize>,
     pub(super) wants: Wants,
     pub(super) grace: Duration,
 }
@@ -87,16 +73,11 @@ impl Record {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
             fired: 0,
-            forged: false,
-            poisoned: false,
-            pop_restarted: false,
-            ordered: false,
             released: false,
             dials: BTreeMap::new(),
             counters: Vec::new(),
             nodes_unsafe: BTreeSet::new(),
             nodes_miscounted: BTreeSet::new(),
-            tunnel_lost: false,
             reached: BTreeMap::new(),
             carried: BTreeMap::new(),
             client_failed: BTreeMap::new(),
@@ -107,7 +88,6 @@ impl Record {
             edge_begun: BTreeMap::new(),
             pop_detached: BTreeMap::new(),
             edge_detached: BTreeMap::new(),
-            dawdled: BTreeSet::new(),
             wants: Wants::default(),
             grace: scenario.limits.config().grace,
         }
@@ -120,16 +100,15 @@ impl Record {
     /// Notes that made up frames were sent that are counted: after a resume as many of the honest peer
     /// are missing.
     pub(super) fn miscounted(&mut self, node: usize) {
-        self.poisoned = true;
         self.nodes_miscounted.insert(node);
     }
 
     /// Tells whether frames of a flow may be missing: what waits for one waits until nothing moved for
     /// as long as it may be idle.
     pub(super) fn is_miscounted(&self, flow: usize) -> bool {
-        self.dials
-            .get(&flow)
-            .is_some_and(|(_, nodes)| !nodes.is_disjoint(&self.nodes_miscounted))
+        self.wants
+            .exits_of(flow)
+            .any(|node| self.nodes_miscounted.contains(&node))
     }
 
     /// Tells whether frames of this node may be missing.
@@ -139,8 +118,8 @@ impl Record {
 
     /// Notes that a node is asked to dial for a flow, and returns how many were before.
     pub(super) fn dialled(&mut self, flow: usize, node: usize) -> usize {
-        let (count, nodes) = self.dials.entry(flow).or_default();
-        nodes.insert(node);
+        self.wants.comes_to(flow, node);
+        let count = self.dials.entry(flow).or_default();
         *count += 1;
         *count - 1
     }
@@ -192,6 +171,8 @@ impl World {
         // Kept for another exit, and queued for the first.
         let early = 2 * early.max().unwrap_or(0);
         let wants = &mut self.record.wants;
+        // Who makes messages up makes them as long as any may be.
+        let message = |made_up: bool| if made_up { DATA_MAX as u64 } else { data_max };
         for (pop, host) in self
             .pops
             .iter()
@@ -201,16 +182,18 @@ impl World {
             if let Some(core) = &host.core {
                 core.audit();
                 let usage = core.usage();
-                wants.pop_holds(pop, budget, usage);
-                judge_memory(budget, data_max, early, usage);
+                wants.holds(Host::Pop(pop), self.now, budget, usage);
+                judge_memory(budget, message(!wants.forged.is_empty()), early, usage);
             }
         }
-        for host in self.edges.iter().filter(|host| host.touched) {
+        let edges = self.edges.iter().enumerate();
+        for (edge, host) in edges.filter(|(_, host)| host.touched) {
             if let Some(core) = &host.core {
                 core.audit();
                 let usage = core.usage();
-                wants.edge_holds(budget, usage);
-                judge_memory(budget, data_max, 0, usage);
+                wants.holds(Host::Edge(edge), self.now, budget, usage);
+                let made_up = wants.forged.contains(&host.node);
+                judge_memory(budget, message(made_up), 0, usage);
                 let held = host.targets.peers.len() + host.dialling.len();
                 // Each is answered, also those beyond; what is answered waits for its carrier.
                 let answered = 2 * sessions_max + ANSWERS_MAX;
@@ -271,6 +254,7 @@ impl World {
                 if !resumed {
                     self.record.pop_begun.insert((pop, tunnel), self.now);
                 }
+                self.has_tunnel(pop, tunnel, !resumed);
             }
             PopEvent::NodeDetached { tunnel, .. } => {
                 self.record.pop_detached.insert((pop, tunnel), self.now);
@@ -280,10 +264,7 @@ impl World {
                 ref node,
                 code,
             } => {
-                let node: usize = node
-                    .strip_prefix("node-")
-                    .and_then(|number| number.parse().ok())
-                    .expect("nodes are numbered");
+                let node = node_number(node).expect("nodes are numbered");
                 let over = |since: Option<&Instant>| {
                     since.is_some_and(|&since| self.now >= since + self.record.grace)
                 };
@@ -305,7 +286,8 @@ impl World {
                     || (code == Code::Replaced && self.record.withheld.remove(&(node, pop)));
                 if code == Code::AckWithheld {
                     let away = self.record.pop_detached.get(&(pop, tunnel));
-                    let away = away.is_some_and(|&since| since < self.now);
+                    let away =
+                        away.is_some_and(|&since| since < self.now) && !self.is_borne(pop, node);
                     let begun = self.record.pop_begun.get(&(pop, tunnel)).copied();
                     self.judge_withheld(Host::Pop(pop), (node, pop), begun, away);
                 }
@@ -315,7 +297,12 @@ impl World {
                         format_args!("the tunnel of node {node} ended as {code:?} for no reason"),
                     );
                 }
-                self.record.tunnel_lost = true;
+                let name = format!("node-{node}");
+                let core = self.pops[pop].core.as_ref();
+                if !core.is_some_and(|core| core.has_node(&name)) {
+                    self.record.wants.leaving.remove(&(pop, node));
+                }
+                self.record.wants.tunnel_gone((pop, node), self.now);
                 self.record.pop_detached.remove(&(pop, tunnel));
                 self.record.pop_begun.remove(&(pop, tunnel));
             }
@@ -325,12 +312,37 @@ impl World {
         }
     }
 
+    /// A node has confirmed its tunnel to a POP. What the edge's process before has told does not hold for a new one.
+    fn has_tunnel(&mut self, pop: usize, tunnel: TunnelId, anew: bool) {
+        let core = self.pops[pop].core.as_ref();
+        let views = core.map(|core| core.nodes()).unwrap_or_default();
+        let view = views.iter().find(|view| view.tunnel == tunnel);
+        let Some(node) = view.and_then(|view| node_number(view.node)) else {
+            return;
+        };
+        self.record.wants.confirms((pop, node));
+        for edge in 0..self.edges.len() {
+            if anew && self.edges[edge].node == node {
+                let life = self.edges[edge].life;
+                self.record.wants.lives_anew((pop, edge), life);
+            }
+        }
+    }
+
     /// A session is reported once, when it is gone, and its bytes are its group's.
     pub(super) fn judge_report(&mut self, pop: usize, report: &SessionReport) {
-        if !self.pops[pop].unreported.remove(&report.session) {
+        let Some(flow) = self.pops[pop].unreported.remove(&report.session) else {
             violated(
                 6,
                 format_args!("{report:?} is of no session, or told again"),
+            );
+        };
+        self.judge_address(flow, report);
+        let by_share = self.record.wants.by_share.contains(&flow);
+        if by_share && report.code == Code::Memory && report.whose != Some(Whose::User) {
+            violated(
+                6,
+                format_args!("{report:?} of flow {flow} is its user's doing"),
             );
         }
         let Some(core) = &self.pops[pop].core else {
@@ -351,7 +363,8 @@ impl World {
     }
 
     /// Who acknowledges something new within the time, or is away, is not cut off for withholding, but for one
-    /// who owes something for much longer. Either end may be the first to find out; the other one follows.
+    /// whose tunnel is as old as what it may owe gets. Either end may be the first to find out; the other one
+    /// follows.
     pub(super) fn judge_withheld(
         &mut self,
         host: Host,
@@ -365,7 +378,7 @@ impl World {
         let progress = self.record.progress.get(&(host, node, pop));
         let progress = progress.map(|&(_, at)| at);
         let silent = progress.is_none_or(|at| self.now >= at + DEAD_AFTER);
-        let within = (DEAD_AFTER + self.record.grace) * 2;
+        let within = (DEAD_AFTER + self.record.grace) * 2 + DEAD_AFTER;
         let in_arrears = begun.is_some_and(|at| self.now >= at + within);
         if (away || !silent) && !in_arrears {
             violated(
@@ -390,8 +403,11 @@ impl World {
     }
 
     /// A dial goes where an edge may go.
-    pub(super) fn judge_dial(&self, address: Ipv4Addr) {
-        if address.octets()[0] != 10 {
+    pub(super) fn judge_dial(&self, host: &Name) {
+        // Names are judged by what they resolve to.
+        if let Name::Ip(address) = host
+            && !address.to_string().starts_with("10.")
+        {
             violated(11, format_args!("an edge is asked to dial {address}"));
         }
     }
@@ -436,92 +452,6 @@ impl World {
         }
     }
 
-    /// A flow fails only for a reason that there was.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "every code that is not named has no excuse"
-    )]
-    pub(super) fn judge_client(&mut self, pop: usize, client: &Peer, code: Code) {
-        if client.failed {
-            // What is not booked yet may not leave, if the quota does not allow it.
-            if client.unbooked_max() == 0 || !self.has_quota(client.flow) {
-                self.record.client_failed.insert(client.flow, client.sent);
-            }
-        } else if let Some((edge, life)) = client.exit
-            && !self.is_dry(pop, client.flow)
-            && let Some(&sent) = self.record.target_failed.get(&(client.flow, edge, life))
-        {
-            self.judge_rest(client, sent);
-        }
-        let flow = &self.scenario.flows[client.flow];
-        let limits = &self.scenario.limits;
-        let network = &self.scenario.network;
-        let record = &self.record;
-        let tight =
-            limits.is_short_of_memory() || limits.sessions_max < 1_000 || limits.leases_max < 100;
-        let few_places = limits.sessions_max < 1_000;
-        let answered = |answer| flow.answers.contains(&answer);
-        let excused = match code {
-            Code::Ok => !flow.private,
-            Code::Refused => answered(Answer::Refuses),
-            Code::TimedOut => {
-                let wait = network.round_trip_max() + self.scenario.turns_max(flow.group);
-                answered(Answer::Hangs) || self.was_troubled() || wait > DIAL_SLACK
-            }
-            Code::Forbidden => flow.private,
-            Code::ExitAway => flow.name.is_some() && (record.fired > 0 || tight),
-            Code::ShuttingDown => record.fired > 0,
-            Code::QuotaExceeded => self.is_spent(client.flow),
-            Code::Overloaded => {
-                let wait = network.round_trip_max() + self.scenario.turns_max(flow.group);
-                self.was_pressed(pop)
-                    || few_places
-                    || self.met_unwilling()
-                    || self.was_troubled()
-                    || wait > DIAL_SLACK
-            }
-            Code::ExitLimit => few_places,
-            Code::Memory => self.was_pressed(pop) && self.may_be_shed(client),
-            Code::Kicked => record.ordered,
-            Code::TunnelLost => record.tunnel_lost || record.pop_restarted,
-            Code::Reset => flow.client.fails() || flow.target.fails() || record.forged,
-            Code::WriteTimeout => {
-                let failed = flow.client.fails() || flow.target.fails();
-                // What was complete when its tunnel went may leave for as long as a write may take, also
-                // if its user has nothing to pay with until others give back what they hold.
-                let deadline = limits.config().write_deadline;
-                let is_unread = |since| self.now >= since + deadline;
-                let unread = client.unread_since.is_some_and(is_unread);
-                let unpaid = self.is_dry_for(pop, client.flow, deadline);
-                failed || ((flow.stalls() || unread || unpaid) && record.tunnel_lost)
-            }
-            Code::IdleTimeout => {
-                flow.stalls()
-                    || limits.idle < 1_000_000
-                    || limits.idle_half_closed < 100_000
-                    || record.is_miscounted(client.flow)
-            }
-            _ => record.forged,
-        };
-        if !excused {
-            let number = if code == Code::Ok { 11 } else { 6 };
-            violated(
-                number,
-                format_args!("flow {} ended as {code:?} for no reason", client.flow),
-            );
-        }
-    }
-
-    /// Only who takes next to nothing of what waits for it is reset for want of memory.
-    fn may_be_shed(&self, client: &Peer) -> bool {
-        let flow = &self.scenario.flows[client.flow];
-        let dials = flow.dial >= 5_000 || flow.answers.contains(&Answer::Hangs);
-        // What a user's rate or quota holds back nobody can take.
-        let held_back = self.account_of(flow.group).is_some();
-        let dawdles = client.dawdles(self.now) || self.record.dawdled.contains(&client.flow);
-        dawdles || dials || held_back || self.record.forged
-    }
-
     /// At most one target of a flow is sent anything; what a client sent before it failed arrives.
     pub(super) fn judge_target(&mut self, edge: usize, target: &Peer) {
         if target.received > 0 {
@@ -537,10 +467,11 @@ impl World {
                 );
             }
         }
-        if target.ended == Some(Code::Memory) && target.dawdles(self.now) {
-            self.record.dawdled.insert(target.flow);
+        if target.ended == Some(Code::IdleTimeout) && target.idles(self.now, self.idle_min()) {
+            self.record.wants.idled.insert(target.flow);
         }
         if target.failed {
+            self.record.wants.failed.insert(target.flow);
             let life = self.edges[edge].life;
             let of = (target.flow, edge, life);
             self.record.target_failed.insert(of, target.sent);
@@ -551,7 +482,7 @@ impl World {
 
     /// What a socket sent before it failed arrives, if the other one takes it in time and both memory
     /// and the account allow: the news of the failure comes behind.
-    fn judge_rest(&self, peer: &Peer, sent: u64) {
+    pub(super) fn judge_rest(&self, peer: &Peer, sent: u64) {
         let patience = self.scenario.limits.config().write_deadline;
         // A session whose rest is not granted yet is over without telling: then what counts is that its
         // reader took what it could.
@@ -561,7 +492,7 @@ impl World {
             && !peer.stopped
             && in_time
             && !self.scenario.limits.is_short_of_memory()
-            && !self.record.forged
+            && !self.is_forged(peer.flow)
             && !self.is_spent(peer.flow)
             && peer.received != sent
         {
@@ -592,7 +523,12 @@ impl World {
     /// Honest peers find no fault with each other.
     fn judge_faults<R: Role>(&self, host: Host, core: &Endpoint<R>) {
         let faults = core.counters().faults;
-        if faults > 0 && !self.record.forged {
+        let forged = &self.record.wants.forged;
+        let was_told_lies = match host {
+            Host::Pop(_) => !forged.is_empty(),
+            Host::Edge(edge) => forged.contains(&self.edges[edge].node),
+        };
+        if faults > 0 && !was_told_lies {
             violated(
                 10,
                 format_args!("{host:?} found fault with an honest peer, {faults} times"),
@@ -634,9 +570,9 @@ impl World {
 }
 
 /// Bytes that a client sends early are written without asking for room: when less than 80 % are held.
-fn judge_memory(budget: u64, data_max: u64, early: u64, usage: Usage) {
+fn judge_memory(budget: u64, message: u64, early: u64, usage: Usage) {
     let unasked = budget / 5 * 4 + early;
-    let turn = data_max + PER_CHUNK;
+    let turn = message + PER_CHUNK;
     let bound = budget.max(unasked) + budget / 64 + turn + PER_TUNNEL * usage.tunnels as u64;
     if usage.session_bytes + usage.resend_bytes > bound {
         violated(4, format_args!("{usage:?} with a budget of {budget} bytes"));

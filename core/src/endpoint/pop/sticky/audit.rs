@@ -4,11 +4,12 @@ use super::super::PopRole;
 use super::super::desk::PopDesk;
 use crate::endpoint::engine::Engine;
 use crate::exit::lease::LeaseKey;
+use crate::time::Instant;
 use alloc::collections::BTreeMap;
 
 impl PopRole {
     /// Checks what holds about leases (I8), by counting again.
-    pub(in crate::endpoint::pop) fn audit_leases(&self, engine: &Engine<PopDesk>) {
+    pub(in crate::endpoint::pop) fn audit_leases(&self, engine: &Engine<PopDesk>, now: Instant) {
         let mut holders = BTreeMap::<(LeaseKey, u64), u32>::new();
         for (id, session) in engine.sessions.iter() {
             let Some(grip) = session.flow().grip.as_deref() else {
@@ -30,9 +31,11 @@ impl PopRole {
             }
         }
         self.leases.audit(&holders);
+        let (next, timer) = (self.leases.next_expiry(), self.lease_timer);
+        let exact = next.is_none_or(|next| next > now);
         assert!(
-            self.leases.next_expiry().is_some() == self.lease_timer.is_some(),
-            "I6: the leases' timer"
+            timer.is_some() == next.is_some() && (!exact || timer == next),
+            "I6: the leases' timer is armed for {timer:?}, the next is idle until {next:?}"
         );
     }
 }
