@@ -19,7 +19,7 @@ use tree::{Source, Tree};
 const PAGES: [(&str, usize); 2] = [("ARCHITECTURE.md", 16 << 10), ("README.md", 9 << 10)];
 
 /// How many exceptions there are, and the sum of their numbers.
-const EXCEPTIONS: (usize, usize) = (26, 1692);
+const EXCEPTIONS: (usize, usize) = (26, 1688);
 
 /// Fails with all findings at once.
 fn report(findings: &[String]) {
