@@ -36,8 +36,8 @@ impl World {
         let flow = &self.scenario.flows[index];
         let wants = &self.record.wants;
         let heard = wants.has_heard(index, code);
-        let unconfirmed = wants.never_came(pop, index, self.since_grace());
-        let lost = wants.lost_tunnel(pop, index) || unconfirmed;
+        let late = wants.never_came(pop, index, self.never_came_since());
+        let lost = wants.lost_tunnel(pop, index) || late;
         let excused = match code {
             Code::Ok => !flow.private,
             Code::Refused | Code::ExitLimit => heard,
@@ -48,9 +48,10 @@ impl World {
             Code::QuotaExceeded => self.is_spent(index),
             Code::Memory => heard || self.may_be_shed(pop, client),
             Code::Kicked => {
-                lost && wants
+                let mut ordered = wants
                     .exits_of(index)
-                    .any(|node| wants.ordered.contains(&node))
+                    .filter(|node| wants.ordered.contains(node));
+                ordered.any(|node| lost || wants.is_unconfirmed((pop, node)))
             }
             Code::TunnelLost => lost,
             Code::Reset => wants.failed.contains(&index) || self.is_forged(index),
@@ -75,9 +76,11 @@ impl World {
         }
     }
 
-    /// Returns since when a tunnel without a carrier is over now.
-    fn since_grace(&self) -> Instant {
-        Instant::EPOCH + self.now.since(Instant::EPOCH + self.record.grace)
+    /// Returns when a tunnel must have begun, at the latest, that is over now because its edge has never confirmed it:
+    /// its carrier was lost, or acknowledges nothing.
+    fn never_came_since(&self) -> Instant {
+        let patience = self.record.grace.min(NOTICES);
+        Instant::EPOCH + self.now.since(Instant::EPOCH + patience)
     }
 
     /// What a target sent before it failed arrives; notes what a client sent before it did.

@@ -133,6 +133,10 @@ impl Wants {
         self.unconfirmed.remove(&key);
     }
 
+    pub(super) fn is_unconfirmed(&self, key: (usize, usize)) -> bool {
+        self.unconfirmed.contains_key(&key)
+    }
+
     /// Tells whether one of a flow's exits has not confirmed its tunnel to a POP that was begun before then.
     pub(super) fn never_came(&self, pop: usize, flow: usize, before: Instant) -> bool {
         self.exits_of(flow).any(|node| {
