@@ -72,15 +72,11 @@ pub(crate) fn explore(args: &Args) -> End {
         show::marks();
     }
     for (&seed, violation) in &summary.violations {
+        let (name, of) = (format!("seed-{seed}"), Some(Seed(seed)));
         println!("\n  seed {seed}: {violation}");
         println!("  replay: {}", shorten(&format!("--seed {}", Seed(seed))));
         match shrink(&Scenario::draw(seed), SHRINK_RUNS) {
-            Some(shrunk) => match save(
-                &args.save,
-                &format!("seed-{seed}"),
-                Some(Seed(seed)),
-                &shrunk,
-            ) {
+            Some(shrunk) => match save(&args.save, &name, of, &shrunk) {
                 Ok(path) => println!(
                     "  shrunk to {} flows and {} faults in {} runs: {}",
                     shrunk.scenario.flows.len(),
