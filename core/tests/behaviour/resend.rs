@@ -378,8 +378,8 @@ fn a_peer_that_acknowledges_a_little_now_and_then_does_not_keep_what_others_need
     assert_eq!(rig.read_up(0, at_edge).len(), 8_000);
 }
 
-#[test]
-fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
+/// Has a peer owe more than half of the pool, and come back every 14 s, seven times.
+fn come_back_for_long() -> (Rig, Mute) {
     let mut rig = narrow();
     rig.connect();
     let mut mute = Mute::new(&mut rig, 2);
@@ -388,6 +388,12 @@ fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
         wait_heard(&mut rig, mute.link, secs(14));
         mute.come_back(&mut rig, attempt);
     }
+    (rig, mute)
+}
+
+#[test]
+fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
+    let (mut rig, mute) = come_back_for_long();
     assert_eq!(rig.pop.counters().resumes, 7);
     wait_heard(&mut rig, mute.link, secs(7) - millis(1));
     assert_eq!(rig.tunnel_gone(), None);
@@ -398,14 +404,7 @@ fn a_peer_that_comes_back_again_and_again_does_not_keep_what_others_need() {
 
 #[test]
 fn a_peer_that_is_away_when_its_time_is_over_does_not_keep_what_others_need() {
-    let mut rig = narrow();
-    rig.connect();
-    let mut mute = Mute::new(&mut rig, 2);
-    mute.take(&mut rig, 64 << 10);
-    for attempt in 2..9 {
-        wait_heard(&mut rig, mute.link, secs(14));
-        mute.come_back(&mut rig, attempt);
-    }
+    let (mut rig, mute) = come_back_for_long();
     rig.cut(mute.link);
     rig.wait(secs(7) - millis(1));
     assert_eq!(rig.tunnel_gone(), None);
